@@ -1,0 +1,99 @@
+# Everything that people type. `make help` lists it.
+# ENV=<file name under environments/> chooses the environment; the default is the emulated AWS.
+ENV ?= local
+PYTHON ?= python3
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+VENV := .venv/bin
+CDKTF := node_modules/.bin/cdktf
+
+export ENV
+# Every file that the tools keep for themselves stays in the project's own working folder.
+export CDKTF_HOME := $(CURDIR)/.work/cdktf
+export JSII_RUNTIME_PACKAGE_CACHE_ROOT := $(CURDIR)/.work/jsii
+export PIP_CACHE_DIR := $(CURDIR)/.work/pip
+export npm_config_cache := $(CURDIR)/.work/npm
+export TF_PLUGIN_CACHE_DIR := $(CURDIR)/.work/terraform-plugins
+export TF_PLUGIN_CACHE_MAY_BREAK_DEPENDENCY_LOCK_FILE := 1
+# No questions to the makers' servers.
+export CHECKPOINT_DISABLE := 1
+export DISABLE_VERSION_CHECK := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Node 20 is past its end of life and still works.
+export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 20
+# Terraform warns at each command of a configuration file that is named but not there.
+ifneq ($(TF_CLI_CONFIG_FILE),)
+ifeq ($(wildcard $(TF_CLI_CONFIG_FILE)),)
+unexport TF_CLI_CONFIG_FILE
+endif
+endif
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r name text; do printf '  %-12s %s\n' "$$name" "$$text"; done
+	@echo "ENV=<file name under environments/> chooses the environment (now: $(ENV))."
+
+.PHONY: setup
+setup: .work/python .work/node ## Make .venv and node_modules with the pinned tools
+	@$(VENV)/python provider_mirror.py
+
+.work/tools: Makefile
+	@mkdir -p .work $(TF_PLUGIN_CACHE_DIR)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; PYTHON=<command> names one")'
+	@node -e 'process.exit(Number(process.versions.node.split(".")[0]) >= 20 ? 0 : 1)' || { echo "Node.js 20 or newer is needed on the PATH" >&2; exit 1; }
+	@terraform version -json 2>/dev/null | $(PYTHON) -c 'import json, sys; v = json.load(sys.stdin)["terraform_version"]; sys.exit(tuple(map(int, v.split("-")[0].split("."))) < (1, 11) and "Terraform 1.11 or newer is needed, this is " + v)' || { echo "Terraform 1.11 or newer is needed on the PATH" >&2; exit 1; }
+	@touch $@
+
+.work/python: .work/tools requirements.txt requirements-dev.txt constraints.txt
+	@echo "Setting up Python packages in .venv (about a minute the first time)"
+	@$(PYTHON) -m venv .venv
+	@$(VENV)/pip install --quiet --requirement requirements-dev.txt
+	@touch $@
+
+.work/node: .work/tools package.json package-lock.json
+	@echo "Setting up the cdktf command line in node_modules"
+	@npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+.PHONY: demo
+demo: setup ## Deploy to an AWS emulated on this machine, and sum up
+	@$(VENV)/python -m local_aws demo
+
+.PHONY: demo-down
+demo-down: setup ## Destroy what demo deployed, and stop the emulator
+	@$(VENV)/python -m local_aws down
+
+.PHONY: bootstrap
+bootstrap: setup ## Create the state bucket of backend.tf.json for ENV
+	@$(VENV)/python bootstrap.py
+
+.PHONY: synth
+synth: setup ## Write the Terraform JSON of ENV to cdktf.out/
+	@$(VENV)/python main.py
+	@echo "cdktf.out/stacks: $$(ls cdktf.out/stacks | tr '\n' ' ')"
+
+.PHONY: plan
+plan: setup ## Show what deploying ENV would change
+	@$(CDKTF) diff network
+	@$(CDKTF) diff cluster
+	@$(CDKTF) diff workloads
+
+.PHONY: deploy
+deploy: setup ## Deploy all stacks of ENV, in their order
+	@$(CDKTF) deploy '*'
+
+.PHONY: destroy
+destroy: setup ## Destroy all stacks of ENV, in the reverse order
+	@$(CDKTF) destroy '*'
+
+.PHONY: test
+test: lint ## Lint, types, unit tests, and real Terraform against the emulator
+	@$(VENV)/pytest
+
+.PHONY: lint
+lint: setup ## Formatting, lint and types
+	@$(VENV)/ruff format --check .
+	@$(VENV)/ruff check .
+	@$(VENV)/mypy

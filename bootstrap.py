@@ -1,0 +1,211 @@
+"""Create the state bucket that `backend.tf.json` names, in the account of one environment.
+
+Intent: the one thing that must be there before Terraform can keep any state. Safe to repeat: what is
+right already is left alone, and `--dry-run` only says what would be done.
+Not here: what Terraform itself can manage.
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+from stacks.backend import BackendError, read_backend
+from stacks.settings.aws import EMULATOR_CREDENTIALS, AwsSettings
+from stacks.settings.file import PROJECT, SettingsError, load_environment
+
+OLD_VERSIONS_KEPT_DAYS = 90
+ABSENT = {
+    "NoSuchBucket",
+    "NoSuchBucketPolicy",
+    "NoSuchLifecycleConfiguration",
+    "NoSuchPublicAccessBlockConfiguration",
+    "ServerSideEncryptionConfigurationNotFoundError",
+}
+
+
+class BootstrapError(Exception):
+    """The bucket can't be used; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Property:
+    """One property of the bucket: how to read it, what it must be, how to set it."""
+
+    name: str
+    read: Callable[[], Any]
+    wanted: Any
+    write: Callable[[], Any]
+
+
+def main() -> None:
+    """Bring the bucket into being; exit with 1 and one message if that can't be."""
+    parser = argparse.ArgumentParser(prog="bootstrap.py", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done, and change nothing")
+    arguments = parser.parse_args()
+    try:
+        settings = load_environment(os.environ.get("ENV"))
+        backend = read_backend(PROJECT / "backend.tf.json")
+        create_state_bucket(settings.aws, backend, dry_run=arguments.dry_run)
+    except (SettingsError, BackendError, BootstrapError) as error:
+        sys.exit(str(error))
+    except (BotoCoreError, ClientError) as error:
+        sys.exit(f"AWS refused: {error}")
+
+
+def create_state_bucket(aws: AwsSettings, backend: dict[str, Any], *, dry_run: bool = False) -> None:
+    """Create the bucket, or complete one that is there; a line of output for each property.
+
+    Raises:
+        BootstrapError: If the credentials are of another account, or the bucket is someone else's or
+            lies in another region.
+
+    """
+    bucket, region = backend["bucket"], backend["region"]
+    _refuse_other_account(aws, region)
+    s3 = _client("s3", aws, region)
+    if _exists(s3, bucket, region):
+        print(f"{bucket}: exists in {region}")
+    else:
+        print(f"{bucket}: {'would be created' if dry_run else 'created'} in {region}")
+        if not dry_run:
+            # us-east-1 is S3's default and must not be named.
+            location = {} if region == "us-east-1" else {"LocationConstraint": region}
+            configuration = {"CreateBucketConfiguration": location} if location else {}
+            s3.create_bucket(Bucket=bucket, **configuration)
+    for item in _properties(s3, bucket):
+        right = _read(item) == item.wanted
+        state = "right already" if right else "would be set" if dry_run else "set"
+        print(f"{bucket}: {item.name}: {state}")
+        if not right and not dry_run:
+            item.write()
+
+
+def _client(service: str, aws: AwsSettings, region: str) -> Any:  # noqa: ANN401 - boto3 has no static types
+    if not aws.is_local:
+        return boto3.client(service, region_name=region)
+    return boto3.client(
+        service,
+        region_name=region,
+        endpoint_url=aws.endpoint_url,
+        aws_access_key_id=EMULATOR_CREDENTIALS["access_key"],
+        aws_secret_access_key=EMULATOR_CREDENTIALS["secret_key"],
+    )
+
+
+def _refuse_other_account(aws: AwsSettings, region: str) -> None:
+    if aws.account_id is None:
+        return
+    account_id = _client("sts", aws, region).get_caller_identity()["Account"]
+    if account_id != aws.account_id:
+        message = (
+            f"aws.account_id is {aws.account_id}, but the credentials in use are of {account_id}: "
+            "choose other credentials (AWS_PROFILE), or another environment (ENV)."
+        )
+        raise BootstrapError(message)
+
+
+def _exists(s3: Any, bucket: str, region: str) -> bool:  # noqa: ANN401 - boto3 has no static types
+    try:
+        found = s3.head_bucket(Bucket=bucket).get("BucketRegion", region)
+    except ClientError as error:
+        found = error.response["ResponseMetadata"]["HTTPHeaders"].get("x-amz-bucket-region", region)
+        status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+        if status == 404:  # noqa: PLR2004 - HTTP's "not found"
+            return False
+        if status == 403:  # noqa: PLR2004 - HTTP's "forbidden"
+            message = (
+                f"backend.tf.json: bucket: {bucket} exists and is not yours to use. Bucket names are "
+                "unique in all of AWS: choose another."
+            )
+            raise BootstrapError(message) from None
+    if found != region:
+        message = (
+            f"backend.tf.json: region: {region}, but the bucket {bucket} lies in {found}: name that "
+            "region, or another bucket."
+        )
+        raise BootstrapError(message)
+    return True
+
+
+def _read(item: Property) -> Any:  # noqa: ANN401 - whatever S3 answers
+    try:
+        return item.read()
+    except ClientError as error:
+        if error.response["Error"]["Code"] in ABSENT:
+            return None
+        raise
+
+
+def _properties(s3: Any, bucket: str) -> list[Property]:  # noqa: ANN401 - boto3 has no static types
+    block = dict.fromkeys(
+        ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"), True
+    )
+    encryption = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]}
+    rules = [
+        {
+            "ID": "expire-old-versions",
+            "Status": "Enabled",
+            "Filter": {"Prefix": ""},
+            "NoncurrentVersionExpiration": {"NoncurrentDays": OLD_VERSIONS_KEPT_DAYS},
+        }
+    ]
+    policy = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Sid": "OnlyTls",
+                "Effect": "Deny",
+                "Principal": "*",
+                "Action": "s3:*",
+                "Resource": [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"],
+                "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+            }
+        ],
+    }
+    name = {"Bucket": bucket}
+    return [
+        Property(
+            "every version of a state is kept",
+            lambda: s3.get_bucket_versioning(**name).get("Status"),
+            "Enabled",
+            lambda: s3.put_bucket_versioning(**name, VersioningConfiguration={"Status": "Enabled"}),
+        ),
+        Property(
+            "encrypted",
+            lambda: [
+                {"ApplyServerSideEncryptionByDefault": rule["ApplyServerSideEncryptionByDefault"]}
+                for rule in s3.get_bucket_encryption(**name)["ServerSideEncryptionConfiguration"]["Rules"]
+            ],
+            encryption["Rules"],
+            lambda: s3.put_bucket_encryption(**name, ServerSideEncryptionConfiguration=encryption),
+        ),
+        Property(
+            "public access blocked",
+            lambda: s3.get_public_access_block(**name)["PublicAccessBlockConfiguration"],
+            block,
+            lambda: s3.put_public_access_block(**name, PublicAccessBlockConfiguration=block),
+        ),
+        Property(
+            "only over TLS",
+            lambda: json.loads(s3.get_bucket_policy(**name)["Policy"]),
+            policy,
+            lambda: s3.put_bucket_policy(**name, Policy=json.dumps(policy)),
+        ),
+        Property(
+            f"old versions expire after {OLD_VERSIONS_KEPT_DAYS} days",
+            lambda: s3.get_bucket_lifecycle_configuration(**name)["Rules"],
+            rules,
+            lambda: s3.put_bucket_lifecycle_configuration(**name, LifecycleConfiguration={"Rules": rules}),
+        ),
+    ]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,180 @@
+"""Start, find and stop the emulator's process."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import boto3
+
+from stacks.settings.aws import EMULATOR_CREDENTIALS
+
+PROJECT = Path(__file__).resolve().parent.parent
+WORK = PROJECT / ".work"
+START_TIMEOUT_SECONDS = 60.0
+STOP_TIMEOUT_SECONDS = 20.0
+
+
+class EmulatorError(Exception):
+    """The emulator can't be started; the message says what to do."""
+
+
+def client(service: str, *, endpoint_url: str, region: str) -> Any:  # noqa: ANN401 - boto3 has no static types
+    """Return a boto3 client that can reach nothing but the emulator."""
+    return boto3.client(
+        service,
+        endpoint_url=endpoint_url,
+        region_name=region,
+        aws_access_key_id=EMULATOR_CREDENTIALS["access_key"],
+        aws_secret_access_key=EMULATOR_CREDENTIALS["secret_key"],
+    )
+
+
+def start(endpoint_url: str, *, work: Path = WORK) -> bool:
+    """Start the emulator in the background; return False if it runs already.
+
+    Args:
+        endpoint_url: Where it listens; the host is always 127.0.0.1.
+        work: Folder for its process id, log and temporary files.
+
+    Raises:
+        EmulatorError: If the port is taken by another program, or the emulator does not come up.
+
+    """
+    if running_pid(work) is not None and _answers(endpoint_url):
+        return False
+    _refuse_taken_port(endpoint_url)
+    with _log(work).open("wb") as log:
+        process = _spawn(endpoint_url, work, stdin=subprocess.DEVNULL, log=log)
+    _pid_file(work).write_text(str(process.pid), encoding="ascii")
+    try:
+        _wait_until_it_answers(process, endpoint_url, work)
+    except EmulatorError:
+        stop(work=work)
+        raise
+    return True
+
+
+def stop(*, work: Path = WORK) -> bool:
+    """Stop the emulator that `start` started; return False if none runs."""
+    pid = running_pid(work)
+    if pid is not None:
+        _end(pid)
+    _pid_file(work).unlink(missing_ok=True)
+    return pid is not None
+
+
+@contextlib.contextmanager
+def running(work: Path) -> Iterator[str]:
+    """Run an emulator of one's own on a free port, and yield its URL; it ends with this program."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        endpoint_url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    work.mkdir(parents=True, exist_ok=True)
+    with _log(work).open("wb") as log:
+        process = _spawn(endpoint_url, work, "--stop-with-parent", stdin=subprocess.PIPE, log=log)
+    try:
+        _wait_until_it_answers(process, endpoint_url, work)
+        yield endpoint_url
+    finally:
+        process.terminate()
+        process.wait(STOP_TIMEOUT_SECONDS)
+
+
+def running_pid(work: Path = WORK) -> int | None:
+    """Return the process id of the emulator that `start` started, if it is alive."""
+    try:
+        pid = int(_pid_file(work).read_text(encoding="ascii"))
+        os.kill(pid, 0)
+    except (OSError, ValueError):
+        return None
+    return pid
+
+
+def _pid_file(work: Path) -> Path:
+    return work / "emulator.pid"
+
+
+def _log(work: Path) -> Path:
+    work.mkdir(parents=True, exist_ok=True)
+    return work / "emulator.log"
+
+
+def _spawn(
+    endpoint_url: str,
+    work: Path,
+    *arguments: str,
+    stdin: int,
+    log: Any,  # noqa: ANN401 - a binary file
+) -> subprocess.Popen[bytes]:
+    temporary = work / "emulator"
+    temporary.mkdir(parents=True, exist_ok=True)
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
+        "BIND_HOST": "127.0.0.1",
+        "GATEWAY_PORT": str(urlsplit(endpoint_url).port),
+        "LOG_LEVEL": "WARNING",
+        "TMPDIR": str(temporary),
+        "S3_DATA_DIR": str(temporary / "s3"),
+    }
+    return subprocess.Popen(  # noqa: S603 - our own interpreter and module
+        [sys.executable, "-m", "local_aws.server", *arguments],
+        cwd=PROJECT,
+        env=environment,
+        stdin=stdin,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,  # a Ctrl-C in the terminal is not meant for it
+    )
+
+
+def _refuse_taken_port(endpoint_url: str) -> None:
+    parts = urlsplit(endpoint_url)
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", parts.port or 80)) == 0:
+            message = (
+                f"{endpoint_url}: the port is taken by another program. Stop that program, or choose "
+                "another port in environments/local.yaml (aws.endpoint_url)."
+            )
+            raise EmulatorError(message)
+
+
+def _answers(endpoint_url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{endpoint_url}/_ministack/health", timeout=2):  # noqa: S310 - loopback
+            return True
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _wait_until_it_answers(process: subprocess.Popen[bytes], endpoint_url: str, work: Path) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        if _answers(endpoint_url):
+            return
+        time.sleep(0.2)
+    message = f"the emulator did not come up at {endpoint_url}; its log is {_log(work)}"
+    raise EmulatorError(message)
+
+
+def _end(pid: int) -> None:
+    deadline = time.monotonic() + STOP_TIMEOUT_SECONDS
+    os.kill(pid, signal.SIGTERM)
+    while time.monotonic() < deadline:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.1)
+    os.kill(pid, signal.SIGKILL)

@@ -1,0 +1,126 @@
+"""What AWS answers and ministack 1.5.33 does not, so that a second plan is empty and edits apply.
+
+Three gaps: fields of a created cluster or node group that EKS would echo; the calls that change one
+in place; the filters of Auto Scaling's DescribeTags. When ministack closes them, this file goes.
+"""
+
+import json
+import re
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from ministack.services import autoscaling, eks
+
+Response = tuple[int, dict[str, str], bytes]
+
+CLUSTER_ECHOES = ("upgradePolicy",)
+NODE_GROUP_ECHOES = ("launchTemplate", "nodeRepairConfig", "updateConfig")
+
+_CLUSTER = r"/clusters/(?P<cluster>[\w-]+)"
+_NODE_GROUP = rf"{_CLUSTER}/node-groups/(?P<node_group>[\w-]+)"
+
+
+def fill() -> None:
+    """Hook into ministack; call once, before it serves."""
+    create_cluster, create_node_group = eks._create_cluster, eks._create_nodegroup  # noqa: SLF001
+    handle = eks._handle_request_sync  # noqa: SLF001
+
+    def create_cluster_and_echo(body: dict[str, Any], *arguments: Any) -> Response:  # noqa: ANN401
+        response: Response = create_cluster(body, *arguments)
+        _echo(eks._clusters.get(body.get("name")), body, CLUSTER_ECHOES)  # noqa: SLF001
+        return response
+
+    def create_node_group_and_echo(cluster: str, body: dict[str, Any]) -> Response:
+        create_node_group(cluster, body)
+        record = eks._nodegroups.get(f"{cluster}/{body.get('nodegroupName')}")  # noqa: SLF001
+        _echo(record, body, NODE_GROUP_ECHOES)
+        return _json({"nodegroup": record})
+
+    def handle_or_update(method: str, path: str, headers: Any, body: bytes, query: Any) -> Response:  # noqa: ANN401
+        for (update_method, pattern), update in UPDATES.items():
+            match = re.fullmatch(pattern, path)
+            if match and method == update_method:
+                return update(json.loads(body or b"{}"), **match.groupdict())
+        response: Response = handle(method, path, headers, body, query)
+        return response
+
+    eks._create_cluster = create_cluster_and_echo  # noqa: SLF001
+    eks._create_nodegroup = create_node_group_and_echo  # noqa: SLF001
+    eks._handle_request_sync = handle_or_update  # noqa: SLF001
+    autoscaling._ACTION_MAP["DescribeTags"] = _describe_tags  # noqa: SLF001
+
+
+def _describe_tags(parameters: dict[str, str]) -> Response:
+    filters: dict[str, set[str]] = {}
+    for name, value in parameters.items():
+        if match := re.fullmatch(r"Filters\.member\.(\d+)\.Values\.member\.\d+", name):
+            filters.setdefault(parameters[f"Filters.member.{match[1]}.Name"], set()).add(value)
+    members = "".join(
+        f"<member><Key>{tag['Key']}</Key><Value>{tag['Value']}</Value><ResourceId>{group}</ResourceId>"
+        f"<ResourceType>{tag['ResourceType']}</ResourceType>"
+        f"<PropagateAtLaunch>{str(tag['PropagateAtLaunch']).lower()}</PropagateAtLaunch></member>"
+        for group, tags in list(autoscaling._tags.items())  # noqa: SLF001
+        for tag in tags
+        if group in filters.get("auto-scaling-group", {group})
+        and tag["Key"] in filters.get("key", {tag["Key"]})
+    )
+    response: Response = autoscaling._xml(  # noqa: SLF001
+        200, "DescribeTagsResponse", f"<DescribeTagsResult><Tags>{members}</Tags></DescribeTagsResult>"
+    )
+    return response
+
+
+def _echo(record: dict[str, Any] | None, body: dict[str, Any], fields: tuple[str, ...]) -> None:
+    if record is not None:
+        record.update({name: body[name] for name in fields if name in body})
+
+
+def _update_cluster(body: dict[str, Any], cluster: str) -> Response:
+    record = eks._clusters.get(cluster)  # noqa: SLF001
+    if record is None:
+        return _missing(f"No cluster found for name: {cluster}.")
+    record["resourcesVpcConfig"].update(body.get("resourcesVpcConfig", {}))
+    _echo(record, body, ("version", "logging", "upgradePolicy"))
+    return _updated(next(iter(body), "Config"))
+
+
+def _update_node_group(body: dict[str, Any], cluster: str, node_group: str) -> Response:
+    record = eks._nodegroups.get(f"{cluster}/{node_group}")  # noqa: SLF001
+    if record is None:
+        return _missing(f"No node group found for name: {node_group}.")
+    labels, taints = body.get("labels", {}), body.get("taints", {})
+    for key in labels.get("removeLabels", []):
+        record["labels"].pop(key, None)
+    record["labels"].update(labels.get("addOrUpdateLabels", {}))
+    changed = taints.get("removeTaints", []) + taints.get("addOrUpdateTaints", [])
+    kept = [taint for taint in record["taints"] if taint["key"] not in {item["key"] for item in changed}]
+    record["taints"] = kept + taints.get("addOrUpdateTaints", [])
+    _echo(record, body, ("scalingConfig", "version", "releaseVersion", *NODE_GROUP_ECHOES))
+    return _updated("ConfigUpdate")
+
+
+def _describe_update(_body: dict[str, Any], cluster: str, update: str) -> Response:
+    return _json({"update": {"id": update, "status": "Successful", "params": [{"value": cluster}]}})
+
+
+def _updated(kind: str) -> Response:
+    return _json({"update": {"id": str(uuid.uuid4()), "status": "Successful", "type": kind}})
+
+
+def _missing(message: str) -> Response:
+    return _json({"message": message}, status=404, error="ResourceNotFoundException")
+
+
+def _json(body: dict[str, Any], *, status: int = 200, error: str = "") -> Response:
+    headers = {"Content-Type": "application/json"} | ({"x-amzn-errortype": error} if error else {})
+    return status, headers, json.dumps(body).encode()
+
+
+UPDATES: dict[tuple[str, str], Callable[..., Response]] = {
+    ("POST", rf"{_CLUSTER}/update-config"): _update_cluster,
+    ("POST", rf"{_CLUSTER}/updates"): _update_cluster,
+    ("GET", rf"{_CLUSTER}/updates/(?P<update>[\w-]+)"): _describe_update,
+    ("POST", rf"{_NODE_GROUP}/update-config"): _update_node_group,
+    ("POST", rf"{_NODE_GROUP}/update-version"): _update_node_group,
+}

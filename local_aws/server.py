@@ -1,0 +1,25 @@
+"""The emulator's process: ministack with its gaps filled. Started by emulator.py, not by hand."""
+
+import os
+import signal
+import sys
+import threading
+
+from ministack.app import main
+
+from local_aws import gaps
+
+
+def _stop_with_parent() -> None:
+    """End when the pipe to the program that started this one closes, however that program ended."""
+    while os.read(sys.stdin.fileno(), 1024):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    if "--stop-with-parent" in sys.argv:
+        sys.argv.remove("--stop-with-parent")
+        threading.Thread(target=_stop_with_parent, daemon=True).start()
+    gaps.fill()
+    main()

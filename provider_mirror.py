@@ -1,0 +1,76 @@
+"""Let Terraform find its providers where no registry can be reached; `make setup` runs this.
+
+Terraform also looks for providers in `terraform.d/plugins` under its working folder ("CLI
+Configuration File", "Implied Local Mirror Directories"). If this machine keeps a mirror in one of the
+usual places for add-on software, each stack's folder gets such a link, and the lock file without
+which cdktf would ask the registry for checksums. Where it keeps none, Terraform asks the registry as
+ever. This works for make, for cdktf and for plain terraform alike, and a user's own configuration
+file wins over it.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from stacks.settings.file import PROJECT
+from stacks.versions import AWS_PROVIDER
+
+STACKS = ("network", "cluster", "workloads")
+PLACES = ("/opt", "/srv", "/usr/local", "/usr/lib", "/usr/share")
+DEPTH = 4  # folders below a place
+LINK = Path("terraform.d/plugins")
+LOCK = ".terraform.lock.hcl"
+
+
+def main() -> None:
+    """Link the first mirror that holds our version of the AWS provider into each stack's folder."""
+    mirror = next(_mirrors(), None)
+    folders = [PROJECT / "cdktf.out" / "stacks" / stack for stack in STACKS]
+    if mirror is None or all((folder / LINK).exists() and (folder / LOCK).exists() for folder in folders):
+        return
+    lock = _lock_file(mirror)
+    for folder in folders:
+        _link(folder, mirror)
+        if not (folder / LOCK).exists():
+            (folder / LOCK).write_text(lock, encoding="utf-8")
+
+
+def _mirrors() -> Iterator[Path]:
+    for place in PLACES:
+        for folder, names, _ in os.walk(place):
+            if "registry.terraform.io" in names:
+                names.clear()
+                if (Path(folder) / "registry.terraform.io/hashicorp/aws" / AWS_PROVIDER).is_dir():
+                    yield Path(folder)
+            elif folder.count(os.sep) - place.count(os.sep) >= DEPTH:
+                names.clear()
+
+
+def _link(folder: Path, mirror: Path) -> None:
+    link = folder / LINK
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.unlink(missing_ok=True)
+    link.symlink_to(mirror)
+
+
+def _lock_file(mirror: Path) -> str:
+    """Return the lock file that Terraform writes for what the mirror holds."""
+    requirement = {"aws": {"source": "hashicorp/aws", "version": AWS_PROVIDER}}
+    with tempfile.TemporaryDirectory(dir=PROJECT / ".work") as name:
+        folder = Path(name)
+        _link(folder, mirror)
+        (folder / "main.tf.json").write_text(json.dumps({"terraform": {"required_providers": requirement}}))
+        init = [shutil.which("terraform") or "terraform", "init", "-input=false", "-no-color"]
+        done = subprocess.run(init, cwd=folder, capture_output=True, text=True, check=False)  # noqa: S603
+        if done.returncode:
+            sys.exit(f"the provider mirror {mirror} can't be used:\n{done.stderr}")
+        return (folder / LOCK).read_text(encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,257 @@
+"""The cluster stack.
+
+Intent: an EKS cluster whose API is private but for named ranges, whose only way in is an access
+entry, and whose nodes are disposable: the autoscaler decides how many there are.
+Not here: anything inside Kubernetes (workloads.py).
+"""
+
+import json
+from dataclasses import dataclass
+
+from cdktf_cdktf_provider_aws.cloudwatch_log_group import CloudwatchLogGroup
+from cdktf_cdktf_provider_aws.data_aws_caller_identity import DataAwsCallerIdentity
+from cdktf_cdktf_provider_aws.data_aws_partition import DataAwsPartition
+from cdktf_cdktf_provider_aws.eks_access_entry import EksAccessEntry
+from cdktf_cdktf_provider_aws.eks_access_policy_association import EksAccessPolicyAssociation
+from cdktf_cdktf_provider_aws.eks_addon import EksAddon
+from cdktf_cdktf_provider_aws.eks_cluster import EksCluster
+from cdktf_cdktf_provider_aws.eks_node_group import EksNodeGroup
+from cdktf_cdktf_provider_aws.iam_openid_connect_provider import IamOpenidConnectProvider
+from cdktf_cdktf_provider_aws.iam_role import IamRole
+from cdktf_cdktf_provider_aws.iam_role_policy import IamRolePolicy
+from cdktf_cdktf_provider_aws.iam_role_policy_attachment import IamRolePolicyAttachment
+from cdktf_cdktf_provider_aws.kms_alias import KmsAlias
+from cdktf_cdktf_provider_aws.kms_key import KmsKey
+from constructs import Construct
+
+from stacks.environment import EnvironmentStack
+from stacks.iam import policy, trust
+from stacks.network import NetworkOutputs
+from stacks.node_groups import add_node_group, autoscaling_group_name
+from stacks.settings.cluster import AddonName, ClusterSettings
+from stacks.settings.node_groups import NodeGroupSettings
+from stacks.state import Environment, output, publish_outputs, read_outputs
+
+# Amazon EKS, "Amazon EKS node IAM role".
+NODE_POLICIES = {
+    "worker": "AmazonEKSWorkerNodePolicy",
+    "registry": "AmazonEC2ContainerRegistryPullOnly",
+    "cni": "AmazonEKS_CNI_Policy",
+}
+
+
+# Nodes are not ready without these; coredns needs nodes and comes last.
+ADDONS_FOR_NODES: tuple[AddonName, ...] = ("vpc-cni", "kube-proxy", "eks-pod-identity-agent")
+
+
+@dataclass(frozen=True)
+class ClusterOutputs:
+    """What the cluster stack publishes."""
+
+    cluster_name: str = output("Name of the EKS cluster.")
+    cluster_arn: str = output("ARN of the EKS cluster.")
+    cluster_version: str = output("Kubernetes version of the control plane.")
+    cluster_endpoint: str = output("URL of the Kubernetes API.")
+    cluster_certificate_authority_data: str = output("CA of the Kubernetes API, PEM in base64.")
+    cluster_security_group_id: str = output("Security group that control plane and nodes share.")
+    cluster_admin_role_arn: str = output("Role that administers the cluster; assume it to use kubectl.")
+    node_role_arn: str = output("Role of the nodes.")
+    node_group_names: list[str] = output("Names of the managed node groups.")
+    autoscaling_group_names: dict[str, str] = output("Auto Scaling group of each node group, by its name.")
+    oidc_provider_arn: str = output("IAM OIDC provider for IRSA; empty unless enable_irsa is set.")
+    update_kubeconfig_command: str = output("Command that connects kubectl through the cluster-admin role.")
+
+
+class ClusterStack(EnvironmentStack):
+    """EKS, its admin role, its add-ons and its node groups."""
+
+    def __init__(
+        self, scope: Construct, id_: str, *, environment: Environment, settings: ClusterSettings
+    ) -> None:
+        """Build the cluster in the private subnets that the network stack published."""
+        super().__init__(scope, id_, environment=environment)
+        self._environment = environment
+        self._settings = settings
+        self._network = read_outputs(self, "network", NetworkOutputs, environment=environment)
+        self._partition = DataAwsPartition(self, "partition")
+        self._account = DataAwsCallerIdentity(self, "account")
+
+        self._cluster = self._build_cluster()
+        self._admin_role = self._build_admin_role()
+        self._node_addons = [self._build_addon(name) for name in ADDONS_FOR_NODES]
+        self._node_role, self._node_permissions = self._build_node_role()
+        self._node_groups = {
+            name: self._build_node_group(name, group) for name, group in settings.node_groups.items()
+        }
+        self._build_addon("coredns").node.add_dependency(*self._node_groups.values())
+        oidc_provider_arn = self._build_oidc_provider().arn if settings.enable_irsa else ""
+
+        publish_outputs(
+            self,
+            ClusterOutputs(
+                cluster_name=self._cluster.name,
+                cluster_arn=self._cluster.arn,
+                cluster_version=self._cluster.version,
+                cluster_endpoint=self._cluster.endpoint,
+                cluster_certificate_authority_data=self._cluster.certificate_authority.get(0).data,
+                cluster_security_group_id=self._cluster.vpc_config.cluster_security_group_id,
+                cluster_admin_role_arn=self._admin_role.arn,
+                node_role_arn=self._node_role.arn,
+                node_group_names=[group.node_group_name for group in self._node_groups.values()],
+                autoscaling_group_names={
+                    name: autoscaling_group_name(group) for name, group in self._node_groups.items()
+                },
+                oidc_provider_arn=oidc_provider_arn,
+                update_kubeconfig_command=(
+                    f"aws eks update-kubeconfig --name {self._cluster.name} "
+                    f"--region {environment.aws.region} --role-arn {self._admin_role.arn}"
+                ),
+            ),
+        )
+
+    def _name(self, thing: str) -> str:
+        return f"{self._environment.name}-{thing}"
+
+    def _managed_policy(self, name: str) -> str:
+        return f"arn:{self._partition.partition}:iam::aws:policy/{name}"
+
+    def _build_cluster(self) -> EksCluster:
+        settings = self._settings
+        role = IamRole(
+            self,
+            "cluster_role",
+            name=self._name("cluster"),
+            assume_role_policy=trust({"Service": "eks.amazonaws.com"}, ["sts:AssumeRole", "sts:TagSession"]),
+        )
+        permissions = IamRolePolicyAttachment(
+            self,
+            "cluster_role_policy",
+            role=role.name,
+            policy_arn=self._managed_policy("AmazonEKSClusterPolicy"),
+        )
+        key = KmsKey(
+            self,
+            "secrets_key",
+            description=f"Envelope encryption of Kubernetes Secrets in the EKS cluster {settings.name}",
+            enable_key_rotation=True,
+        )
+        KmsAlias(
+            self,
+            "secrets_key_alias",
+            name=f"alias/{self._name(settings.name)}-secrets",
+            target_key_id=key.key_id,
+        )
+        # EKS would create this group by itself, without any retention.
+        logs = CloudwatchLogGroup(
+            self,
+            "cluster_logs",
+            name=f"/aws/eks/{settings.name}/cluster",
+            retention_in_days=settings.log_retention_days,
+        )
+        public_cidrs = [str(cidr) for cidr in settings.endpoint_public_access_cidrs]
+        return EksCluster(
+            self,
+            "cluster",
+            name=settings.name,
+            version=settings.kubernetes_version,
+            role_arn=role.arn,
+            access_config={
+                "authentication_mode": "API",
+                # Create-only in EKS; off, since the admin role's access entry says who administers.
+                "bootstrap_cluster_creator_admin_permissions": False,
+            },
+            bootstrap_self_managed_addons=False,
+            upgrade_policy={"support_type": settings.support_type},
+            enabled_cluster_log_types=list(settings.enabled_cluster_log_types),
+            encryption_config={"provider": {"key_arn": key.arn}, "resources": ["secrets"]},
+            vpc_config={
+                "subnet_ids": self._network.private_subnet_ids,
+                "endpoint_private_access": True,
+                "endpoint_public_access": bool(public_cidrs),
+                **({"public_access_cidrs": public_cidrs} if public_cidrs else {}),
+            },
+            depends_on=[permissions, logs],
+        )
+
+    def _build_admin_role(self) -> IamRole:
+        account = f"arn:{self._partition.partition}:iam::{self._account.account_id}:root"
+        role = IamRole(
+            self,
+            "cluster_admin_role",
+            name=self._name("cluster-admin"),
+            description=f"Administers the EKS cluster {self._settings.name}",
+            assume_role_policy=trust({"AWS": [account, *self._settings.admin_principal_arns]}),
+        )
+        IamRolePolicy(
+            self,
+            "cluster_admin_role_policy",
+            name="describe-cluster",
+            role=role.name,
+            policy=policy({"Action": "eks:DescribeCluster", "Resource": self._cluster.arn}),
+        )
+        entry = EksAccessEntry(
+            self,
+            "cluster_admin_access",
+            cluster_name=self._cluster.name,
+            principal_arn=role.arn,
+        )
+        EksAccessPolicyAssociation(
+            self,
+            "cluster_admin_access_policy",
+            cluster_name=self._cluster.name,
+            principal_arn=entry.principal_arn,
+            policy_arn=(
+                f"arn:{self._partition.partition}:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy"
+            ),
+            access_scope={"type": "cluster"},
+        )
+        return role
+
+    def _build_addon(self, name: AddonName) -> EksAddon:
+        configuration = {"vpc-cni": json.dumps({"enableNetworkPolicy": "true"})}
+        return EksAddon(
+            self,
+            f"addon_{name}",
+            cluster_name=self._cluster.name,
+            addon_name=name,
+            addon_version=self._settings.addon_versions.get(name),
+            configuration_values=configuration.get(name),
+            resolve_conflicts_on_create="OVERWRITE",
+            resolve_conflicts_on_update="OVERWRITE",
+        )
+
+    def _build_node_role(self) -> tuple[IamRole, list[IamRolePolicyAttachment]]:
+        role = IamRole(
+            self,
+            "node_role",
+            name=self._name("node"),
+            assume_role_policy=trust({"Service": "ec2.amazonaws.com"}),
+        )
+        permissions = [
+            IamRolePolicyAttachment(
+                self, f"node_role_{key}_policy", role=role.name, policy_arn=self._managed_policy(name)
+            )
+            for key, name in NODE_POLICIES.items()
+        ]
+        return role, permissions
+
+    def _build_node_group(self, name: str, settings: NodeGroupSettings) -> EksNodeGroup:
+        return add_node_group(
+            self,
+            name,
+            settings=settings,
+            resource_name=self._name(name),
+            cluster_name=self._cluster.name,
+            kubernetes_version=self._settings.kubernetes_version,
+            node_role_arn=self._node_role.arn,
+            subnet_ids=self._network.private_subnet_ids,
+            depends_on=[*self._node_permissions, *self._node_addons],
+        )
+
+    def _build_oidc_provider(self) -> IamOpenidConnectProvider:
+        return IamOpenidConnectProvider(
+            self,
+            "oidc_provider",
+            url=self._cluster.identity.get(0).oidc.get(0).issuer,
+            client_id_list=["sts.amazonaws.com"],
+        )

@@ -1,0 +1,68 @@
+"""What every stack has: state in the environment's bucket, and the AWS provider for its account.
+
+Not here: the Kubernetes-side providers, which only the workloads stack has.
+"""
+
+from typing import Any
+
+from cdktf import TerraformStack
+from cdktf_cdktf_provider_aws.provider import (
+    AwsProvider,
+    AwsProviderAssumeRole,
+    AwsProviderDefaultTags,
+    AwsProviderEndpoints,
+)
+from constructs import Construct
+
+from stacks.settings.aws import EMULATOR_CREDENTIALS
+from stacks.state import Environment, use_backend
+from stacks.versions import AWS_PROVIDER, TERRAFORM
+
+# Every service of a resource, data source or ephemeral resource of ours: what is missing here would
+# be asked of the real AWS, with the emulator's placeholders for credentials.
+EMULATED_SERVICES = ("autoscaling", "ec2", "eks", "iam", "kms", "logs", "s3", "ssm", "sts")
+
+
+class EnvironmentStack(TerraformStack):
+    """A stack of one environment."""
+
+    def __init__(self, scope: Construct, id_: str, *, environment: Environment) -> None:
+        """Set the backend, Terraform's version and the default AWS provider."""
+        super().__init__(scope, id_)
+        use_backend(self, environment)
+        self.add_override("terraform.required_version", TERRAFORM)
+        aws_provider(self, "aws", environment=environment)
+        self.add_override("terraform.required_providers.aws.version", AWS_PROVIDER)
+
+
+def aws_provider(
+    stack: TerraformStack,
+    id_: str,
+    *,
+    environment: Environment,
+    alias: str | None = None,
+    role_arn: str | None = None,
+) -> AwsProvider:
+    """Add an AWS provider for the environment's account, or for a role in it."""
+    aws = environment.aws
+    options: dict[str, Any] = {}
+    if aws.account_id:
+        options["allowed_account_ids"] = [aws.account_id]
+    if aws.is_local:
+        options |= {
+            **EMULATOR_CREDENTIALS,
+            "endpoints": [AwsProviderEndpoints(**dict.fromkeys(EMULATED_SERVICES, aws.endpoint_url))],
+            "s3_use_path_style": True,
+            "skip_metadata_api_check": "true",
+            "max_retries": 2,
+        }
+    if role_arn:
+        options["assume_role"] = [AwsProviderAssumeRole(role_arn=role_arn)]
+    return AwsProvider(
+        stack,
+        id_,
+        alias=alias,
+        region=aws.region,
+        default_tags=[AwsProviderDefaultTags(tags={"environment": environment.name, **aws.tags})],
+        **options,
+    )

@@ -1,0 +1,150 @@
+"""RunnerFleet: one GitLab runner: namespaces, the token's Secret, its Helm release.
+
+Intent: the manager (which holds the token) and the jobs (which are strangers) live in namespaces of
+their own; the token goes from SSM to the Secret and is stored nowhere on the way.
+Not here: the runner's own configuration (runner_config.py).
+"""
+
+from cdktf import Postcondition, TerraformResourceLifecycle, TerraformStack, Token
+from cdktf_cdktf_provider_aws.data_aws_ssm_parameter import DataAwsSsmParameter
+from cdktf_cdktf_provider_helm.release import Release
+from cdktf_cdktf_provider_kubernetes.namespace_v1 import NamespaceV1
+from cdktf_cdktf_provider_kubernetes.secret_v1 import SecretV1
+from constructs import Construct
+
+from stacks.helm import values_yaml
+from stacks.runner_config import NEVER_EVICT, runner_toml
+from stacks.settings.node_groups import NODE_GROUP_LABEL
+from stacks.settings.runners import RunnerSettings
+from stacks.versions import GITLAB_RUNNER_CHART
+
+NAME = "gitlab-runner"
+TOKEN_SECRET = "gitlab-runner-token"  # noqa: S105 - the Secret's name, not the token
+TERMINATION_GRACE_PERIOD_SECONDS = 3600  # how long a manager may wait for its jobs before it is replaced
+
+# GitLab Runner, "Kubernetes executor", "Configure runner API permissions".
+MANAGER_PERMISSIONS = {
+    "events": ["list", "watch"],
+    "pods": ["create", "delete", "get", "list", "watch"],
+    "pods/attach": ["create", "delete", "get", "patch"],
+    "pods/exec": ["create", "delete", "get", "patch"],
+    "pods/log": ["get", "list"],
+    "secrets": ["create", "delete", "get", "update"],
+    "serviceaccounts": ["get"],
+    "services": ["create", "get"],
+}
+
+
+class RunnerFleet(Construct):
+    """One runner of the settings' `runners` map."""
+
+    def __init__(
+        self, scope: TerraformStack, id_: str, *, name: str, node_group: str, settings: RunnerSettings
+    ) -> None:
+        """Install the fleet `name` with its manager on `node_group`, which never is without a node."""
+        super().__init__(scope, id_)
+        self._stack = scope
+        self._name = name
+        self._settings = settings
+        self.manager_namespace = f"gitlab-runner-{name}"
+        self.job_namespace = f"gitlab-jobs-{name}"
+        self._namespaces = self._build_namespaces()
+        secret = self._build_token_secret()
+        self.release = Release(
+            self,
+            "release",
+            name=NAME,
+            namespace=self.manager_namespace,
+            repository="https://charts.gitlab.io",
+            chart=NAME,
+            version=GITLAB_RUNNER_CHART,
+            wait=True,
+            timeout=600,
+            max_history=5,
+            values=[self._values(node_group, token_version=Token.as_string(secret.data_wo_revision_input))],
+            depends_on=[*self._namespaces, secret],
+        )
+
+    def _build_namespaces(self) -> list[NamespaceV1]:
+        # Pod Security's "restricted" would refuse every image that runs as root, which most do.
+        jobs_level = "privileged" if self._settings.privileged else "baseline"
+        levels = {self.manager_namespace: "restricted", self.job_namespace: jobs_level}
+        return [
+            NamespaceV1(
+                self,
+                f"{name}_namespace",
+                metadata={"name": name, "labels": {"pod-security.kubernetes.io/enforce": level}},
+            )
+            for name, level in levels.items()
+        ]
+
+    def _build_token_secret(self) -> SecretV1:
+        parameter = self._settings.token_parameter
+        # Without decryption, for its version alone: this is all of the token that state ever holds.
+        described = DataAwsSsmParameter(
+            self,
+            "token_parameter",
+            name=parameter,
+            with_decryption=False,
+            lifecycle=TerraformResourceLifecycle(
+                postcondition=[
+                    Postcondition(
+                        condition='${self.type == "SecureString"}',
+                        error_message=(
+                            f"runners.{self._name}.token_parameter: {parameter} is not a SecureString. "
+                            "Store the token again with `aws ssm put-parameter --type SecureString`."
+                        ),
+                    )
+                ]
+            ),
+        )
+        # cdktf 0.21 has no class for ephemeral resources.
+        ephemeral = f"aws_ssm_parameter.runner_{self._name}_token"
+        self._stack.add_override(f"ephemeral.{ephemeral}", {"arn": described.arn})
+        return SecretV1(
+            self,
+            "token_secret",
+            metadata={"name": TOKEN_SECRET, "namespace": self.manager_namespace},
+            data_wo={
+                "runner-token": f"${{ephemeral.{ephemeral}.value}}",
+                "runner-registration-token": "",  # the chart mounts both keys
+            },
+            data_wo_revision=Token.as_number(described.version),
+            depends_on=list(self._namespaces),
+        )
+
+    def _values(self, node_group: str, *, token_version: str) -> str:
+        return values_yaml(
+            {
+                "fullnameOverride": NAME,
+                "gitlabUrl": self._settings.gitlab_url,
+                "concurrent": self._settings.concurrent,
+                "replicas": 1,
+                "rbac": {
+                    "create": True,
+                    "rules": [
+                        {"apiGroups": [""], "resources": [resource], "verbs": verbs}
+                        for resource, verbs in MANAGER_PERMISSIONS.items()
+                    ],
+                },
+                "serviceAccount": {"create": True, "name": NAME},
+                "runners": {
+                    "name": self._name,
+                    "secret": TOKEN_SECRET,
+                    "jobNamespace": self.job_namespace,
+                    "config": runner_toml(self._settings, job_namespace=self.job_namespace),
+                },
+                # An authentication token outlives its pod: unregistering it would end the runner in GitLab.
+                "unregisterRunners": False,
+                # QUIT lets running jobs finish; TERM, which Kubernetes sends, would abort them.
+                "deploymentLifecycle": {
+                    "preStop": {"exec": {"command": ["/bin/sh", "-c", "kill -QUIT 1; sleep infinity"]}}
+                },
+                "terminationGracePeriodSeconds": TERMINATION_GRACE_PERIOD_SECONDS,
+                "nodeSelector": {NODE_GROUP_LABEL: node_group},
+                # A new token version changes the annotation, and that rolls the manager.
+                "podAnnotations": {**NEVER_EVICT, "runner-token-version": token_version},
+                "podSecurityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
+                "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}},
+            }
+        )

@@ -1,0 +1,115 @@
+"""What may be said of the cluster stack."""
+
+from ipaddress import IPv4Network
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from stacks.settings.model import MapKey, SettingsModel, mistake, refuse_duplicates
+from stacks.settings.node_groups import NodeGroupSettings
+from stacks.versions import CLUSTER_AUTOSCALER_IMAGE_TAGS
+
+PrincipalArn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:iam::\d{12}:(root|(role|user)/[\w+=,.@/-]+)$")]
+AddonName = Literal["vpc-cni", "kube-proxy", "coredns", "eks-pod-identity-agent"]
+
+_PRIVATE_RANGES = [IPv4Network(block) for block in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")]
+
+
+class ClusterSettings(SettingsModel):
+    """The cluster stack: EKS, who may reach and administer it, and its node groups."""
+
+    name: str = Field(
+        default="cicd",
+        description="Name of the EKS cluster; unique in the account and region.",
+        pattern=r"^[0-9A-Za-z][0-9A-Za-z_-]{0,99}$",
+    )
+    kubernetes_version: str = Field(
+        default="1.35", description=f"One of {', '.join(CLUSTER_AUTOSCALER_IMAGE_TAGS)}, in quotes."
+    )
+    support_type: Literal["STANDARD", "EXTENDED"] = Field(
+        default="STANDARD",
+        description="STANDARD: AWS upgrades the control plane when standard support ends. EXTENDED: it "
+        "stays, at a higher price.",
+    )
+    endpoint_public_access_cidrs: tuple[IPv4Network, ...] = Field(
+        default=(),
+        description="Public IPv4 ranges that may reach the Kubernetes API over the internet. Empty: "
+        "only from inside the VPC.",
+        max_length=40,
+    )
+    admin_principal_arns: tuple[PrincipalArn, ...] = Field(
+        default=(),
+        description="IAM principals of other accounts that may assume the cluster-admin role, besides "
+        "those of the cluster's own account that IAM allows to.",
+    )
+    enabled_cluster_log_types: tuple[
+        Literal["api", "audit", "authenticator", "controllerManager", "scheduler"], ...
+    ] = Field(
+        default=("api", "audit", "authenticator", "controllerManager", "scheduler"),
+        description="Control-plane logs sent to CloudWatch.",
+    )
+    log_retention_days: Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731] = Field(
+        default=30, description="How long CloudWatch keeps them, days."
+    )
+    addon_versions: dict[
+        AddonName,
+        Annotated[str, Field(pattern=r"^v\d+\.\d+\.\d+-eksbuild\.\d+$")],
+    ] = Field(
+        default={},
+        description="Pinned add-on versions, such as v1.20.4-eksbuild.2. An add-on without one gets "
+        "EKS's default for the Kubernetes version when it is created.",
+    )
+    enable_irsa: bool = Field(
+        default=False,
+        description="Create an IAM OIDC provider, for other projects that use IAM roles for service "
+        "accounts. The project itself uses EKS Pod Identity.",
+    )
+    node_groups: dict[MapKey, NodeGroupSettings] = Field(
+        description="Managed node groups by name. At least one must be steady: min_size of 1 or more and "
+        "no taints.",
+        min_length=1,
+    )
+
+    @field_validator("kubernetes_version")
+    @classmethod
+    def _autoscaler_is_known(cls, version: str) -> str:
+        if version not in CLUSTER_AUTOSCALER_IMAGE_TAGS:
+            message = (
+                f"must be one of {', '.join(CLUSTER_AUTOSCALER_IMAGE_TAGS)}; for another version add the "
+                "cluster autoscaler of the same minor to stacks/versions.py"
+            )
+            raise ValueError(message)
+        return version
+
+    @field_validator("endpoint_public_access_cidrs")
+    @classmethod
+    def _ranges_are_public(cls, cidrs: tuple[IPv4Network, ...]) -> tuple[IPv4Network, ...]:
+        refuse_duplicates(cidrs)
+        for index, cidr in enumerate(cidrs):
+            if any(cidr.subnet_of(block) for block in _PRIVATE_RANGES):
+                raise mistake(
+                    (str(index),), str(cidr), "must be a public range: EKS refuses private ones here"
+                )
+        return cidrs
+
+    @field_validator("enabled_cluster_log_types", "admin_principal_arns")
+    @classmethod
+    def _entries_are_distinct(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
+        refuse_duplicates(entries)
+        return entries
+
+    @field_validator("node_groups")
+    @classmethod
+    def _one_group_is_steady(cls, groups: dict[str, NodeGroupSettings]) -> dict[str, NodeGroupSettings]:
+        if not any(group.is_steady for group in groups.values()):
+            message = (
+                "one group must have a min_size of 1 or more and no taints: DNS, the autoscaler and the "
+                "runner managers live there"
+            )
+            raise ValueError(message)
+        return groups
+
+    @property
+    def steady_node_group(self) -> str:
+        """Name of the group where what must never be without a node runs: the first steady one."""
+        return next(name for name, group in self.node_groups.items() if group.is_steady)

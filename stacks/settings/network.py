@@ -1,0 +1,77 @@
+"""What may be said of the network stack."""
+
+from ipaddress import IPv4Network
+from typing import Literal
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from stacks.settings.model import SettingsModel, refuse_duplicates
+
+
+class NetworkSettings(SettingsModel):
+    """The network stack: one VPC, a public and a private subnet per availability zone."""
+
+    availability_zones: tuple[str, ...] = Field(
+        description="Two to six zones of the region; EKS needs two. Append new ones at the end: "
+        "no existing subnet moves then.",
+        min_length=2,
+        max_length=6,
+    )
+    private_subnet_prefix_length: int = Field(
+        default=19,
+        description="Prefix length of a private subnet, where nodes and pods live: one address each.",
+        ge=16,
+        le=28,
+    )
+    public_subnet_prefix_length: int = Field(
+        default=24,
+        description="Prefix length of a public subnet, where NAT gateways and load balancers live.",
+        ge=16,
+        le=28,
+    )
+    cidr: IPv4Network = Field(
+        default="10.0.0.0/16",  # type: ignore[assignment] # a text in the file, validated like one
+        description="IPv4 range of the VPC, /16 to /28, large enough for all the subnets.",
+    )
+    nat_gateways: Literal["single", "one_per_zone"] = Field(
+        default="single",
+        description="single: one NAT gateway for all zones (cheaper). one_per_zone: a zone's failure "
+        "leaves the others online.",
+    )
+
+    @field_validator("availability_zones")
+    @classmethod
+    def _zones_are_distinct(cls, zones: tuple[str, ...]) -> tuple[str, ...]:
+        refuse_duplicates(zones)
+        return zones
+
+    @field_validator("cidr")
+    @classmethod
+    def _subnets_fit(cls, cidr: IPv4Network, info: ValidationInfo) -> IPv4Network:
+        if not 16 <= cidr.prefixlen <= 28:  # noqa: PLR2004 - Amazon VPC, "VPC CIDR blocks"
+            message = "must be a /16 to /28"
+            raise ValueError(message)
+        lengths = [info.data.get(f"{kind}_subnet_prefix_length") for kind in ("private", "public")]
+        zones = info.data.get("availability_zones")
+        if zones and None not in lengths:
+            needed = len(zones) * sum(2 ** (32 - length) for length in lengths if length)
+            if needed > cidr.num_addresses:
+                message = (
+                    f"holds {cidr.num_addresses} addresses, but {len(zones)} private /{lengths[0]} and "
+                    f"{len(zones)} public /{lengths[1]} subnets need {needed}: "
+                    "a larger range, or longer subnet prefix lengths"
+                )
+                raise ValueError(message)
+        return cidr
+
+    def private_subnet(self, index: int) -> IPv4Network:
+        """Return the private subnet of the zone at `index`: counted from the range's start."""
+        size = 2 ** (32 - self.private_subnet_prefix_length)
+        first = int(self.cidr.network_address) + index * size
+        return IPv4Network((first, self.private_subnet_prefix_length))
+
+    def public_subnet(self, index: int) -> IPv4Network:
+        """Return the public subnet of the zone at `index`: counted from the range's end."""
+        size = 2 ** (32 - self.public_subnet_prefix_length)
+        first = int(self.cidr.broadcast_address) + 1 - (index + 1) * size
+        return IPv4Network((first, self.public_subnet_prefix_length))

@@ -1,0 +1,59 @@
+"""Kubernetes quantities ("500m" CPU, "4Gi" memory) as pydantic types that can be compared.
+
+Intent: a quantity that Kubernetes would refuse is refused while it is still a line in a file.
+Not here: what a quantity is for (settings.py).
+"""
+
+import re
+from decimal import Decimal
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator
+
+# "Resource Management for Pods and Containers" and "Quantity" in the Kubernetes documentation.
+_CPU = re.compile(r"(?P<number>\d+(?:\.\d{1,3})?)(?P<suffix>m?)")
+_BYTES = re.compile(r"(?P<number>\d+(?:\.\d{1,3})?)(?P<suffix>[KMGTPE]i|[kMGTPE]?)")
+_FACTORS = {"": Decimal(1), "m": Decimal("0.001"), "k": Decimal(1000)}
+_FACTORS |= {suffix: Decimal(1000) ** power for power, suffix in enumerate("MGTPE", start=2)}
+_FACTORS |= {f"{suffix}i": Decimal(1024) ** power for power, suffix in enumerate("KMGTPE", start=1)}
+
+
+def quantity(text: str) -> Decimal:
+    """Return a quantity's amount in its base unit.
+
+    Args:
+        text: A CPU quantity (base unit: vCPU) or a byte quantity (base unit: byte).
+
+    Raises:
+        ValueError: If the text is neither.
+
+    """
+    match = _CPU.fullmatch(text) or _BYTES.fullmatch(text)
+    if match is None:
+        message = f"{text!r} is not a Kubernetes quantity"
+        raise ValueError(message)
+    return Decimal(match["number"]) * _FACTORS[match["suffix"]]
+
+
+def _as_text(value: object) -> object:
+    # YAML reads `cpu_request: 1` as a number; Kubernetes takes either spelling.
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return str(value) if is_number else value
+
+
+def _cpu(text: str) -> str:
+    if not _CPU.fullmatch(text) or not quantity(text):
+        message = 'must be a CPU quantity above zero, such as "500m", "1" or "1.5" (vCPU)'
+        raise ValueError(message)
+    return text
+
+
+def _bytes(text: str) -> str:
+    if not _BYTES.fullmatch(text) or not quantity(text):
+        message = 'must be a byte quantity above zero, such as "512Mi", "4Gi" or "1.5G" (not "GB")'
+        raise ValueError(message)
+    return text
+
+
+CpuQuantity = Annotated[str, BeforeValidator(_as_text), AfterValidator(_cpu)]
+ByteQuantity = Annotated[str, BeforeValidator(_as_text), AfterValidator(_bytes)]

@@ -1,0 +1,22 @@
+"""Every pinned version that `requirements.txt` and `package.json` do not hold.
+
+A robot may bump these lines; the tests say whether what it did fits together.
+"""
+
+TERRAFORM = ">= 1.11.0"  # write-only attributes need 1.11
+AWS_PROVIDER = "5.100.0"  # exactly what the bindings in requirements.txt were generated from
+HELM_PROVIDER = "3.1.1"
+KUBERNETES_PROVIDER = "2.38.0"
+
+GITLAB_RUNNER_CHART = "0.86.0"  # GitLab Runner 18.9.0
+CLUSTER_AUTOSCALER_CHART = "9.59.0"
+
+# Kubernetes version → newest patch of the autoscaler of the same minor ("Cluster Autoscaler:
+# Releases" asks for the same minor as the control plane). A version that is missing here is refused
+# by the settings: there is no fallback, since a mismatched autoscaler fails in ways that are hard to see.
+CLUSTER_AUTOSCALER_IMAGE_TAGS = {
+    "1.33": "v1.33.6",
+    "1.34": "v1.34.5",
+    "1.35": "v1.35.2",
+    "1.36": "v1.36.1",
+}
