@@ -8,6 +8,11 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 VENV := .venv/bin
 CDKTF := node_modules/.bin/cdktf
+# The local environment has its own way to the providers of the workloads stack (local_aws/kubernetes.py).
+ifeq ($(ENV),local)
+CDKTF := $(VENV)/python -m local_aws run $(CDKTF)
+CDKTF_OPTIONS := --skip-provider-lock
+endif
 
 export ENV
 # Every file that the tools keep for themselves stays in the project's own working folder.
@@ -75,22 +80,28 @@ synth: setup ## Write the Terraform JSON of ENV to cdktf.out/
 	@echo "cdktf.out/stacks: $$(ls cdktf.out/stacks | tr '\n' ' ')"
 
 .PHONY: plan
-plan: setup ## Show what deploying ENV would change
-	@$(CDKTF) diff network
-	@$(CDKTF) diff cluster
-	@$(CDKTF) diff workloads
+plan: setup ## Show what deploying ENV would change, stack by stack
+	@for stack in network cluster workloads; do $(CDKTF) diff $$stack $(CDKTF_OPTIONS); done
 
 .PHONY: deploy
 deploy: setup ## Deploy all stacks of ENV, in their order
-	@$(CDKTF) deploy '*'
+	@$(CDKTF) deploy '*' $(CDKTF_OPTIONS)
 
 .PHONY: destroy
 destroy: setup ## Destroy all stacks of ENV, in the reverse order
-	@$(CDKTF) destroy '*'
+	@$(CDKTF) destroy '*' $(CDKTF_OPTIONS)
+
+.PHONY: show
+show: setup ## Show what the rehearsal of the local environment put into its cluster
+	@$(VENV)/python -m rehearsal show --record .work/rehearsal.json
 
 .PHONY: test
 test: lint ## Lint, types, unit tests, and real Terraform against the emulator
 	@$(VENV)/pytest
+
+.PHONY: docs
+docs: setup ## Write docs/settings.md and docs/outputs.md anew from the models
+	@$(VENV)/python generate_docs.py
 
 .PHONY: lint
 lint: setup ## Formatting, lint and types

@@ -27,10 +27,15 @@ LINK = Path("terraform.d/plugins")
 LOCK = ".terraform.lock.hcl"
 
 
-def main() -> None:
-    """Link the first mirror that holds our version of the AWS provider into each stack's folder."""
+def prepare(output: Path) -> None:
+    """Link the first mirror that holds our version of the AWS provider into each stack's folder.
+
+    Args:
+        output: The folder that cdktf synthesizes to.
+
+    """
     mirror = next(_mirrors(), None)
-    folders = [PROJECT / "cdktf.out" / "stacks" / stack for stack in STACKS]
+    folders = [output / "stacks" / stack for stack in STACKS]
     if mirror is None or all((folder / LINK).exists() and (folder / LOCK).exists() for folder in folders):
         return
     lock = _lock_file(mirror)
@@ -61,7 +66,7 @@ def _link(folder: Path, mirror: Path) -> None:
 def _lock_file(mirror: Path) -> str:
     """Return the lock file that Terraform writes for what the mirror holds."""
     requirement = {"aws": {"source": "hashicorp/aws", "version": AWS_PROVIDER}}
-    with tempfile.TemporaryDirectory(dir=PROJECT / ".work") as name:
+    with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         _link(folder, mirror)
         (folder / "main.tf.json").write_text(json.dumps({"terraform": {"required_providers": requirement}}))
@@ -73,4 +78,4 @@ def _lock_file(mirror: Path) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    prepare(PROJECT / "cdktf.out")

@@ -8,6 +8,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from bootstrap import BootstrapError
 from local_aws import demo, emulator
 from local_aws.deployment import DeploymentError
+from local_aws.emulator import EmulatorError
 from stacks.backend import BackendError
 from stacks.settings.file import SettingsError
 
@@ -15,8 +16,9 @@ COMMANDS = {
     "start": "start the emulator in the background",
     "stop": "stop the emulator; what was deployed on it is gone",
     "seed": "store a demo token for each runner fleet",
-    "demo": "start, seed and deploy every stack that can be deployed here",
+    "demo": "start, seed and deploy every stack, and sum up",
     "down": "destroy the deployed stacks and stop the emulator",
+    "run": "run a cdktf or terraform command with the providers that this machine has",
 }
 
 
@@ -25,17 +27,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m local_aws", description=(__doc__ or "").strip())
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, text in COMMANDS.items():
-        commands.add_parser(name, help=text, description=text)
-    command = parser.parse_args().command
+        command = commands.add_parser(name, help=text, description=text)
+        if name == "run":
+            command.add_argument("program", nargs=argparse.REMAINDER, help="the command and its arguments")
+    arguments = parser.parse_args()
     try:
-        _run(command)
-    except (
-        BackendError,
-        BootstrapError,
-        DeploymentError,
-        SettingsError,
-        emulator.EmulatorError,
-    ) as error:
+        sys.exit(_run(arguments))
+    except (BackendError, BootstrapError, DeploymentError, EmulatorError, SettingsError) as error:
         sys.exit(str(error))
     except (BotoCoreError, ClientError) as error:
         sys.exit(f"the emulator refused: {error}")
@@ -43,19 +41,21 @@ def main() -> None:
         sys.exit("interrupted; `make demo` goes on from here, `make demo-down` undoes it")
 
 
-def _run(command: str) -> None:
-    if command == "demo":
-        demo.up()
-    elif command == "down":
-        demo.down()
-    elif command == "seed":
-        demo.seed(demo.load_local_settings())
-    elif command == "stop":
-        print("stopped" if emulator.stop() else "no emulator of ours runs")
-    else:
-        endpoint_url = str(demo.load_local_settings().aws.endpoint_url)
-        started = emulator.start(endpoint_url)
-        print(f"ministack {'listens' if started else 'listens already'} at {endpoint_url}")
+def _run(arguments: argparse.Namespace) -> int:
+    match arguments.command:
+        case "start":
+            demo.start(demo.load_local_settings())
+        case "stop":
+            print("stopped" if emulator.stop() else "no emulator of ours runs")
+        case "seed":
+            demo.seed(demo.load_local_settings())
+        case "demo":
+            demo.up()
+        case "down":
+            demo.down()
+        case "run":
+            return demo.run(arguments.program)
+    return 0
 
 
 if __name__ == "__main__":

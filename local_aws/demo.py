@@ -1,21 +1,22 @@
 """`make demo` and `make demo-down`: the whole road on the emulated AWS."""
 
+import os
 import secrets
-import ssl
-import urllib.error
-import urllib.request
+import subprocess
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
 
 import bootstrap
-from local_aws import deployment, emulator
+from local_aws import deployment, emulator, kubernetes
 from local_aws.deployment import Result
 from stacks.backend import read_backend
 from stacks.settings import Settings
-from stacks.settings.file import load_environment
+from stacks.settings.file import PROJECT, load_environment
 
 DEMO_TOKEN_BYTES = 15
+STACKS = ("network", "cluster", "workloads")
 
 
 def load_local_settings() -> Settings:
@@ -28,11 +29,20 @@ def load_local_settings() -> Settings:
     """
     settings = load_environment("local")
     if not settings.aws.is_local:
-        message = (
-            "environments/local.yaml: aws.endpoint_url: missing; the local environment needs an emulator"
-        )
+        message = "environments/local.yaml: aws.endpoint_url: missing. Accepted: the emulator's URL"
         raise emulator.EmulatorError(message)
     return settings
+
+
+def start(settings: Settings) -> None:
+    """Start the emulator unless it runs."""
+    endpoint_url = str(settings.aws.endpoint_url)
+    if emulator.start(endpoint_url):
+        # A new emulator holds nothing, so nothing is in its cluster either.
+        kubernetes.RECORD.unlink(missing_ok=True)
+        print(f"ministack listens at {endpoint_url}")
+    else:
+        print(f"ministack listens already at {endpoint_url}")
 
 
 def seed(settings: Settings) -> None:
@@ -51,28 +61,31 @@ def seed(settings: Settings) -> None:
 
 
 def up() -> None:
-    """Start the emulator, make the state bucket, deploy every stack that can be, and sum up."""
+    """Start the emulator, make the state bucket, deploy every stack, and sum up."""
     console = Console(highlight=False, soft_wrap=True)
     settings = load_local_settings()
-    endpoint_url = str(settings.aws.endpoint_url)
 
     console.rule("[bold]1/4 Emulated AWS", align="left")
-    started = emulator.start(endpoint_url)
-    print(f"ministack {'listens' if started else 'listens already'} at {endpoint_url}")
+    start(settings)
 
     console.rule("[bold]2/4 State bucket and runner token", align="left")
-    bootstrap.create_state_bucket(settings.aws, read_backend(emulator.PROJECT / "backend.tf.json"))
+    bootstrap.create_state_bucket(settings.aws, read_backend(PROJECT / "backend.tf.json"))
     seed(settings)
 
     console.rule("[bold]3/4 network and cluster", align="left")
     results = deployment.run_cdktf("deploy", "network", "cluster")
 
-    console.rule("[bold]4/4 workloads", align="left")
-    missing = _missing_for_workloads()
+    missing = kubernetes.missing_for_workloads()
+    console.rule(f"[bold]4/4 workloads{', rehearsed, not deployed' if missing else ''}", align="left")
     if missing:
-        print(missing)
-    else:
-        results |= deployment.run_cdktf("deploy", "network", "cluster", "workloads")
+        print(f"workloads is only rehearsed here: {missing}")
+    with kubernetes.providers(missing) as environment:
+        # cdktf wants to see what workloads stands on, too; only the first run changes that.
+        results |= {
+            stack: result
+            for stack, result in deployment.run_cdktf("deploy", *STACKS, environment=environment).items()
+            if stack == "workloads"
+        }
     _sum_up(console, results, missing)
 
 
@@ -82,54 +95,42 @@ def down() -> None:
     if emulator.running_pid() is None:
         print(f"no emulator of ours runs at {settings.aws.endpoint_url}: nothing to destroy")
         return
-    for stack in ("workloads", "cluster", "network"):
-        if deployment.outputs(stack):
-            deployment.run_cdktf("destroy", stack)
+    with kubernetes.providers(kubernetes.missing_for_workloads()) as environment:
+        for stack in reversed(STACKS):
+            if deployment.outputs(stack):
+                deployment.run_cdktf("destroy", stack, environment=environment)
     emulator.stop()
+    kubernetes.RECORD.unlink(missing_ok=True)
     print("destroyed and stopped")
 
 
-def _missing_for_workloads() -> str:
-    """Return what the workloads stack needs and this machine lacks, in words; empty if nothing."""
-    endpoint = deployment.outputs("cluster").get("cluster_endpoint", "")
-    if not _kubernetes_answers(endpoint):
-        return (
-            "workloads is not deployed: no Kubernetes API answers. With a running Docker engine the emulator "
-            "backs the cluster with a real k3s: start Docker, `make demo-down demo`."
-        )
-    if not deployment.can_initialize("workloads"):
-        return (
-            "workloads is not deployed: Terraform can't get its helm and kubernetes providers. Let it reach "
-            "its registry, or put them into a provider mirror, and `make demo` again."
-        )
-    return ""
+def run(command: Sequence[str]) -> int:
+    """Run a cdktf or terraform command of one's own with the providers that `up` would use.
 
+    Returns:
+        The command's exit status.
 
-def _kubernetes_answers(endpoint: str) -> bool:
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE  # only whether anything answers, on loopback
-    try:
-        with urllib.request.urlopen(f"{endpoint}/version", timeout=3, context=context):  # noqa: S310
-            return True
-    except urllib.error.HTTPError:
-        return True
-    except (OSError, ValueError):
-        return False
+    """
+    missing = kubernetes.missing_for_workloads()
+    if missing:
+        print(f"workloads is rehearsed, not deployed: {missing}")
+    with kubernetes.providers(missing) as environment:
+        return subprocess.run(command, env={**os.environ, **environment}, check=False).returncode  # noqa: S603
 
 
 def _sum_up(console: Console, results: dict[str, Result], missing: str) -> None:
     console.rule("[bold]Summary", align="left")
-    for stack in ("network", "cluster", "workloads"):
-        published = deployment.outputs(stack) if stack in results else {}
-        table = Table(title=f"{stack}: {results.get(stack, 'not deployed')}", title_justify="left")
+    for stack in STACKS:
+        rehearsed = " (rehearsed, not deployed)" if missing and stack == "workloads" else ""
+        table = Table(title=f"{stack}: {results[stack]}{rehearsed}", title_justify="left")
         table.add_column("output")
         table.add_column("value", overflow="fold")
-        for name, value in published.items():
+        for name, value in deployment.outputs(stack).items():
             table.add_row(name, str(value) or "(empty)")
-        console.print(table if published else f"{stack}: not deployed")
+        console.print(table)
     if missing:
-        console.print(missing)
+        console.print(f"workloads was rehearsed, not deployed: {missing}")
+        console.print("What would be in the cluster: make show")
     print("\nConnect kubectl to the cluster:")
     print(f"  {deployment.outputs('cluster')['update_kubeconfig_command']}")
     print("Undo everything: make demo-down")

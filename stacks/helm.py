@@ -16,7 +16,8 @@ def values_yaml(values: Mapping[str, Any]) -> str:
     tree = dict(values)
     walk_tree(tree)
     yaml = YAML()
+    yaml.version = (1, 1)  # Helm's, in which a bare `on` or `no` would be a boolean
     yaml.width = 2**16  # a wrapped line would break Terraform's references inside it
     document = StringIO()
     yaml.dump(tree, document)
-    return document.getvalue()
+    return document.getvalue().removeprefix("%YAML 1.1\n---\n")

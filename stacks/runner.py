@@ -21,6 +21,7 @@ from stacks.versions import GITLAB_RUNNER_CHART
 NAME = "gitlab-runner"
 TOKEN_SECRET = "gitlab-runner-token"  # noqa: S105 - the Secret's name, not the token
 TERMINATION_GRACE_PERIOD_SECONDS = 3600  # how long a manager may wait for its jobs before it is replaced
+NAMESPACE_DELETE_TIMEOUT = "75m"  # a namespace goes after its last pod, so after that grace period
 
 # GitLab Runner, "Kubernetes executor", "Configure runner API permissions".
 MANAGER_PERMISSIONS = {
@@ -68,14 +69,17 @@ class RunnerFleet(Construct):
     def _build_namespaces(self) -> list[NamespaceV1]:
         # Pod Security's "restricted" would refuse every image that runs as root, which most do.
         jobs_level = "privileged" if self._settings.privileged else "baseline"
-        levels = {self.manager_namespace: "restricted", self.job_namespace: jobs_level}
         return [
             NamespaceV1(
                 self,
-                f"{name}_namespace",
+                id_,
                 metadata={"name": name, "labels": {"pod-security.kubernetes.io/enforce": level}},
+                timeouts={"delete": NAMESPACE_DELETE_TIMEOUT},
             )
-            for name, level in levels.items()
+            for id_, name, level in (
+                ("manager_namespace", self.manager_namespace, "restricted"),
+                ("job_namespace", self.job_namespace, jobs_level),
+            )
         ]
 
     def _build_token_secret(self) -> SecretV1:
@@ -134,11 +138,14 @@ class RunnerFleet(Construct):
                     "jobNamespace": self.job_namespace,
                     "config": runner_toml(self._settings, job_namespace=self.job_namespace),
                 },
-                # An authentication token outlives its pod: unregistering it would end the runner in GitLab.
-                "unregisterRunners": False,
-                # QUIT lets running jobs finish; TERM, which Kubernetes sends, would abort them.
+                "unregisterRunners": False,  # the chart's own preStop hook, which the next one replaces
+                # QUIT lets running jobs finish; TERM, which Kubernetes sends once the hook is over, aborts
+                # them. So the hook goes on until the end of process 1 ends it too, and repeats the signal,
+                # since the chart's start script ignores one that comes before the runner is up.
                 "deploymentLifecycle": {
-                    "preStop": {"exec": {"command": ["/bin/sh", "-c", "kill -QUIT 1; sleep infinity"]}}
+                    "preStop": {
+                        "exec": {"command": ["/bin/sh", "-c", "while kill -QUIT 1; do sleep 30; done"]}
+                    }
                 },
                 "terminationGracePeriodSeconds": TERMINATION_GRACE_PERIOD_SECONDS,
                 "nodeSelector": {NODE_GROUP_LABEL: node_group},

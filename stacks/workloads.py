@@ -95,7 +95,7 @@ class WorkloadsStack(EnvironmentStack):
         )
         host = self._cluster.cluster_endpoint
         authority = Fn.base64decode(self._cluster.cluster_certificate_authority_data)
-        token = "${ephemeral.aws_eks_cluster_auth.cluster_admin.token}"
+        token = "${ephemeral.aws_eks_cluster_auth.cluster_admin.token}"  # noqa: S105 - a reference
         KubernetesProvider(self, "kubernetes", host=host, cluster_ca_certificate=authority, token=token)
         HelmProvider(
             self,

@@ -1,16 +1,13 @@
 """Where an environment lives."""
 
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from stacks.settings.model import SettingsModel
+from stacks.settings.model import PORT, SettingsModel, refuse
 
 # The emulator's placeholders. With them in place the credentials of a real account are never looked for.
 EMULATOR_CREDENTIALS = {"access_key": "local", "secret_key": "local"}
-
-LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
 
 # "Tag your AWS resources": characters and lengths that every service takes.
 TagKey = Annotated[str, Field(pattern=r"^[\w .:/=+@-]+$", max_length=128)]
@@ -20,30 +17,29 @@ TagValue = Annotated[str, Field(pattern=r"^[\w .:/=+@-]*$", max_length=256)]
 class AwsSettings(SettingsModel):
     """The account and region that an environment lives in."""
 
-    region: str = Field(description="AWS region, such as eu-central-1.", pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")
+    region: str = Field(
+        description="AWS region, such as eu-central-1.", pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]$"
+    )
     endpoint_url: str | None = Field(
         default=None,
-        description="Only for an emulated AWS: its URL on this machine, such as http://127.0.0.1:4566. "
-        "It makes the environment a local one; without it the environment is a real account.",
+        description="Only for an emulated AWS: its http:// URL on this machine without a path, such as "
+        "http://127.0.0.1:4566. It makes the environment a local one; without it the environment is a "
+        "real account.",
+        pattern=rf"^http://(127\.0\.0\.1|localhost|\[::1\]){PORT}/?$",
     )
     account_id: str | None = Field(
         default=None,
-        description="The 12-digit account that may be touched; required for a real account, and "
+        description="The 12-digit account, in quotes, that may be touched; required for a real account, and "
         "Terraform refuses to work with credentials of any other.",
-        pattern=r"^\d{12}$",
+        pattern=r"^[0-9]{12}$",
     )
     tags: dict[TagKey, TagValue] = Field(
-        default={}, description="Tags put on every AWS resource that can carry them."
+        default={},
+        description="Tags put on every AWS resource that can carry them, besides `environment`: up to 40; "
+        "letters, digits, spaces and _.:/=+@- in keys (up to 128) and values (up to 256, in quotes if "
+        "they look like a number).",
+        max_length=40,  # AWS: 50 a resource, some of which are ours
     )
-
-    @field_validator("endpoint_url")
-    @classmethod
-    def _emulator_is_on_this_machine(cls, url: str | None) -> str | None:
-        parts = urlsplit(url or "http://localhost")
-        if parts.scheme != "http" or parts.hostname not in LOOPBACK_HOSTS or parts.path.strip("/"):
-            message = "must be an http:// URL of this machine (127.0.0.1 or localhost) without a path"
-            raise ValueError(message)
-        return url
 
     @field_validator("account_id")
     @classmethod
@@ -52,6 +48,23 @@ class AwsSettings(SettingsModel):
             message = "must be the 12-digit number of the AWS account that this environment may touch"
             raise ValueError(message)
         return account_id
+
+    @field_validator("tags")
+    @classmethod
+    def _tag_keys_are_free(cls, tags: dict[str, str]) -> dict[str, str]:
+        # IAM compares keys without regard to case, and refuses a role that has one twice.
+        keys = ["environment", *(key.lower() for key in tags)]
+        refuse(
+            ((key,), value, "must be a key that does not begin with aws:, which AWS keeps for itself")
+            for key, value in tags.items()
+            if key.lower().startswith("aws:")
+        )
+        refuse(
+            ((key,), value, "must be a key of its own, upper and lower case alike; `environment` is set")
+            for index, (key, value) in enumerate(tags.items(), start=1)
+            if keys[index] in keys[:index]
+        )
+        return tags
 
     @property
     def is_local(self) -> bool:

@@ -5,14 +5,38 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from stacks.settings.model import MapKey, SettingsModel, mistake, refuse_duplicates
+from stacks.settings.model import (
+    MAP_KEY_RULE,
+    Ipv4Range,
+    MapKey,
+    SettingsModel,
+    refuse,
+    refuse_duplicates,
+)
 from stacks.settings.node_groups import NodeGroupSettings
 from stacks.versions import CLUSTER_AUTOSCALER_IMAGE_TAGS
 
-PrincipalArn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:iam::\d{12}:(root|(role|user)/[\w+=,.@/-]+)$")]
+PrincipalArn = Annotated[
+    str,
+    Field(
+        pattern=r"^arn:aws(-[a-z-]+)?:iam::[0-9]{12}:(root|(role|user)/([A-Za-z0-9_+=,.@-]+/)*[A-Za-z0-9_+=,.@-]+)$"
+    ),
+]
 AddonName = Literal["vpc-cni", "kube-proxy", "coredns", "eks-pod-identity-agent"]
 
-_PRIVATE_RANGES = [IPv4Network(block) for block in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")]
+# Amazon CloudWatch Logs, "PutRetentionPolicy".
+_RETENTION_DAYS = [
+    *(1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731),
+    *(1096, 1827, 2192, 2557, 2922, 3288, 3653),
+]
+
+_NOT_PUBLIC = [
+    IPv4Network(block)
+    for block in (
+        *("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"),
+        *("127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3", "0.0.0.0/8"),
+    )
+]
 
 
 class ClusterSettings(SettingsModel):
@@ -20,7 +44,8 @@ class ClusterSettings(SettingsModel):
 
     name: str = Field(
         default="cicd",
-        description="Name of the EKS cluster; unique in the account and region.",
+        description="Name of the EKS cluster; unique in the account and region. Up to 100 letters, digits, "
+        "- and _, starting with a letter or digit.",
         pattern=r"^[0-9A-Za-z][0-9A-Za-z_-]{0,99}$",
     )
     kubernetes_version: str = Field(
@@ -31,16 +56,18 @@ class ClusterSettings(SettingsModel):
         description="STANDARD: AWS upgrades the control plane when standard support ends. EXTENDED: it "
         "stays, at a higher price.",
     )
-    endpoint_public_access_cidrs: tuple[IPv4Network, ...] = Field(
+    endpoint_public_access_cidrs: tuple[Ipv4Range, ...] = Field(
         default=(),
-        description="Public IPv4 ranges that may reach the Kubernetes API over the internet. Empty: "
-        "only from inside the VPC.",
+        description="Up to 40 public IPv4 ranges, such as [203.0.113.0/24], that may reach the "
+        "Kubernetes API over the internet. Empty: only from inside the VPC.",
         max_length=40,
     )
     admin_principal_arns: tuple[PrincipalArn, ...] = Field(
         default=(),
-        description="IAM principals of other accounts that may assume the cluster-admin role, besides "
-        "those of the cluster's own account that IAM allows to.",
+        description="Up to 10 IAM principals of other accounts, such as "
+        "arn:aws:iam::123456789012:role/admin (role, user or root), that may assume the "
+        "cluster-admin role, besides those of the cluster's own account that IAM allows to.",
+        max_length=10,
     )
     enabled_cluster_log_types: tuple[
         Literal["api", "audit", "authenticator", "controllerManager", "scheduler"], ...
@@ -48,12 +75,13 @@ class ClusterSettings(SettingsModel):
         default=("api", "audit", "authenticator", "controllerManager", "scheduler"),
         description="Control-plane logs sent to CloudWatch.",
     )
-    log_retention_days: Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731] = Field(
-        default=30, description="How long CloudWatch keeps them, days."
+    log_retention_days: int = Field(
+        default=30,
+        description=f"How long CloudWatch keeps them, days: one of {', '.join(map(str, _RETENTION_DAYS))}.",
     )
     addon_versions: dict[
         AddonName,
-        Annotated[str, Field(pattern=r"^v\d+\.\d+\.\d+-eksbuild\.\d+$")],
+        Annotated[str, Field(pattern=r"^v[0-9]+\.[0-9]+\.[0-9]+-eksbuild\.[0-9]+$")],
     ] = Field(
         default={},
         description="Pinned add-on versions, such as v1.20.4-eksbuild.2. An add-on without one gets "
@@ -66,7 +94,7 @@ class ClusterSettings(SettingsModel):
     )
     node_groups: dict[MapKey, NodeGroupSettings] = Field(
         description="Managed node groups by name. At least one must be steady: min_size of 1 or more and "
-        "no taints.",
+        f"no taints; {MAP_KEY_RULE}.",
         min_length=1,
     )
 
@@ -81,15 +109,23 @@ class ClusterSettings(SettingsModel):
             raise ValueError(message)
         return version
 
+    @field_validator("log_retention_days")
+    @classmethod
+    def _cloudwatch_knows_the_days(cls, days: int) -> int:
+        if days not in _RETENTION_DAYS:
+            message = f"must be one of {', '.join(map(str, _RETENTION_DAYS))}"
+            raise ValueError(message)
+        return days
+
     @field_validator("endpoint_public_access_cidrs")
     @classmethod
     def _ranges_are_public(cls, cidrs: tuple[IPv4Network, ...]) -> tuple[IPv4Network, ...]:
         refuse_duplicates(cidrs)
-        for index, cidr in enumerate(cidrs):
-            if any(cidr.subnet_of(block) for block in _PRIVATE_RANGES):
-                raise mistake(
-                    (str(index),), str(cidr), "must be a public range: EKS refuses private ones here"
-                )
+        refuse(
+            ((str(index),), str(cidr), "must be a public range: EKS refuses private and reserved ones here")
+            for index, cidr in enumerate(cidrs)
+            if any(cidr.subnet_of(block) for block in _NOT_PUBLIC)
+        )
         return cidrs
 
     @field_validator("enabled_cluster_log_types", "admin_principal_arns")

@@ -7,6 +7,7 @@ Not here: the rules (the models beside this file).
 import difflib
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
@@ -21,7 +22,28 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 # GitLab, "Token overview": every token starts with such a prefix. A token pasted where its
 # parameter's name belongs must not reach a terminal or a pipeline's log.
-_TOKEN = re.compile(r"\b(gl[a-z]+-|GR1348941)\S+")
+_TOKEN = re.compile(
+    r"""(gl(agent|cbt|dt|ffct|ft|imt|oas|pat|ptt|rtr?|soat|wt)-|GR1348941)[^\s"',:…)]+""", re.IGNORECASE
+)
+_HIDDEN = "(a token, not shown)"
+
+# What pydantic calls a mistake, in a user's words; a pattern's own text is never shown, since the
+# field's description says what is accepted.
+_WORDS = {
+    "string_pattern_mismatch": "not of the accepted form",
+    "string_too_long": "longer than {max_length} characters",
+    "string_type": "must be a text, in quotes where it looks like a number",
+    "int_type": "must be a whole number",
+    "bool_type": "must be true or false",
+    "model_type": "must be a mapping of keys to values",
+    "dict_type": "must be a mapping of names to values",
+    "tuple_type": "must be a list",
+    "literal_error": "must be {expected}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "too_short": "must have {min_length} or more",
+    "too_long": "must have {max_length} or fewer",
+}
 
 
 class SettingsError(Exception):
@@ -40,7 +62,12 @@ def load_environment(name: str | None) -> Settings:
         SettingsError: If there is no such file, it is no YAML, or it holds a mistake.
 
     """
-    return load_settings(PROJECT / "environments" / f"{(name or 'local').removesuffix('.yaml')}.yaml")
+    folder, file = PROJECT / "environments", f"{(name or 'local').removesuffix('.yaml')}.yaml"
+    known = sorted(path.name for path in folder.glob("*.yaml"))
+    if file not in known:  # nor is a path into another folder: the state's key has the file's name alone
+        accepted = ", ".join(name.removesuffix(".yaml") for name in known) or "none yet"
+        raise SettingsError([f"environments/{file}: no such environment. Accepted: {accepted}"])
+    return load_settings(folder / file)
 
 
 def load_settings(path: Path) -> Settings:
@@ -55,29 +82,34 @@ def load_settings(path: Path) -> Settings:
     except SettingsError as error:
         # Read by people, who stand in the project's folder.
         shown = path.relative_to(PROJECT) if path.is_relative_to(PROJECT) else path
-        raise SettingsError([f"{shown}{mistake}" for mistake in error.mistakes]) from None
+        raise SettingsError([_TOKEN.sub(_HIDDEN, f"{shown}{line}") for line in error.mistakes]) from None
 
 
 def _validated(path: Path, raw: dict[str, Any]) -> Settings:
     try:
         # By way of JSON, since there a list may become a tuple and a text an IP network, in strict mode too.
-        return Settings.model_validate_json(json.dumps({**raw, "environment": path.stem}, default=str))
+        document = json.dumps({**raw, "environment": path.stem}, default=str, ensure_ascii=False).encode()
+    except (TypeError, ValueError, RecursionError):
+        accepted = "Accepted: mappings, lists, texts and numbers, none of them inside itself"
+        raise SettingsError([f": holds what no setting can be. {accepted}"]) from None
+    try:
+        return Settings.model_validate_json(document)
     except ValidationError as error:
-        raise SettingsError([f": {_message(details)}" for details in error.errors()]) from None
+        messages = [message for details in error.errors() for message in _messages(details)]
+        raise SettingsError([f": {message}" for message in messages]) from None
 
 
 def _read(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        known = ", ".join(sorted(file.stem for file in path.parent.glob("*.yaml"))) or "none"
-        raise SettingsError([f": no such environment. Files beside it: {known}"])
     try:
         raw = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
-        problem = _TOKEN.sub("(a token)", str(error.problem).split(" with value")[0])
+        problem = str(error.problem).split(" with value")[0].removeprefix("but ")
         raise SettingsError([f":{line}: not valid YAML: {problem}"]) from None
-    except (YAMLError, UnicodeDecodeError):
-        raise SettingsError([": not a YAML file in UTF-8"]) from None
+    except OSError as error:
+        raise SettingsError([f": can't be read: {error.strerror}"]) from None
+    except (YAMLError, ValueError, RecursionError):  # no such characters, numbers, depths
+        raise SettingsError([": not a YAML text file in UTF-8"]) from None
     if not isinstance(raw, dict):
         raise SettingsError([f": must be a YAML mapping with the keys {', '.join(_accepted_keys(()))}"])
     if "environment" in raw:
@@ -85,20 +117,29 @@ def _read(path: Path) -> dict[str, Any]:
     return raw
 
 
-def _message(details: ErrorDetails) -> str:
+def _messages(details: ErrorDetails) -> Iterator[str]:
     location, value, kind = tuple(details["loc"]), details["input"], details["type"]
     context = details.get("ctx", {})
     if kind == "extra_forbidden":
         accepted = _accepted_keys(location[:-1])
         close = difflib.get_close_matches(str(location[-1]), accepted, n=1)
-        hint = f"did you mean {close[0]}? " if close else ""
-        return f"{_path(location)}: unknown key. {hint}Accepted here: {', '.join(accepted)}"
-    if kind == "missing":
-        return f"{_path(location)}: missing. Accepted: {_description(location)}"
-    if kind == "mistake":
-        location, value = (*location, *context["at"]), context["value"]
-    text = details["msg"].removeprefix("Value error, ")
-    return f"{_path(location)}: {_shown(value)}: {text}. Accepted: {_description(location)}"
+        hint = f"Did you mean {close[0]}? " if close else ""
+        yield f"{_path(location)}: unknown key. {hint}Accepted here: {', '.join(accepted)}"
+    elif kind == "missing":
+        yield f"{_path(location)}: missing. Accepted: {_accepted(location)}"
+    elif kind == "mistakes":
+        for at, found, accepted in context["mistakes"]:
+            yield f"{_path((*location, *at))}: {_shown(found)}: {accepted}"
+    elif kind == "value_error":  # the rules' own words say what is accepted
+        yield f"{_path(location)}: {_shown(value)}: {context['error']}"
+    elif kind == "too_short" and len(value) >= context["min_length"]:
+        return  # its entries are refused one by one
+    else:
+        text = _WORDS.get(kind, details["msg"]).format(**context)
+        # Tokens of old GitLab versions have no prefix; unlike a parameter's name, none has a slash.
+        is_secret = location[-1] == "token_parameter" and "/" not in str(value)
+        shown = _HIDDEN if is_secret else _shown(value)
+        yield f"{_path(location)}: {shown}: {text}. Accepted: {_accepted(location)}"
 
 
 def _path(location: tuple[int | str, ...]) -> str:
@@ -106,16 +147,23 @@ def _path(location: tuple[int | str, ...]) -> str:
 
 
 def _shown(value: object) -> str:
-    text = json.dumps(value, default=str)
-    return _TOKEN.sub("(a token, not shown)", text if len(text) <= 80 else f"{text[:80]}…")  # noqa: PLR2004
+    text = json.dumps(value, default=str, ensure_ascii=False)
+    return text if len(text) <= 80 else f"{text[:80]}…"  # noqa: PLR2004 - a terminal's line
 
 
 def _accepted_keys(location: tuple[int | str, ...]) -> list[str]:
-    models = [part for part in _walk(location) if isinstance(part, type) and issubclass(part, BaseModel)]
-    return [name for name in models[-1].model_fields if name != "environment"]
+    model: Any = next(part for part in reversed(_walk(location)) if _is_model(part))
+    return [name for name in model.model_fields if name != "environment"]
 
 
-def _description(location: tuple[int | str, ...]) -> str:
+def _is_model(part: object) -> bool:
+    return isinstance(part, type) and issubclass(part, BaseModel)
+
+
+def _accepted(location: tuple[int | str, ...]) -> str:
+    """Return the keys of a section, or the description of the nearest field."""
+    if _is_model(_walk(location)[-1]):
+        return f"a mapping with the keys {', '.join(_accepted_keys(location))}"
     text = ""
     model: Any = Settings
     for part, below in zip(location, _walk(location)[1:], strict=False):

@@ -3,14 +3,23 @@
 Not here: any setting.
 """
 
+import re
 from collections.abc import Iterable
+from ipaddress import IPv4Network
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 # Short enough that `<environment>-<thing>-<key>` is a legal name everywhere in AWS and Kubernetes.
 MapKey = Annotated[str, Field(pattern=r"^[a-z]([a-z0-9-]{0,28}[a-z0-9])?$")]
+MAP_KEY_RULE = "names have up to 30 of a-z, 0-9 and -, start with a letter and do not end with -"
+
+# A URL's optional port, 1 to 65535.
+PORT = r"(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?"
+
+Mistake = tuple[tuple[str, ...], object, str]
+"""Path of the field to change, below the field of the validator; what stands there; what is accepted."""
 
 
 class SettingsModel(BaseModel):
@@ -19,22 +28,38 @@ class SettingsModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True)
 
 
-def mistake(at: tuple[str, ...], value: object, accepted: str) -> PydanticCustomError:
-    """Return the error of a mistake that shows only when several fields are seen together.
+def _range(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        network = IPv4Network(value, strict=False)
+    except ValueError:
+        network = None
+    if network is None or not re.fullmatch(r"[0-9.]+/[0-9]+", value):
+        message = "must be an IPv4 range as address/prefix length, such as 10.0.0.0/16"
+        raise ValueError(message)
+    if str(network) != value:
+        message = f"must be the range's first address and its prefix length: {network}"
+        raise ValueError(message)
+    return value
 
-    Args:
-        at: Path of the field to change, below the field whose validator raises this.
-        value: What stands there.
-        accepted: What would be accepted there, as the end of a sentence.
 
-    """
-    return PydanticCustomError("mistake", "{accepted}", {"at": at, "value": value, "accepted": accepted})
+Ipv4Range = Annotated[IPv4Network, BeforeValidator(_range)]
+
+
+def refuse(mistakes: Iterable[Mistake]) -> None:
+    """Raise one error that holds all mistakes that show only when several values are seen together."""
+    found = list(mistakes)
+    if found:
+        kind = "mistakes"  # file.py words them
+        raise PydanticCustomError(kind, kind, {"mistakes": found})
 
 
 def refuse_duplicates(entries: Iterable[object]) -> None:
-    """Raise a mistake for the first entry that is there twice."""
-    seen: set[object] = set()
-    for index, entry in enumerate(entries):
-        if entry in seen:
-            raise mistake((str(index),), str(entry), "must not be in the list twice")
-        seen.add(entry)
+    """Refuse each entry that is there before."""
+    listed = [str(entry) for entry in entries]
+    refuse(
+        ((str(index),), entry, "must not be in the list twice")
+        for index, entry in enumerate(listed)
+        if entry in listed[:index]
+    )

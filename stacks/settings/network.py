@@ -5,7 +5,12 @@ from typing import Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from stacks.settings.model import SettingsModel, refuse_duplicates
+from stacks.settings.model import Ipv4Range, SettingsModel, refuse_duplicates
+
+# Amazon EC2 makes no VPC of these: this network, loopback, link-local, multicast and reserved.
+_UNUSABLE_RANGES = [
+    IPv4Network(block) for block in ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3")
+]
 
 
 class NetworkSettings(SettingsModel):
@@ -19,17 +24,19 @@ class NetworkSettings(SettingsModel):
     )
     private_subnet_prefix_length: int = Field(
         default=19,
-        description="Prefix length of a private subnet, where nodes and pods live: one address each.",
+        description="Prefix length, 16 to 28, of a private subnet, where nodes and pods live: one address "
+        "each.",
         ge=16,
         le=28,
     )
     public_subnet_prefix_length: int = Field(
         default=24,
-        description="Prefix length of a public subnet, where NAT gateways and load balancers live.",
+        description="Prefix length, 16 to 28, of a public subnet, where NAT gateways and load balancers "
+        "live.",
         ge=16,
         le=28,
     )
-    cidr: IPv4Network = Field(
+    cidr: Ipv4Range = Field(
         default="10.0.0.0/16",  # type: ignore[assignment] # a text in the file, validated like one
         description="IPv4 range of the VPC, /16 to /28, large enough for all the subnets.",
     )
@@ -51,6 +58,9 @@ class NetworkSettings(SettingsModel):
         if not 16 <= cidr.prefixlen <= 28:  # noqa: PLR2004 - Amazon VPC, "VPC CIDR blocks"
             message = "must be a /16 to /28"
             raise ValueError(message)
+        if any(cidr.subnet_of(block) for block in _UNUSABLE_RANGES):
+            message = "must be a range that AWS makes a VPC of, such as 10.0.0.0/16"
+            raise ValueError(message)
         lengths = [info.data.get(f"{kind}_subnet_prefix_length") for kind in ("private", "public")]
         zones = info.data.get("availability_zones")
         if zones and None not in lengths:
@@ -59,7 +69,7 @@ class NetworkSettings(SettingsModel):
                 message = (
                     f"holds {cidr.num_addresses} addresses, but {len(zones)} private /{lengths[0]} and "
                     f"{len(zones)} public /{lengths[1]} subnets need {needed}: "
-                    "a larger range, or longer subnet prefix lengths"
+                    "accepted is a larger range, or longer subnet prefix lengths"
                 )
                 raise ValueError(message)
         return cidr

@@ -5,20 +5,23 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from stacks.settings.model import SettingsModel, mistake, refuse_duplicates
+from stacks.settings.model import SettingsModel, refuse, refuse_duplicates
 
 NODE_GROUP_LABEL = "node-group"
 """The node label by which pods are placed on a node group of the settings."""
 
 # Kubernetes, "Labels and Selectors"; EKS, "CreateNodegroup", for the prefixes it refuses.
-_LABEL_KEY = r"^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$"
-_LABEL_VALUE = r"^([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?$"
+_DNS_LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+_LABEL_NAME = r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
+_LABEL_KEY = rf"^({_DNS_LABEL}(\.{_DNS_LABEL})*/)?{_LABEL_NAME}$"
+_LABEL_VALUE = rf"^({_LABEL_NAME})?$"
 _RESERVED_LABEL = re.compile(r"([^/]*\.)?(kubernetes\.io|k8s\.io|eks\.amazonaws\.com)/")
 
 # Amazon EC2, "Instance type naming conventions": a "g" behind the generation is Graviton (ARM).
-_ARM_INSTANCE_TYPE = re.compile(r"(a1|[a-z]+\d+[a-z-]*g[a-z-]*)\.")
+_ARM_INSTANCE_TYPE = re.compile(r"(a1|[a-z]+[0-9]+[a-z-]*g[a-z-]*)\.")
 
-LabelKey = Annotated[str, Field(pattern=_LABEL_KEY)]
+# 82: what an Auto Scaling tag's 128 leave behind "k8s.io/cluster-autoscaler/node-template/label/".
+LabelKey = Annotated[str, Field(pattern=_LABEL_KEY, max_length=82)]
 LabelValue = Annotated[str, Field(pattern=_LABEL_VALUE)]
 InstanceType = Annotated[str, Field(pattern=r"^[a-z0-9-]+\.[a-z0-9-]+$")]
 
@@ -26,10 +29,10 @@ InstanceType = Annotated[str, Field(pattern=r"^[a-z0-9-]+\.[a-z0-9-]+$")]
 class TaintSettings(SettingsModel):
     """A taint on every node of a group; only pods that tolerate it run there."""
 
-    key: LabelKey = Field(description="Taint key.")
-    value: LabelValue = Field(default="", description="Taint value.")
+    key: LabelKey = Field(description="Taint key, of a label's form and up to 82 characters.")
+    value: LabelValue = Field(default="", description="Taint value, of a label's form.")
     effect: Literal["NO_SCHEDULE", "NO_EXECUTE", "PREFER_NO_SCHEDULE"] = Field(
-        description="What happens to pods that do not tolerate it, in EKS's spelling."
+        description="What happens to pods that do not tolerate it, in EKS's spelling (NO_SCHEDULE)."
     )
 
 
@@ -41,41 +44,48 @@ class NodeGroupSettings(SettingsModel):
         description="Amazon Linux 2023 for x86 or for ARM (Graviton) instances.",
     )
     instance_types: tuple[InstanceType, ...] = Field(
-        description="Instance types of the ami_type's architecture. Several must have equal vCPU and "
-        "memory: the autoscaler takes the first as the template of all.",
+        description="Instance types of the ami_type's architecture, such as [m5.2xlarge]. Several must "
+        "have equal vCPU and memory: the autoscaler takes the first as the template of all.",
         min_length=1,
         max_length=20,
     )
     capacity_type: Literal["ON_DEMAND", "SPOT"] = Field(
         default="ON_DEMAND", description="How the nodes are bought."
     )
-    min_size: int = Field(default=0, description="Fewest nodes; 0 lets the group vanish when idle.", ge=0)
+    min_size: int = Field(
+        default=0, description="Fewest nodes, 0 or more; 0 lets the group vanish when idle.", ge=0
+    )
     max_size: int = Field(
         description="Most nodes, at least 1 and at least min_size (the EKS quota is 450).", ge=1, le=450
     )
     disk_size_gib: int = Field(
-        default=100, description="Encrypted root volume of a node, GiB.", ge=20, le=16384
+        default=100, description="Encrypted root volume of a node, 20 to 16384 GiB.", ge=20, le=16384
     )
     labels: dict[LabelKey, LabelValue] = Field(
         default={},
-        description=f"Further Kubernetes labels; `{NODE_GROUP_LABEL}: <name of the group>` is always set.",
+        description=f"Further Kubernetes labels; `{NODE_GROUP_LABEL}: <name of the group>` is always set. "
+        "Up to 20; keys up to 82 characters, values up to 63: letters, digits, - _ and . between.",
+        max_length=20,  # with the taints, ours and those of EKS: at most 50 Auto Scaling tags
     )
-    taints: tuple[TaintSettings, ...] = Field(default=(), description="Kubernetes taints.", max_length=50)
+    taints: tuple[TaintSettings, ...] = Field(
+        default=(), description="Kubernetes taints, up to 20, each with its own key.", max_length=20
+    )
 
     @field_validator("instance_types")
     @classmethod
     def _architectures_match(cls, types: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         refuse_duplicates(types)
-        for name in types:
-            is_arm = bool(_ARM_INSTANCE_TYPE.match(name))
-            ami_type = info.data.get("ami_type", "")
-            if ami_type and is_arm != ("ARM" in ami_type):
-                message = (
-                    f"{name} is an {'ARM' if is_arm else 'x86'} instance type, but ami_type is {ami_type}: "
-                    f"instance types of that architecture, or ami_type "
-                    f"{'AL2023_ARM_64_STANDARD' if is_arm else 'AL2023_x86_64_STANDARD'}"
-                )
-                raise ValueError(message)
+        ami_type = info.data.get("ami_type", "")
+        here, there = ("ARM", "x86_64") if "ARM" in ami_type else ("x86", "ARM_64")
+        refuse(
+            (
+                (str(index),),
+                name,
+                f"must be of the ami_type's architecture, {here}; or ami_type: AL2023_{there}_STANDARD",
+            )
+            for index, name in enumerate(types)
+            if ami_type and bool(_ARM_INSTANCE_TYPE.match(name)) != ("ARM" in ami_type)
+        )
         return types
 
     @field_validator("max_size")
@@ -89,10 +99,35 @@ class NodeGroupSettings(SettingsModel):
     @field_validator("labels")
     @classmethod
     def _labels_are_free(cls, labels: dict[str, str]) -> dict[str, str]:
-        for key, value in labels.items():
-            if key == NODE_GROUP_LABEL or _RESERVED_LABEL.match(key):
-                raise mistake((key,), value, "must be a key that neither this project nor EKS sets itself")
+        free = (
+            f"must be a key that neither this project nor EKS sets itself: not {NODE_GROUP_LABEL}, "
+            "nothing under kubernetes.io, k8s.io or eks.amazonaws.com"
+        )
+        refuse(
+            ((key,), value, free)
+            for key, value in labels.items()
+            if key == NODE_GROUP_LABEL or _RESERVED_LABEL.match(key)
+        )
+        # The Terraform address of a label's Auto Scaling tag has _ for /.
+        addresses = [key.replace("/", "_") for key in labels]
+        refuse(
+            ((key,), value, "must differ from the keys before it in more than / for _")
+            for index, (key, value) in enumerate(labels.items())
+            if addresses[index] in addresses[:index]
+        )
         return labels
+
+    @field_validator("taints")
+    @classmethod
+    def _taint_keys_are_distinct(cls, taints: tuple[TaintSettings, ...]) -> tuple[TaintSettings, ...]:
+        # An Auto Scaling tag, by which the autoscaler knows an empty group, holds one effect a key.
+        addresses = [taint.key.replace("/", "_") for taint in taints]
+        refuse(
+            ((str(index), "key"), taint.key, "must be the key of one taint only")
+            for index, taint in enumerate(taints)
+            if addresses[index] in addresses[:index]
+        )
+        return taints
 
     @property
     def is_steady(self) -> bool:

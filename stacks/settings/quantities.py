@@ -11,8 +11,8 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator
 
 # "Resource Management for Pods and Containers" and "Quantity" in the Kubernetes documentation.
-_CPU = re.compile(r"(?P<number>\d+(?:\.\d{1,3})?)(?P<suffix>m?)")
-_BYTES = re.compile(r"(?P<number>\d+(?:\.\d{1,3})?)(?P<suffix>[KMGTPE]i|[kMGTPE]?)")
+_CPU = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]{1,3})?)(?P<suffix>m?)")
+_BYTES = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]{1,3})?)(?P<suffix>[KMGTPE]i|[kMGTPE]?)")
 _FACTORS = {"": Decimal(1), "m": Decimal("0.001"), "k": Decimal(1000)}
 _FACTORS |= {suffix: Decimal(1000) ** power for power, suffix in enumerate("MGTPE", start=2)}
 _FACTORS |= {f"{suffix}i": Decimal(1024) ** power for power, suffix in enumerate("KMGTPE", start=1)}
@@ -42,15 +42,16 @@ def _as_text(value: object) -> object:
 
 
 def _cpu(text: str) -> str:
-    if not _CPU.fullmatch(text) or not quantity(text):
-        message = 'must be a CPU quantity above zero, such as "500m", "1" or "1.5" (vCPU)'
+    if not _CPU.fullmatch(text) or not quantity(text) or quantity(text) % _FACTORS["m"]:
+        message = 'must be a CPU quantity above zero in steps of 1m, such as "500m", "1" or "1.5" (vCPU)'
         raise ValueError(message)
     return text
 
 
 def _bytes(text: str) -> str:
-    if not _BYTES.fullmatch(text) or not quantity(text):
-        message = 'must be a byte quantity above zero, such as "512Mi", "4Gi" or "1.5G" (not "GB")'
+    # Kubernetes takes 4 for four bytes, which nobody means.
+    if not _BYTES.fullmatch(text) or quantity(text) < _FACTORS["Mi"]:
+        message = 'must be a byte quantity of 1Mi or more, such as "512Mi", "4Gi" or "1.5G" (not "GB")'
         raise ValueError(message)
     return text
 

@@ -2,14 +2,25 @@
 
 import re
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from stacks.settings.model import SettingsModel
+from stacks.settings.model import PORT, SettingsModel
 from stacks.settings.quantities import ByteQuantity, CpuQuantity, quantity
 
-FlagDuration = Annotated[str, Field(pattern=r"^([1-9]\d*[smh])+$")]
+FlagDuration = Annotated[str, Field(pattern=r"^([1-9][0-9]{0,4}[smh]){1,3}$")]
+
+# "Image reference" of the Open Container Initiative's distribution project: host, path, tag, digest.
+_PATH_PART = r"[a-z0-9]+([._-]+[a-z0-9]+)*"
+_IMAGE = (
+    rf"^([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?{PORT}/)?{_PATH_PART}(/{_PATH_PART})*"
+    r"(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@sha256:[0-9a-f]{64})?$"
+)
+
+# Nothing that Terraform (${, %{) or the chart's templates ({{) would take for their own.
+_GITLAB_URL = (
+    rf"^https?://[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9-]+)*{PORT}(/[A-Za-z0-9._~-]+)*/?$"
+)
 
 
 class AutoscalerSettings(SettingsModel):
@@ -30,34 +41,40 @@ class AutoscalerSettings(SettingsModel):
         "endangers running jobs.",
     )
     scale_down_unneeded_time: FlagDuration = Field(
-        default="10m", description="How long a node must be idle before it goes, such as 10m."
+        default="10m", description="How long a node must be idle before it goes, such as 30s, 10m or 1h30m."
     )
     scale_down_delay_after_add: FlagDuration = Field(
-        default="10m", description="How long after a scale-up no node goes, such as 10m."
+        default="10m", description="How long after a scale-up no node goes, such as 30s, 10m or 1h30m."
     )
 
 
 class ContainerResources(SettingsModel):
     """Requests, limits and overwrite maxima of one kind of job container, in GitLab Runner's own keys."""
 
-    cpu_request: CpuQuantity | None = Field(default=None, description="CPU request.")
-    cpu_limit: CpuQuantity | None = Field(default=None, description="CPU limit.")
+    cpu_request: CpuQuantity | None = Field(default=None, description='CPU request, such as 500m or "1.5".')
+    cpu_limit: CpuQuantity | None = Field(default=None, description='CPU limit, such as 500m or "1.5".')
     cpu_request_overwrite_max_allowed: CpuQuantity | None = Field(
         default=None, description="The most CPU a job may request; unset, it can't change the request."
     )
     cpu_limit_overwrite_max_allowed: CpuQuantity | None = Field(
         default=None, description="The highest CPU limit a job may set; unset, it can't change the limit."
     )
-    memory_request: ByteQuantity | None = Field(default=None, description="Memory request.")
-    memory_limit: ByteQuantity | None = Field(default=None, description="Memory limit.")
+    memory_request: ByteQuantity | None = Field(
+        default=None, description="Memory request, such as 512Mi or 4Gi."
+    )
+    memory_limit: ByteQuantity | None = Field(default=None, description="Memory limit, such as 512Mi or 4Gi.")
     memory_request_overwrite_max_allowed: ByteQuantity | None = Field(
         default=None, description="The most memory a job may request; unset, it can't change the request."
     )
     memory_limit_overwrite_max_allowed: ByteQuantity | None = Field(
         default=None, description="The highest memory limit a job may set; unset, it can't change the limit."
     )
-    ephemeral_storage_request: ByteQuantity | None = Field(default=None, description="Disk request.")
-    ephemeral_storage_limit: ByteQuantity | None = Field(default=None, description="Disk limit.")
+    ephemeral_storage_request: ByteQuantity | None = Field(
+        default=None, description="Disk request, such as 10Gi."
+    )
+    ephemeral_storage_limit: ByteQuantity | None = Field(
+        default=None, description="Disk limit, such as 10Gi."
+    )
     ephemeral_storage_request_overwrite_max_allowed: ByteQuantity | None = Field(
         default=None, description="The most disk a job may request; unset, it can't change the request."
     )
@@ -86,14 +103,23 @@ class ContainerResources(SettingsModel):
 class RunnerSettings(SettingsModel):
     """One fleet: a GitLab runner of its own, with its own token, namespaces and Helm release."""
 
-    gitlab_url: str = Field(default="https://gitlab.com", description="URL of the GitLab instance.")
+    gitlab_url: str = Field(
+        default="https://gitlab.com",
+        description="URL of the GitLab instance, http:// or https://, without user, query or fragment, "
+        "such as https://gitlab.example.com.",
+        pattern=_GITLAB_URL,
+        max_length=512,
+    )
     token_parameter: str = Field(
         description="Name of the SSM parameter (a SecureString) that holds the runner's authentication "
-        "token (glrt-…), such as /cicd/runners/default/token. Never the token itself.",
+        "token (glrt-…), such as /cicd/runners/default/token: up to 15 levels of letters, digits and ._-, "
+        "the first beginning with neither aws nor ssm. Never the token itself.",
         pattern=r"^(/[A-Za-z0-9_.-]+){1,15}$",
         max_length=1011,
     )
-    concurrent: int = Field(default=10, description="Most jobs of the fleet at once.", ge=1)
+    concurrent: int = Field(
+        default=10, description="Most jobs of the fleet at once, 1 to 10000.", ge=1, le=10000
+    )
     privileged: bool = Field(
         default=True,
         description="Whether job containers run privileged, as docker-in-docker needs. False for code "
@@ -101,12 +127,14 @@ class RunnerSettings(SettingsModel):
     )
     image: str = Field(
         default="alpine:3.22",
-        description="Image of jobs that name none.",
-        pattern=r"^[\w.:/@-]+$",
+        description="Image of jobs that name none, such as registry.example.com/team/image:1.2.",
+        pattern=_IMAGE,
+        max_length=512,
     )
     poll_timeout_seconds: int = Field(
         default=900,
-        description="How long a job's pod may stay Pending, seconds; a node group at zero needs minutes.",
+        description="How long a job's pod may stay Pending, 60 to 7200 seconds; a node group at zero "
+        "needs minutes.",
         ge=60,
         le=7200,
     )
@@ -130,11 +158,11 @@ class RunnerSettings(SettingsModel):
         description="Each service container, docker-in-docker among them, which `build` does not bound.",
     )
 
-    @field_validator("gitlab_url")
+    @field_validator("token_parameter")
     @classmethod
-    def _is_a_url(cls, url: str) -> str:
-        parts = urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.query:
-            message = "must be an https:// (or http://) URL, such as https://gitlab.example.com"
+    def _name_is_free(cls, name: str) -> str:
+        # AWS Systems Manager, "PutParameter".
+        if name.lower().startswith(("/aws", "/ssm")):
+            message = "must not begin with /aws or /ssm: Systems Manager keeps such names for AWS"
             raise ValueError(message)
-        return url
+        return name

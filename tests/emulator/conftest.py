@@ -1,0 +1,57 @@
+"""A copy of the project, deployed with cdktf and real Terraform to an emulated AWS of its own."""
+
+import contextlib
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+
+import pytest
+
+import bootstrap
+import provider_mirror
+from local_aws import emulator, kubernetes
+from stacks.backend import read_backend
+from stacks.settings.file import PROJECT, load_settings
+from tests.emulator.project import Project
+
+NOT_COPIED = (".git", ".venv", ".work", "node_modules", "cdktf.out", ".*_cache", "__pycache__")
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """A copy of the project on an emulated AWS of its own, with a state bucket and a token."""
+    folder = tmp_path_factory.mktemp("project") / "project"
+    shutil.copytree(PROJECT, folder, ignore=shutil.ignore_patterns(*NOT_COPIED))
+    for name in (".venv", "node_modules"):
+        (folder / name).symlink_to(PROJECT / name)
+    with contextlib.ExitStack() as stack:
+        endpoint_url = stack.enter_context(emulator.running(folder / ".work"))
+        local = folder / "environments" / "local.yaml"
+        local.write_text(local.read_text().replace("http://127.0.0.1:4566", endpoint_url))
+        settings = load_settings(local)
+        backend = read_backend(folder / "backend.tf.json")
+        bootstrap.create_state_bucket(settings.aws, backend)
+        provider_mirror.prepare(folder / "cdktf.out")
+        record = folder / ".work" / "rehearsal.json"
+        providers = stack.enter_context(kubernetes.providers(kubernetes.missing_for_workloads(), record))
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        yield Project(
+            folder=folder,
+            settings=settings,
+            state_bucket=backend["bucket"],
+            token=f"glrt-{secrets.token_urlsafe(15)}",
+            record=record,
+            environment={**inherited, **providers, "CI": "1", "ENV": "local", "NO_COLOR": "1"},
+        )
+
+
+@pytest.fixture(scope="session")
+def deployed(project: Project) -> Project:
+    """The project with all stacks deployed by `cdktf deploy '*'`, and a known token in SSM."""
+    ssm = project.client("ssm")
+    for fleet in project.settings.runners.values():
+        ssm.put_parameter(Name=fleet.token_parameter, Type="SecureString", Value=project.token)
+    done = project.cdktf("deploy", "*", "--auto-approve")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return project

@@ -1,0 +1,63 @@
+"""A copy of the project that a test deploys, and the ways to look at what came of it."""
+
+import json
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from local_aws import emulator
+from stacks.settings import Settings
+
+
+@dataclass(frozen=True)
+class Project:
+    """A deployed copy of the project, and the ways to look at it."""
+
+    folder: Path
+    settings: Settings
+    state_bucket: str
+    token: str
+    record: Path
+    environment: dict[str, str] = field(repr=False)
+
+    def run(self, *command: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+        """Run a command as a user would, and keep what it prints as a log beside the project."""
+        done = subprocess.run(
+            command,
+            cwd=folder or self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=300,
+            check=False,
+        )
+        with (self.folder / "commands.log").open("a") as log:
+            log.write(f"$ {command}\n{done.stdout}{done.stderr}")
+        return done
+
+    def cdktf(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run cdktf in the project's folder."""
+        return self.run("node_modules/.bin/cdktf", *arguments, "--skip-provider-lock")
+
+    def terraform(self, stack: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run Terraform in a synthesized stack's folder, as people who review plans do."""
+        return self.run("terraform", *arguments, folder=self.stack_folder(stack))
+
+    def stack_folder(self, stack: str) -> Path:
+        """Return the synthesized stack's folder."""
+        return self.folder / "cdktf.out" / "stacks" / stack
+
+    def client(self, service: str) -> Any:
+        """Return a boto3 client of the emulated AWS."""
+        return emulator.client(
+            service,
+            endpoint_url=str(self.settings.aws.endpoint_url),
+            region=self.settings.aws.region,
+        )
+
+    def outputs(self, stack: str) -> dict[str, Any]:
+        """Return a stack's outputs as any other project finds them: in its state in S3."""
+        found = self.client("s3").get_object(Bucket=self.state_bucket, Key=f"local/{stack}.tfstate")
+        return {name: item["value"] for name, item in json.loads(found["Body"].read())["outputs"].items()}

@@ -1,0 +1,129 @@
+"""Network and cluster: applied by cdktf and real Terraform, looked at through the emulated AWS."""
+
+import pytest
+
+from tests.conftest import STACKS
+from tests.emulator.project import Project
+
+
+def test_state_lies_in_s3_under_a_key_per_stack(deployed: Project) -> None:
+    """Another project finds each stack's state where `<environment>/<stack>.tfstate` says."""
+    objects = deployed.client("s3").list_objects_v2(Bucket=deployed.state_bucket)["Contents"]
+    assert {item["Key"] for item in objects} == {f"local/{stack}.tfstate" for stack in STACKS}
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_a_second_plan_is_empty(deployed: Project, stack: str) -> None:
+    """Plain `terraform plan` in a synthesized stack's folder finds nothing left to do."""
+    plan = deployed.terraform(stack, "plan", "-detailed-exitcode", "-input=false")
+    assert plan.returncode == 0, plan.stdout + plan.stderr
+    assert "No changes." in plan.stdout
+
+
+def test_aws_holds_the_configured_network(deployed: Project) -> None:
+    """VPC and subnets exist with the ranges and zones of the settings."""
+    outputs, ec2 = deployed.outputs("network"), deployed.client("ec2")
+    vpc = ec2.describe_vpcs(VpcIds=[outputs["vpc_id"]])["Vpcs"][0]
+    subnets = ec2.describe_subnets(SubnetIds=outputs["private_subnet_ids"])["Subnets"]
+    network = deployed.settings.network
+    assert vpc["CidrBlock"] == str(network.cidr)
+    assert {subnet["AvailabilityZone"]: subnet["CidrBlock"] for subnet in subnets} == {
+        zone: str(network.private_subnet(index)) for index, zone in enumerate(network.availability_zones)
+    }
+
+
+def test_private_subnets_reach_the_internet_by_nat(deployed: Project) -> None:
+    """Each private route table sends everything else to a NAT gateway that is there."""
+    outputs, ec2 = deployed.outputs("network"), deployed.client("ec2")
+    gateways = {item["NatGatewayId"] for item in ec2.describe_nat_gateways()["NatGateways"]}
+    tables = ec2.describe_route_tables(RouteTableIds=outputs["private_route_table_ids"])["RouteTables"]
+    defaults = [
+        route["NatGatewayId"]
+        for table in tables
+        for route in table["Routes"]
+        if route.get("DestinationCidrBlock") == "0.0.0.0/0"
+    ]
+    assert len(defaults) == len(deployed.settings.network.availability_zones)
+    assert set(defaults) <= gateways
+
+
+def test_aws_holds_the_configured_cluster(deployed: Project) -> None:
+    """Version, endpoint access, encryption, authentication and logs are those of the settings."""
+    settings = deployed.settings.cluster
+    cluster = deployed.client("eks").describe_cluster(name=settings.name)["cluster"]
+    vpc = cluster["resourcesVpcConfig"]
+    assert cluster["version"] == settings.kubernetes_version
+    assert cluster["accessConfig"]["authenticationMode"] == "API"
+    assert cluster["encryptionConfig"][0]["resources"] == ["secrets"]
+    assert vpc["endpointPrivateAccess"] is True
+    assert vpc["publicAccessCidrs"] == [str(cidr) for cidr in settings.endpoint_public_access_cidrs]
+    assert set(vpc["subnetIds"]) == set(deployed.outputs("network")["private_subnet_ids"])
+    assert set(cluster["logging"]["clusterLogging"][0]["types"]) == set(settings.enabled_cluster_log_types)
+
+
+def test_aws_holds_the_configured_node_groups(deployed: Project) -> None:
+    """Each entry of the settings is a group of its sizes, instance types and labels."""
+    eks, settings = deployed.client("eks"), deployed.settings.cluster
+    names = eks.list_nodegroups(clusterName=settings.name)["nodegroups"]
+    assert set(names) == set(settings.node_groups)
+    for name, wanted in settings.node_groups.items():
+        group = eks.describe_nodegroup(clusterName=settings.name, nodegroupName=name)["nodegroup"]
+        assert group["scalingConfig"]["minSize"] == wanted.min_size
+        assert group["scalingConfig"]["maxSize"] == wanted.max_size
+        assert group["instanceTypes"] == list(wanted.instance_types)
+        assert group["labels"] == {"node-group": name}
+
+
+def test_nodes_have_encrypted_disks_and_imds_v2_only(deployed: Project) -> None:
+    """The launch template that a node group uses forbids what pods must not do."""
+    eks, ec2 = deployed.client("eks"), deployed.client("ec2")
+    group = eks.describe_nodegroup(clusterName="cicd", nodegroupName="main")["nodegroup"]
+    versions = ec2.describe_launch_template_versions(LaunchTemplateId=group["launchTemplate"]["id"])
+    data = versions["LaunchTemplateVersions"][0]["LaunchTemplateData"]
+    assert data["MetadataOptions"]["HttpTokens"] == "required"
+    assert data["MetadataOptions"]["HttpPutResponseHopLimit"] == 1
+    assert data["BlockDeviceMappings"][0]["Ebs"]["Encrypted"] is True
+
+
+def test_an_empty_group_tells_the_autoscaler_what_its_nodes_will_be(deployed: Project) -> None:
+    """The Auto Scaling group of the group that starts at zero carries the node-template tags."""
+    group = deployed.outputs("cluster")["autoscaling_group_names"]["big"]
+    tags = deployed.client("autoscaling").describe_tags(
+        Filters=[{"Name": "auto-scaling-group", "Values": [group]}]
+    )["Tags"]
+    prefix = "k8s.io/cluster-autoscaler/node-template"
+    assert {tag["Key"]: tag["Value"] for tag in tags} == {
+        f"{prefix}/label/node-group": "big",
+        f"{prefix}/resources/ephemeral-storage": "100Gi",
+    }
+
+
+def test_only_the_admin_role_has_access(deployed: Project) -> None:
+    """The one access entry is the cluster-admin role's, not the creator's."""
+    role = deployed.outputs("cluster")["cluster_admin_role_arn"]
+    entries = deployed.client("eks").list_access_entries(clusterName="cicd")["accessEntries"]
+    assert entries == [role]
+
+
+def test_the_kubectl_command_is_published(deployed: Project) -> None:
+    """The output is the command that a person can paste."""
+    outputs = deployed.outputs("cluster")
+    assert outputs["update_kubeconfig_command"] == (
+        f"aws eks update-kubeconfig --name cicd --region eu-central-1 "
+        f"--role-arn {outputs['cluster_admin_role_arn']}"
+    )
+
+
+def test_a_larger_group_is_an_update_in_place(deployed: Project) -> None:
+    """Raising max_size plans one change, no replacement, and applies."""
+    stack = deployed.stack_folder("cluster") / "cdk.tf.json"
+    before = stack.read_text()
+    stack.write_text(before.replace('"max_size": 10', '"max_size": 12'))
+    try:
+        applied = deployed.terraform("cluster", "apply", "-auto-approve", "-input=false")
+        assert "Resources: 0 added, 1 changed, 0 destroyed" in applied.stdout, applied.stderr
+        group = deployed.client("eks").describe_nodegroup(clusterName="cicd", nodegroupName="main")
+        assert group["nodegroup"]["scalingConfig"]["maxSize"] == 12
+    finally:
+        stack.write_text(before)
+        deployed.terraform("cluster", "apply", "-auto-approve", "-input=false")

@@ -1,0 +1,31 @@
+"""cdktf, typed as any cdktf user types it."""
+
+from tests.conftest import STACKS
+from tests.emulator.project import Project
+
+
+def test_diff_after_deploy_finds_no_changes(deployed: Project) -> None:
+    """`cdktf diff` of a deployed stack says so."""
+    done = deployed.cdktf("diff", "network")
+    assert done.returncode == 0, done.stderr
+    assert "No changes." in done.stdout
+
+
+def test_stacks_are_listed_in_their_order(deployed: Project) -> None:
+    """`cdktf list` knows the three stacks."""
+    done = deployed.run("node_modules/.bin/cdktf", "list")
+    assert all(stack in done.stdout for stack in STACKS)
+
+
+def test_a_mistake_in_the_settings_reaches_the_user_of_cdktf(deployed: Project) -> None:
+    """`cdktf synth` with a broken environment fails with the mistake and no traceback."""
+    broken = deployed.folder / "environments" / "broken.yaml"
+    broken.write_text("aws: {region: eu-central-1}\n")
+    environment = {**deployed.environment, "ENV": "broken"}
+    try:
+        done = Project(**{**vars(deployed), "environment": environment}).cdktf("synth")
+    finally:
+        broken.unlink()
+    assert done.returncode != 0
+    assert "environments/broken.yaml: aws.account_id" in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr

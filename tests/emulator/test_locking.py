@@ -1,0 +1,67 @@
+"""S3-native state locking, with real processes that hold, lose and leave a lock."""
+
+import os
+import pty
+import re
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.emulator.project import Project
+
+WAIT_SECONDS = 60
+
+
+@contextmanager
+def held_lock(project: Project) -> Iterator[subprocess.Popen[bytes]]:
+    """A `terraform destroy` of the network that holds the lock while it waits for an answer."""
+    controller, terminal = pty.openpty()
+    process = subprocess.Popen(
+        ["terraform", "destroy", "-no-color"],
+        cwd=project.stack_folder("network"),
+        env=project.environment,
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+    )
+    os.close(terminal)
+    try:
+        printed, deadline = b"", time.monotonic() + WAIT_SECONDS
+        while b"Enter a value" not in printed and time.monotonic() < deadline:
+            printed += os.read(controller, 4096)
+        assert b"Enter a value" in printed, printed
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        os.close(controller)
+
+
+def test_a_held_lock_refuses_a_second_apply(deployed: Project) -> None:
+    """While one Terraform works on a state, another one stops and says who holds it."""
+    with held_lock(deployed):
+        apply = deployed.terraform("network", "apply", "-auto-approve", "-no-color", "-lock-timeout=0s")
+    assert apply.returncode == 1
+    assert "Error acquiring the state lock" in apply.stderr
+    assert "local/network.tfstate" in apply.stderr
+    unlock(deployed, apply.stderr)
+
+
+def test_the_lock_of_a_killed_process_can_be_removed(deployed: Project) -> None:
+    """A killed Terraform leaves its lock; `terraform force-unlock` with its ID frees the state."""
+    with held_lock(deployed) as process:
+        process.kill()
+        process.wait()
+    refused = deployed.terraform("network", "plan", "-no-color")
+    assert "Error acquiring the state lock" in refused.stderr
+    unlock(deployed, refused.stderr)
+    assert "No changes." in deployed.terraform("network", "plan", "-no-color").stdout
+
+
+def unlock(project: Project, refusal: str) -> None:
+    """Remove the lock that a refusal names."""
+    found = re.search(r"Lock Info:\s+(?:│\s+)?ID:\s+(\S+)", refusal)
+    assert found, refusal
+    done = project.terraform("network", "force-unlock", "-force", found[1])
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,98 @@
+"""The workloads stack: real Terraform and real AWS provider; stand-ins where there is no Kubernetes.
+
+Where a real Kubernetes is at hand these tests would need other eyes than the rehearsal's record: they
+skip and say so.
+"""
+
+import json
+from typing import Any
+
+import pytest
+
+import rehearsal
+from tests.emulator.project import Project
+
+RUNNER = "gitlab-runner-default"
+
+
+@pytest.fixture
+def objects(deployed: Project) -> dict[str, Any]:
+    """What would be in the cluster."""
+    if "TF_REATTACH_PROVIDERS" not in deployed.environment:
+        pytest.skip("a real Kubernetes is deployed to; there is no record of a rehearsal to read")
+    return rehearsal.read(deployed.record)
+
+
+def planned_changes(project: Project) -> dict[str, dict[str, Any]]:
+    """Return the resource changes of a plan of workloads by type, without those that change nothing."""
+    folder = project.stack_folder("workloads")
+    planned = project.terraform("workloads", "plan", "-input=false", "-out=rotation.tfplan")
+    assert planned.returncode == 0, planned.stderr
+    shown = project.run("terraform", "show", "-json", "rotation.tfplan", folder=folder)
+    changes = json.loads(shown.stdout)["resource_changes"]
+    return {item["type"]: item["change"] for item in changes if item["change"]["actions"] != ["no-op"]}
+
+
+def test_the_secret_in_the_cluster_holds_the_token(deployed: Project, objects: dict[str, Any]) -> None:
+    """What is in SSM is what the runner will mount, under both keys that the chart mounts."""
+    secret = objects["kubernetes_secret_v1"][f"{RUNNER}/gitlab-runner-token"]
+    assert secret["data"] == {"runner-token": deployed.token, "runner-registration-token": ""}
+
+
+def test_both_charts_are_released_into_their_namespaces(objects: dict[str, Any]) -> None:
+    """The autoscaler lives in kube-system, the runner's manager in the fleet's own namespace."""
+    assert set(objects["helm_release"]) == {"kube-system/cluster-autoscaler", f"{RUNNER}/gitlab-runner"}
+    assert {RUNNER, "gitlab-jobs-default"} <= set(objects["kubernetes_namespace_v1"])
+
+
+def test_pods_get_their_role_by_pod_identity(deployed: Project) -> None:
+    """The autoscaler's service account, and no other, is associated with its role."""
+    found = deployed.client("eks").list_pod_identity_associations(clusterName="cicd")["associations"]
+    assert [(item["namespace"], item["serviceAccount"]) for item in found] == [
+        ("kube-system", "cluster-autoscaler")
+    ]
+
+
+def test_a_rotated_token_is_a_two_line_plan(deployed: Project, objects: dict[str, Any]) -> None:
+    """A new version in SSM changes the Secret's revision and the pod's annotation, in place."""
+    assert objects
+    parameter = deployed.settings.runners["default"].token_parameter
+    rotated = f"{deployed.token}-rotated"
+    deployed.client("ssm").put_parameter(Name=parameter, Type="SecureString", Value=rotated, Overwrite=True)
+
+    changes = planned_changes(deployed)
+    assert {name: change["actions"] for name, change in changes.items()} == {
+        "kubernetes_secret_v1": ["update"],
+        "helm_release": ["update"],
+    }
+    secret = changes["kubernetes_secret_v1"]
+    assert {name for name, value in secret["after"].items() if value != secret["before"][name]} == {
+        "data_wo_revision"
+    }
+    before, after = (changes["helm_release"][side]["values"][0].splitlines() for side in ("before", "after"))
+    assert [new for old, new in zip(before, after, strict=True) if old != new] == [
+        "  runner-token-version: 2"
+    ]
+
+    applied = deployed.terraform("workloads", "apply", "-input=false", "rotation.tfplan")
+    assert applied.returncode == 0, applied.stderr
+    secret = rehearsal.read(deployed.record)["kubernetes_secret_v1"][f"{RUNNER}/gitlab-runner-token"]
+    assert secret["data"]["runner-token"] == rotated
+
+
+def test_a_plain_string_parameter_is_refused_by_name(deployed: Project, objects: dict[str, Any]) -> None:
+    """A token stored without encryption fails the plan, and the message names the setting."""
+    assert objects
+    ssm, parameter = deployed.client("ssm"), deployed.settings.runners["default"].token_parameter
+    kept = ssm.get_parameter(Name=parameter, WithDecryption=True)["Parameter"]["Value"]
+    ssm.delete_parameter(Name=parameter)
+    ssm.put_parameter(Name=parameter, Type="String", Value=kept)
+    try:
+        plan = deployed.terraform("workloads", "plan", "-input=false", "-no-color")
+        assert plan.returncode == 1
+        message = " ".join(plan.stderr.replace("│", " ").split())
+        assert f"runners.default.token_parameter: {parameter} is not a SecureString" in message
+    finally:
+        ssm.delete_parameter(Name=parameter)
+        ssm.put_parameter(Name=parameter, Type="SecureString", Value=kept)
+        deployed.terraform("workloads", "apply", "-auto-approve", "-input=false")

@@ -1,0 +1,27 @@
+"""The stand-ins, running beside a fresh folder."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import rehearsal
+from tests.rehearsal.workspace import Workspace
+
+
+@pytest.fixture(autouse=True)
+def _no_helm_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Charts or a helm that the user's environment names would make these tests depend on them."""
+    for name in ("REHEARSAL_CHARTS", "REHEARSAL_HELM"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Iterator[Workspace]:
+    """A workspace with the stand-ins running; no registry and no configuration of the user is in reach."""
+    (tmp_path / "terraform.rc").touch()
+    own = {"CHECKPOINT_DISABLE": "1", "TF_CLI_CONFIG_FILE": str(tmp_path / "terraform.rc")}
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("TF_")}
+    with rehearsal.running(tmp_path / "record.json") as reattach:
+        yield Workspace(tmp_path, {**clean, **own, **reattach})

@@ -1,0 +1,68 @@
+"""The stand-ins' schema is the bindings' schema."""
+
+import json
+import subprocess
+from typing import Any
+
+from rehearsal import generate
+from tests.rehearsal.workspace import Workspace
+
+
+def _flat(block: dict[str, Any], path: str) -> dict[str, dict[str, Any]]:
+    return {
+        where: {name: value for name, value in each.items() if name not in {"attributes", "blocks"}}
+        for where, each in generate.walk(path, block)
+    }
+
+
+def _attributes(schema: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for provider, each in schema.items():
+        found[provider] = each["version"]
+        for name, block in {provider: each["provider"], **each["resources"]}.items():
+            found |= _flat(block, name)
+    return found
+
+
+def test_schema_agrees_with_the_bindings_attribute_by_attribute() -> None:
+    """schema.json says what the installed bindings and facts.json say; regenerate it when they move."""
+    schema = generate.build()
+    assert _attributes(json.loads(generate.SCHEMA.read_text())) == _attributes(schema)
+    assert generate.SCHEMA.read_text() == generate.render(schema)
+
+
+def test_terraform_sees_every_attribute_that_the_bindings_offer(workspace: Workspace) -> None:
+    """What Terraform gets has the bindings' names, and is write-only just where the real providers are."""
+    workspace.write({"terraform_data": {"nothing": {}}})
+    command = ["terraform", "providers", "schema", "-json"]
+    printed = subprocess.check_output(command, cwd=workspace.folder, env=workspace.environment)
+    seen, write_only = set(), set()
+
+    def walk(block: dict[str, Any], path: str) -> None:
+        nested = {name: each["block"] for name, each in block.get("block_types", {}).items()}
+        for name, each in block.get("attributes", {}).items():
+            write_only.update([f"{path}.{name}"] if each.get("write_only") else [])
+            nested[name] = each.get("nested_type", {})
+        for name, each in nested.items():
+            seen.add(f"{path}.{name}")
+            walk(each, f"{path}.{name}")
+
+    ours = {
+        source: each
+        for source, each in json.loads(printed)["provider_schemas"].items()
+        if "/hashicorp/" in source
+    }
+    for source, each in ours.items():
+        walk(each["provider"]["block"], source.rpartition("/")[2])
+        for name, resource in each["resource_schemas"].items():
+            walk(resource["block"], name)
+    expected = _attributes(json.loads(generate.SCHEMA.read_text()))
+    assert seen == expected.keys() - {"helm", "kubernetes"}
+    assert write_only == {
+        "helm_release.set_wo",
+        "helm_release.set_wo.name",
+        "helm_release.set_wo.type",
+        "helm_release.set_wo.value",
+        "kubernetes_secret_v1.binary_data_wo",
+        "kubernetes_secret_v1.data_wo",
+    }

@@ -1,0 +1,64 @@
+"""A folder with real Terraform in it, and the record behind the stand-ins that it uses."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import rehearsal
+
+ACCESS = {"host": "https://localhost:16443", "token": "cluster-token"}
+
+
+class Workspace:
+    """One Terraform configuration, its state, and the record behind it."""
+
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+        self.folder = folder
+        self.record = folder / "record.json"
+        self.environment = environment
+
+    def write(self, resources: dict[str, Any], access: dict[str, Any] | None = None, **more: Any) -> None:
+        """Write a configuration with both providers and these resources, as cdktf would synthesize it."""
+        access = ACCESS if access is None else access
+        required = {name: {"source": f"hashicorp/{name}"} for name in ("helm", "kubernetes")}
+        document = {
+            "terraform": {"required_providers": required},
+            "provider": {"helm": [{"kubernetes": access}], "kubernetes": [access]},
+            "resource": resources,
+            **more,
+        }
+        (self.folder / "main.tf.json").write_text(json.dumps(document))
+        if not (self.folder / ".terraform").exists():
+            self.terraform("init")
+
+    def terraform(self, *arguments: str, fails: bool = False) -> str:
+        """Run Terraform; give back all that it printed, on one line."""
+        done = subprocess.run(
+            ["terraform", arguments[0], "-no-color", *arguments[1:]],
+            cwd=self.folder,
+            env=self.environment,
+            text=True,
+            capture_output=True,
+            check=False,
+        )
+        printed = " ".join((done.stdout + done.stderr).replace("│", " ").split())
+        assert (done.returncode != 0) == fails, printed
+        return printed
+
+    def apply(self) -> str:
+        """Apply without asking."""
+        return self.terraform("apply", "-auto-approve")
+
+    def plan(self) -> dict[str, Any]:
+        """Changes that Terraform plans: {address: change}, what stays as it is left out."""
+        self.terraform("plan", "-out=plan")
+        shown = subprocess.check_output(
+            ["terraform", "show", "-json", "plan"], cwd=self.folder, env=self.environment
+        )
+        changes = {each["address"]: each["change"] for each in json.loads(shown)["resource_changes"]}
+        return {address: change for address, change in changes.items() if change["actions"] != ["no-op"]}
+
+    def recorded(self) -> rehearsal.record.Objects:
+        """What would be in the cluster."""
+        return rehearsal.read(self.record)
