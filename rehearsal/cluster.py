@@ -1,153 +1,105 @@
-"""Intent: what a Kubernetes API would do with the objects of the kubernetes provider, on the record.
+"""Intent: what a Kubernetes API and Helm would do with the objects of both providers, on the record.
 
-Not here: releases (release.py), and everything that controllers do (no pod ever runs).
+Not here: a release's values and manifest (release.py), and all that controllers do: no pod ever runs.
 """
 
-import secrets
 import uuid
+from pathlib import Path
 from typing import Any
 
-from rehearsal.planning import Block, blank, settled
-from rehearsal.record import Objects, Record
-from rehearsal.wire import UNKNOWN, Refused
+from rehearsal import release
+from rehearsal.planning import UNKNOWN, Refused, State, settled
+from rehearsal.record import Objects, changing, read
 
-State = dict[str, Any]
-
-# Names of the kinds as the API server's messages have them.
-_PLURALS = {
-    "limit_range": "limitranges",
-    "namespace": "namespaces",
-    "network_policy": "networkpolicies.networking.k8s.io",
-    "pod_disruption_budget": "poddisruptionbudgets.policy",
-    "priority_class": "priorityclasses.scheduling.k8s.io",
-    "resource_quota": "resourcequotas",
-    "role": "roles.rbac.authorization.k8s.io",
-    "role_binding": "rolebindings.rbac.authorization.k8s.io",
-    "secret": "secrets",
-    "service_account": "serviceaccounts",
-}
-_NAMESPACE = "kubernetes_namespace_v1"
-_SECRET = "kubernetes_secret_v1"  # noqa: S105 - a resource type
-_BORN_WITH = frozenset(
-    {"default", "kube-node-lease", "kube-public", "kube-system"}
-)  # namespaces of every new cluster
+_NAMESPACE, _RELEASE, _SECRET = "kubernetes_namespace_v1", "helm_release", "kubernetes_secret_v1"
+_BORN_WITH = {"default", "kube-node-lease", "kube-public", "kube-system"}  # namespaces of every new cluster
 
 
-class KubernetesObjects:
-    """Create, read, update, delete and import, with the API server's refusals."""
+class Cluster:
+    """Plan, create, read, update, delete and import; `kind` is a resource type, e.g. `helm_release`."""
 
-    def __init__(self, record: Record, schemas: dict[str, Block]) -> None:
+    def __init__(self, record: Path) -> None:
         self._record = record
-        self._schemas = schemas
 
-    def plan(self, kind: str, prior: State | None, plan: State, _config: State) -> tuple[State, list[str]]:
-        """The plan, and what else forces a replacement: the data of an immutable Secret."""
-        immutable = kind == _SECRET and prior is not None and prior["immutable"]
-        fields = ("data", "binary_data", "immutable") if immutable else ()
-        return plan, [name for name in fields if prior is not None and prior[name] != plan[name]]
+    def plan(self, kind: str, prior: State | None, plan: State) -> None:
+        """Finish a plan that the schema alone has filled in."""
+        if kind != _RELEASE or plan == prior:
+            return
+        if prior is not None:
+            plan |= {"id": UNKNOWN, "metadata": UNKNOWN}
+        release.rendered(plan)
 
-    def create(self, kind: str, plan: State, config: State) -> State:
+    def apply(self, kind: str, prior: State | None, plan: State, config: State) -> State:
+        """Create the object, or change it where there is a prior state."""
         state: State = settled(plan)
-        metadata = state["metadata"][0]
-        with self._record.changing() as (objects, revision):
-            if not metadata["name"] and not metadata["generate_name"]:
-                required = "metadata.name: Required value: name or generateName is required"
-                raise Refused(f"{_plural(kind)} is invalid: {required}", "", ("metadata", 0, "name"))
-            metadata["name"] = metadata["name"] or metadata["generate_name"] + secrets.token_hex(3)[:5]
-            if "namespace" in metadata:
-                require_namespace(objects, metadata["namespace"])
-            state["id"] = "/".join(filter(None, [metadata.get("namespace"), metadata["name"]]))
-            if state["id"] in objects.get(kind, {}) or (kind == _NAMESPACE and state["id"] in _BORN_WITH):
-                raise Refused(f'{_plural(kind)} "{metadata["name"]}" already exists')
-            metadata |= {
-                "uid": str(uuid.uuid4()),
-                "resource_version": str(revision),
-                "generation": int("spec" in state),
-            }
-            entry = {"state": state}
+        entry = {"state": state}
+        if kind == _RELEASE:
+            entry |= release.deployed(state, prior)
+        elif prior is None:
+            _born(state)
+        key = key_of(kind, state)
+        with changing(self._record) as objects:
+            entries = objects.setdefault(kind, {})
+            if prior is None and (key in entries or (kind == _NAMESPACE and key in _BORN_WITH)):
+                raise Refused(f'{kind} "{key}" already exists')
+            if prior is not None and key not in entries:
+                raise Refused(f'{kind} "{key}" not found')
+            if not state.get("create_namespace"):
+                _require_namespace(objects, key.rpartition("/")[0])
             if kind == _SECRET:
-                _fill_secret(entry, None, plan, config)
-            objects.setdefault(kind, {})[state["id"]] = entry
+                entry |= _secret_data(entries.get(key, {}), prior, state, config)
+            entries[key] = entry
         return state
 
-    def read(self, kind: str, state: State) -> State | None:
-        entry = self._record.objects().get(kind, {}).get(state["id"])
-        if entry is None:
-            return None
-        found: State = (
-            {**entry["state"], "timeouts": state["timeouts"]} if "timeouts" in state else entry["state"]
-        )
-        if kind == _SECRET and not (state["data_wo_revision"] or state["binary_data_wo_revision"]):
-            # The real provider reads a Secret's data back unless the state says that it was written
-            # write-only.
-            found = {
-                **found,
-                "data": entry["data"],
-                "data_wo_revision": None,
-                "binary_data_wo_revision": None,
-            }
-        return found
-
-    def update(self, kind: str, prior: State, plan: State, config: State) -> State:
-        state: State = settled(plan)
-        with self._record.changing() as (objects, revision):
-            entry = objects.get(kind, {}).get(state["id"])
-            if entry is None:
-                raise Refused(f'{_plural(kind)} "{prior["metadata"][0]["name"]}" not found')
-            metadata = state["metadata"][0]
-            metadata["resource_version"] = str(revision)
-            if state.get("spec") != prior.get("spec"):
-                metadata["generation"] += 1
-            entry["state"] = state
-            if kind == _SECRET:
-                _fill_secret(entry, prior, plan, config)
-        return state
+    def read(self, kind: str, key: str) -> State | None:
+        """The object as recorded, None when it is not there; its key is also its id to import it by."""
+        entry = read(self._record).get(kind, {}).get(key)
+        return entry["state"] if entry else None
 
     def delete(self, kind: str, state: State) -> None:
-        with self._record.changing() as (objects, _):
-            objects.get(kind, {}).pop(state["id"], None)
-            if kind == _NAMESPACE:  # takes with it what is in it, releases (kept as Secrets there) included
-                for entries in objects.values():
-                    for key in [key for key in entries if key.startswith(f"{state['id']}/")]:
-                        del entries[key]
-
-    def imported(self, kind: str, name: str) -> State:
-        """A state with only its id; Terraform reads the rest, and says so when there is none."""
-        return {**blank(self._schemas[kind]), "id": name}
+        """Remove the object, a namespace with all that is in it; one that is gone already is no error."""
+        key = key_of(kind, state)
+        with changing(self._record) as objects:
+            objects.get(kind, {}).pop(key, None)
+            for entries in objects.values() if kind == _NAMESPACE else []:
+                for inside in [each for each in entries if each.startswith(f"{key}/")]:
+                    del entries[inside]
 
 
-def require_namespace(objects: Objects, name: str) -> None:
+def key_of(kind: str, state: State) -> str:
+    """`namespace/name`, or `name` for what has no namespace."""
+    where = state if kind == _RELEASE else state["metadata"][0]
+    return "/".join(filter(None, [where.get("namespace"), where["name"]]))
+
+
+def _born(state: State) -> None:
+    """Give a new object of Kubernetes what the API server gives it."""
+    metadata = state["metadata"][0]
+    if not metadata["name"]:
+        raise Refused("metadata.name: Required value", path=("metadata", 0, "name"))
+    metadata |= {"uid": str(uuid.uuid4()), "resource_version": "1", "generation": 0}
+    state["id"] = key_of("", state)
+
+
+def _require_namespace(objects: Objects, name: str) -> None:
     """Refuse a namespace that is not there, in the API server's words."""
-    if name not in _BORN_WITH and name not in objects.get(_NAMESPACE, {}):
+    if name and name not in _BORN_WITH and name not in objects.get(_NAMESPACE, {}):
         raise Refused(f'namespaces "{name}" not found')
 
 
-def create_namespace(objects: Objects, block: Block, name: str, revision: int) -> None:
-    """A namespace that no resource of Terraform's manages (Helm's --create-namespace)."""
-    if name in _BORN_WITH or name in objects.get(_NAMESPACE, {}):
-        return
-    metadata = {"name": name, "uid": str(uuid.uuid4()), "resource_version": str(revision), "generation": 0}
-    state = {**blank(block), "id": name, "metadata": [{**blank(block["blocks"]["metadata"]), **metadata}]}
-    objects.setdefault(_NAMESPACE, {})[name] = {"state": state}
-
-
-def _fill_secret(entry: dict[str, Any], prior: State | None, plan: State, config: State) -> None:
-    """Put the Secret's data into the record.
+def _secret_data(held: dict[str, Any], prior: State | None, state: State, config: State) -> dict[str, Any]:
+    """What the Secret holds after an apply.
 
     As the real provider 2.38 does it: write-only data counts only when its revision is set or changes, so
     that data_wo without a revision makes an empty Secret (terraform-provider-kubernetes issue 2833).
     """
-    state = entry["state"]
+    data = {}
     for field in ("data", "binary_data"):
         revision = f"{field}_wo_revision"
-        if plan[revision] != (prior or {}).get(revision):
-            entry[field] = config[f"{field}_wo"] or {}
-        elif not plan[revision] and plan[field] is not UNKNOWN:
-            entry[field] = plan[field] or {}
-        entry.setdefault(field, {})
-    if not plan["data_wo_revision"] and not plan["binary_data_wo_revision"]:
-        state["data"] = entry["data"]
-
-
-def _plural(kind: str) -> str:
-    return _PLURALS[kind.removeprefix("kubernetes_").removesuffix("_v1")]
+        if state[revision] is None:
+            data[field] = state[field] or {}
+        elif prior is None or state[revision] != prior[revision]:
+            data[field] = config[f"{field}_wo"] or {}
+        else:
+            data[field] = held[field]
+    return data

@@ -1,9 +1,9 @@
 """Intent: write schema.json, the stand-ins' schema, from what the provider bindings say of themselves.
 
-Sources: the bindings' jsii assembly (names, types, what is required, what only the provider sets), the
-compiled class beside it (list or set, attribute or nested block), and facts.json for what bindings leave out
-(optional-and-computed, write-only, defaults, what forces a replacement, limits), read in the providers' own
-sources at the bound versions.
+Sources: the bindings' jsii assembly (names, what is required, what only the provider sets), the compiled
+class beside it (types, list or set), and facts.json for what bindings leave out (optional and computed,
+write-only, defaults, what forces a replacement, limits), read in the providers' own sources at the bound
+versions. schema.json is the JSON form of the protocol's schema message, with those facts besides.
 
 Run `python -m rehearsal.generate` after bumping a bindings package; a test fails until it is done.
 """
@@ -11,190 +11,146 @@ Run `python -m rehearsal.generate` after bumping a bindings package; a test fail
 import json
 import re
 import tarfile
+import tempfile
+from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
-SCHEMA = Path(__file__).parent / "schema.json"
-FACTS = Path(__file__).parent / "facts.json"
+SCHEMA = Path(__file__).with_name("schema.json")
+FACTS = Path(__file__).with_name("facts.json")
 
-_FIELD = re.compile(
-    r'^ {12}(\w+): \{\n.*\n +isBlock: (true|false),\n +type: "(\w+)",\n +storageClassType: "(\w+)"',
-    re.MULTILINE,
-)
+_FIELD = re.compile(r' (\w+): \{\n.*\n +isBlock: \w+,\n +type: "(\w+)",\n +storageClassType: "(\w+)"')
 _SCALARS = {"string": "string", "number": "number", "boolean": "bool", "any": "dynamic"}
 
 
-class _Bindings:
-    """One provider's bindings package, unpacked."""
+class _Module:
+    """One class of a provider's bindings, and the structs of its nested blocks."""
 
-    def __init__(self, provider: str) -> None:
-        installed = distribution(f"cdktf-cdktf-provider-{provider}")
-        (archive,) = Path(str(installed.locate_file(f"cdktf_cdktf_provider_{provider}/_jsii"))).glob("*.tgz")
-        with tarfile.open(archive) as files:
-            self._types = json.loads(_read(files, ".jsii"))["types"]
-            self._sources = {name: _read(files, f"lib/{name}/index.js") for name in self._modules(provider)}
-        self._prefix = f"@cdktf/provider-{provider}"
-        link = re.search(rf"providers/hashicorp/{provider}/([\d.]+)/", json.dumps(self._types))
-        self.version = link[1] if link else "?"
-        self._provider = provider
+    def __init__(self, provider: str, name: str, assembly: dict[str, Any], source: str) -> None:
+        self._types = f"@cdktf/provider-{provider}.{_camel(name)}."
+        self._assembly = assembly["types"]
+        self._source = source
+        # Helm's is a plugin-framework provider: it has nested attributes and never blocks.
+        self._nests_attributes = provider == "helm"
 
-    @staticmethod
-    def _modules(provider: str) -> list[str]:
-        return [
-            "provider",
-            *(_module(provider, name) for name in json.loads(FACTS.read_text())["resources"][provider]),
-        ]
-
-    def provider(self) -> dict[str, Any]:
-        block = self._block("provider", f"{self._provider.capitalize()}Provider", "Config")
-        del block["attributes"]["alias"]  # cdktf's own, no part of the provider's schema
-        return block
-
-    def resource(self, resource: str) -> dict[str, Any]:
-        module = _module(self._provider, resource)
-        return self._block(module, _pascal(module), "Config")
-
-    def _block(self, module: str, name: str, suffix: str = "") -> dict[str, Any]:
-        """Attributes and nested blocks of the struct `name`: what may be set, then what is only computed."""
-        properties = self._properties(module, name + suffix)
-        block: dict[str, Any] = {"attributes": {}, "blocks": {}}
-        for field, _, kind, storage in self._fields(module, name, top=bool(suffix)):
-            given = properties[_camel(field)]
-            required = not given.get("optional", False)
-            struct = _struct(given["type"])
-            if struct is None:
-                block["attributes"][field] = {"mode": _mode(required), "type": _type(kind, storage)}
-                continue
-            nested = self._block(module, struct)
-            nesting = {"struct": "single"}.get(kind, kind)
-            if self._provider == "helm":  # a plugin-framework provider: nested attributes, never blocks
-                block["attributes"][field] = {"mode": _mode(required), "nesting": nesting, **nested}
-                continue
-            limits = {"min": int(required and nesting != "single"), "max": int(not _is_many(given["type"]))}
-            block["blocks"][field] = {"nesting": nesting, **limits, **nested}
-        outputs = name if suffix else f"{name}OutputReference"
-        for field, given in self._properties(module, outputs).items():
-            # What the provider alone sets is a getter without an ...Input twin.
-            inner = _struct(given["type"]) or ""
-            if (
-                not given.get("immutable")
-                or given.get("static")
-                or field.endswith("Input")
-                or field in properties
-            ):
-                continue
-            if inner.endswith("OutputReference"):
-                nested = self._block(module, inner.removesuffix("OutputReference"))
-                block["attributes"][_snake(field)] = {"mode": "computed", "nesting": "single", **nested}
+    def block(self, name: str, config: str = "") -> dict[str, Any]:
+        """The struct `name`, or a class by its `Config`: what may be set, then what is only computed."""
+        given = self._properties(name + config)
+        found: dict[str, Any] = {"attributes": [], "block_types": []}
+        for field, kind, storage in _FIELD.findall(self._serializer(name, whole=bool(config))):
+            about = given[_camel(field)]
+            required, struct = not about.get("optional"), _struct(about)
+            mode = {"required" if required else "optional": True}
+            nesting = "SINGLE" if kind == "struct" else kind.upper()
+            if not struct:
+                found["attributes"].append({"name": field, **mode, "type": _type(kind, storage)})
+            elif self._nests_attributes:
+                block = {"nesting": nesting, **self.block(struct)}
+                found["attributes"].append({"name": field, **mode, "block": block})
             else:
-                block["attributes"][_snake(field)] = {
-                    "mode": "computed",
-                    "type": _computed_type(given["type"]),
-                }
-        return block
+                limits = {"min_items": int(required), "max_items": int("collection" not in json.dumps(about))}
+                limits = {} if nesting == "SINGLE" else limits  # which allows one and requires none
+                block = self.block(struct)
+                found["block_types"].append({"name": field, "nesting": nesting, **limits, "block": block})
+        for field, about in self._properties(name if config else f"{name}OutputReference").items():
+            # What the provider alone sets is a getter without an ...Input twin.
+            getter = about.get("immutable") and not about.get("static")
+            if not getter or field.endswith("Input") or field in given:
+                continue
+            attribute = {"name": _snake(field), "computed": True}
+            if struct := _struct(about).removesuffix("OutputReference"):
+                attribute["block"] = {"nesting": "SINGLE", **self.block(struct)}
+            else:
+                kind = "map" if about["type"].get("fqn") == "cdktf.StringMap" else "simple"
+                attribute["type"] = _type(kind, about["type"].get("primitive", "string"))
+            found["attributes"].append(attribute)
+        return found
 
-    def _properties(self, module: str, name: str) -> dict[str, Any]:
-        found = self._types.get(f"{self._prefix}.{_camel(module.replace('-', '_'))}.{name}", {})
-        return {each["name"]: each for each in found.get("properties", [])}
+    def _properties(self, name: str) -> dict[str, Any]:
+        properties = self._assembly.get(self._types + name, {}).get("properties", [])
+        return {each["name"]: each for each in properties}
 
-    def _fields(self, module: str, name: str, *, top: bool) -> list[tuple[str, ...]]:
-        source = self._sources[module]
-        if top:
-            body = source[source.index("    synthesizeHclAttributes()") :]
-        else:
-            start = source.find(f"function {name[0].lower()}{name[1:]}ToHclTerraform(")
-            body = source[start : source.index("\n}", start)] if start >= 0 else ""
-            body = body.replace(
-                "\n        ", "\n            "
-            )  # functions stand one level further left than methods
-        return _FIELD.findall(body)
-
-
-def _read(files: tarfile.TarFile, name: str) -> str:
-    member = files.extractfile(f"package/{name}")
-    if member is None:
-        message = f"the bindings hold no {name}"
-        raise FileNotFoundError(message)
-    return member.read().decode()
-
-
-def _module(provider: str, resource: str) -> str:
-    return resource.removeprefix(f"{provider}_").replace("_", "-")
+    def _serializer(self, name: str, *, whole: bool) -> str:
+        """The function that lists a struct's fields with their types; a computed one has nothing to list."""
+        start = (
+            "\n    synthesizeHclAttributes()"
+            if whole
+            else f"\nfunction {name[0].lower()}{name[1:]}ToHclTerraform("
+        )
+        return self._source.partition(start)[2].partition("\n    }\n" if whole else "\n}\n")[0]
 
 
 def _camel(snake: str) -> str:
     return re.sub(r"_(\w)", lambda found: found[1].upper(), snake)
 
 
-def _pascal(module: str) -> str:
-    return "".join(part.capitalize() for part in module.split("-"))
-
-
 def _snake(camel: str) -> str:
     return re.sub(r"[A-Z]", lambda found: f"_{found[0].lower()}", camel)
 
 
-def _mode(required: bool) -> str:  # noqa: FBT001 - a pure mapping of one flag
-    return "required" if required else "optional"
+def _struct(about: dict[str, Any]) -> str:
+    """Name of the bindings' own struct in the type of a property, or nothing."""
+    found = re.search(r'"@cdktf/[\w-]+\.\w+\.(\w+)"', json.dumps(about["type"]))
+    return found[1] if found else ""
 
 
-def _is_many(kind: dict[str, Any]) -> bool:
-    return "collection" in json.dumps(kind)
-
-
-def _struct(kind: dict[str, Any]) -> str | None:
-    """Name of the bindings' own struct in a jsii type, if there is one."""
-    found = re.search(r'"@cdktf/[\w-]+\.\w+\.(\w+)"', json.dumps(kind))
-    return found[1] if found else None
-
-
-def _type(kind: str, storage: str) -> Any:  # noqa: ANN401 - Terraform's JSON type: "string" or ["list", "string"]
+def _type(kind: str, storage: str) -> str | list[str]:
+    """Terraform's type in its own JSON: "string" or ["list", "string"]."""
     scalar = next(name for prefix, name in _SCALARS.items() if storage.startswith(prefix))
     return scalar if kind == "simple" else [kind, scalar]
 
 
-def _computed_type(kind: dict[str, Any]) -> Any:  # noqa: ANN401 - as above
-    return (
-        _SCALARS[kind["primitive"]]
-        if "primitive" in kind
-        else {"cdktf.StringMap": ["map", "string"]}[kind["fqn"]]
-    )
+def _provider(provider: str, resources: dict[str, int]) -> dict[str, Any]:
+    """The answer to GetProviderSchema without facts, and the version of the provider that it describes."""
+    package = distribution(f"cdktf-cdktf-provider-{provider}")
+    (archive,) = Path(str(package.locate_file(f"cdktf_cdktf_provider_{provider}/_jsii"))).glob("*.tgz")
+    names = {each: each.removeprefix(f"{provider}_") for each in resources}
+    with tempfile.TemporaryDirectory() as folder, tarfile.open(archive) as files:
+        modules = {name: f"lib/{name.replace('_', '-')}/index.js" for name in ("provider", *names.values())}
+        for each in (".jsii", *modules.values()):
+            files.extract(f"package/{each}", folder, filter="data")
+        assembly = json.loads(Path(folder, "package/.jsii").read_text())
+        sources = {name: Path(folder, "package", path).read_text() for name, path in modules.items()}
+
+    def block(module: str, name: str) -> dict[str, Any]:
+        return _Module(provider, module, assembly, sources[module]).block(name, "Config")
+
+    own = block("provider", f"{provider.capitalize()}Provider")
+    own["attributes"] = [each for each in own["attributes"] if each["name"] != "alias"]  # cdktf's own
+    schemas = {
+        each: {
+            "version": resources[each],
+            "block": block(name, "".join(map(str.capitalize, name.split("_")))),
+        }
+        for each, name in names.items()
+    }
+    (version,) = set(re.findall(rf"providers/hashicorp/{provider}/([\d.]+)/", json.dumps(assembly["types"])))
+    return {"version": version, "provider": {"block": own}, "resource_schemas": schemas}
 
 
-def walk(path: str, block: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+def walk(path: str, block: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Every attribute and nested block below `path`, with its dotted path."""
-    found = []
-    for name, each in {**block.get("attributes", {}), **block.get("blocks", {})}.items():
-        found += [(f"{path}.{name}", each), *walk(f"{path}.{name}", each)]
-    return found
+    for each in [*block["attributes"], *block.get("block_types", [])]:
+        yield f"{path}.{each['name']}", each
+        if "block" in each:
+            yield from walk(f"{path}.{each['name']}", each["block"])
 
 
 def build() -> dict[str, Any]:
     """The schema of both providers. Fails when a fact names nothing: facts can't outlive their attribute."""
     facts = json.loads(FACTS.read_text())
-    schema: dict[str, Any] = {}
-    unused = set(facts["attributes"])
-    for provider, resources in facts["resources"].items():
-        bindings = _Bindings(provider)
-        blocks = {name: bindings.resource(name) for name in resources}
-        versions = facts["schema_versions"]
-        schema[provider] = {
-            "version": bindings.version,
-            "provider": bindings.provider(),
-            "resources": {
-                name: {"version": versions.get(name, 0), **block} for name, block in blocks.items()
-            },
-        }
-        for path, each in [item for name, block in blocks.items() for item in walk(name, block)]:
-            for pattern, fact in facts["attributes"].items():
-                if fnmatchcase(path, pattern):
-                    each.update(fact)
-                    unused.discard(pattern)
-    if unused:
-        message = f"facts.json names what no binding has: {', '.join(sorted(unused))}"
-        raise ValueError(message)
+    schema = {provider: _provider(provider, resources) for provider, resources in facts["resources"].items()}
+    blocks = [each for provider in schema.values() for each in provider["resource_schemas"].items()]
+    paths = [each for name, resource in blocks for each in walk(name, resource["block"])]
+    for pattern, fact in facts["attributes"].items():
+        found = [each for path, each in paths if fnmatchcase(path, pattern)]
+        if not found:
+            message = f"facts.json names what no binding has: {pattern}"
+            raise ValueError(message)
+        for each in found:
+            each.update(fact)
     return schema
 
 

@@ -1,85 +1,74 @@
 """Intent: what all resources share, from the schema alone: check, plan, find what forces a replacement.
 
-A block is one entry of schema.json: {"attributes": {...}, "blocks": {...}}. Values are plain Python (see
-wire).
+A block is one of schema.json's: {"attributes": [...], "block_types": [...]}. Values are plain Python, as
+msgpack unpacks them, with UNKNOWN for what only the apply will know.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
-from rehearsal.wire import UNKNOWN
+from msgpack import ExtType
 
 Block = dict[str, Any]
+State = dict[str, Any]
 Path = tuple[str | int, ...]
 
+UNKNOWN = ExtType(0, b"\0")  # as it travels
 
-def complaints(block: Block, config: dict[str, Any], path: Path = ()) -> Iterator[tuple[str, Path]]:
-    """What the real provider would refuse in a configuration that Terraform itself accepts, with where."""
-    for name, attribute in block["attributes"].items():
-        value, here = config.get(name), (*path, name)
+
+class Refused(Exception):  # noqa: N818 - it is an answer to the user, not a fault of the program
+    """Terraform gets this as an error diagnostic; `path` leads to the line in the configuration."""
+
+    def __init__(self, summary: str, detail: str = "", path: Path = ()) -> None:
+        super().__init__(summary)
+        self.summary, self.detail, self.path = summary, detail, path
+
+
+def complaints(block: Block, config: State, path: Path = ()) -> Iterator[Refused]:
+    """What is wrong with a configuration that Terraform itself accepts."""
+    for attribute in block["attributes"]:
+        name, wrong = attribute["name"], []
+        value = config[name]
         if value is None or value is UNKNOWN:
             continue
-        allowed = attribute.get("one_of")
-        if allowed and any(
-            each not in allowed
-            for each in (value if isinstance(value, list) else [value])
-            if each is not UNKNOWN
-        ):
-            yield f"expected {name} to be one of {allowed}, got {value}", here
-        if value < attribute["min"] if "min" in attribute else False:
-            yield f"expected {name} to be at least {attribute['min']}, got {value}", here
-        if isinstance(value, str) and not attribute.get("min_length", 0) <= len(value) <= attribute.get(
-            "max_length", len(value)
-        ):
-            yield (
-                f"{name} must have 1 or more characters (a release's name at most 53)",
-                here,
-            )
+        if "matches" in attribute:
+            given = [each for each in (value if isinstance(value, list) else [value]) if each is not UNKNOWN]
+            if not all(re.fullmatch(attribute["matches"], str(each)) for each in given):
+                wrong.append(f"{name} is {value!r}: it must match {attribute['matches']}")
         if config.get(attribute.get("conflicts")) is not None:
-            yield f'"{name}": conflicts with {attribute["conflicts"]}', here
-        if "requires" in attribute and config.get(attribute["requires"]) is None:
-            yield f'"{name}": all of `{name},{attribute["requires"]}` must be specified', here
-    for name, nested in _nested(block):
-        for step, each in _elements(nested, config.get(name)):
-            yield from complaints(nested, each, (*path, name, *step))
+            wrong.append(f'"{name}": conflicts with {attribute["conflicts"]}')
+        if "requires" in attribute and config[attribute["requires"]] is None:
+            wrong.append(f'"{name}": all of `{name},{attribute["requires"]}` must be specified')
+        if "instead" in attribute:
+            wrong.append(f"{name} can't be rehearsed: use {attribute['instead']}")
+        yield from (Refused("Invalid configuration", text, (*path, name)) for text in wrong)
+    for step, nested, (inner,) in _nested(block, config):
+        yield from complaints(nested, inner, path + step)
 
 
-def planned(
-    block: Block, proposed: dict[str, Any], config: dict[str, Any], *, creating: bool
-) -> dict[str, Any]:
-    """Terraform's proposal with defaults and unknowns filled in, and null for what is write-only."""
-    state = {**proposed}
-    for name, attribute in block["attributes"].items():
+def complete(block: Block, proposed: State, config: State, *, creating: bool) -> None:
+    """Make Terraform's proposal a plan: fill in defaults and unknowns, and null for what is write-only."""
+    for attribute in block["attributes"]:
+        name = attribute["name"]
         if attribute.get("write_only"):
-            state[name] = None
-        elif config.get(name) is None and "default" in attribute:
-            state[name] = attribute["default"]
-        elif config.get(name) is None and creating and "computed" in attribute["mode"]:
-            state[name] = UNKNOWN
-    for name, nested in _nested(block):
-        values = [
-            planned(nested, value, given, creating=creating)
-            for (_, value), (_, given) in zip(
-                _elements(nested, state[name]), _elements(nested, config.get(name)), strict=False
-            )
-        ]
-        if values:
-            state[name] = values[0] if nested["nesting"] == "single" else values
-    return state
+            proposed[name] = None
+        elif config[name] is None and "default" in attribute:
+            proposed[name] = attribute["default"]
+        elif config[name] is None and creating and attribute.get("computed"):
+            proposed[name] = UNKNOWN
+    for _, nested, (inner, given) in _nested(block, proposed, config):
+        complete(nested, inner, given, creating=creating)
 
 
-def replacements(
-    block: Block, prior: dict[str, Any], after: dict[str, Any], path: Path = ()
-) -> Iterator[Path]:
+def replacements(block: Block, prior: State, plan: State, path: Path = ()) -> Iterator[Path]:
     """Where the plan changes something that can't be changed in place."""
-    for name, attribute in block["attributes"].items():
-        if attribute.get("replace") and prior.get(name) != after.get(name):
+    for each in _fields(block):
+        name, immutable = each["name"], each.get("replace", False)  # true, or the attribute that makes it so
+        if (immutable is True or prior.get(immutable)) and prior[name] != plan[name]:
             yield (*path, name)
-    for name, nested in _nested(block):
-        for (step, old), (_, new) in zip(
-            _elements(nested, prior.get(name)), _elements(nested, after.get(name)), strict=False
-        ):
-            yield from replacements(nested, old, new, (*path, name, *step))
+    for step, nested, (old, new) in _nested(block, prior, plan):
+        yield from replacements(nested, old, new, path + step)
 
 
 def settled(value: Any) -> Any:  # noqa: ANN401 - any Terraform value
@@ -91,25 +80,17 @@ def settled(value: Any) -> Any:  # noqa: ANN401 - any Terraform value
     return None if value is UNKNOWN else value
 
 
-def blank(block: Block) -> dict[str, Any]:
-    """A state in which nothing is set."""
-    blocks: dict[str, Any] = {
-        name: None if nested["nesting"] == "single" else [] for name, nested in block["blocks"].items()
-    }
-    return {**dict.fromkeys(block["attributes"]), **blocks}
+def _fields(block: Block) -> list[dict[str, Any]]:
+    return [*block["attributes"], *block.get("block_types", [])]
 
 
-def _nested(block: Block) -> Iterator[tuple[str, Block]]:
-    for name, each in {**block["attributes"], **block["blocks"]}.items():
-        if "nesting" in each and not each.get("write_only"):
-            yield name, each
-
-
-def _elements(nested: Block, value: Any) -> list[tuple[tuple[int, ...], dict[str, Any]]]:  # noqa: ANN401
-    """The objects in a nested block's value, each with its position (none for a single one)."""
-    if value is None or value is UNKNOWN:
-        return []
-    objects = (
-        [((), value)] if nested["nesting"] == "single" else [((at,), each) for at, each in enumerate(value)]
-    )
-    return [(step, each) for step, each in objects if isinstance(each, dict)]
+def _nested(block: Block, *values: State) -> Iterator[tuple[Path, Block, tuple[State, ...]]]:
+    """The objects one level down, side by side where all of the values have them, with path and schema."""
+    for name, nested in ((each["name"], each["block"]) for each in _fields(block) if "block" in each):
+        inner = [value[name] for value in values]
+        found: dict[Path, tuple[Any, ...]] = {(name,): tuple(inner)}
+        if all(isinstance(value, list) for value in inner):
+            found = {(name, at): objects for at, objects in enumerate(zip(*inner, strict=False))}
+        for step, objects in found.items():
+            if all(isinstance(value, dict) for value in objects):
+                yield step, nested, objects

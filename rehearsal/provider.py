@@ -1,215 +1,161 @@
-"""Intent: one stand-in as Terraform sees it: protocol 6 outside, plain Python inside.
+"""Intent: one stand-in as Terraform sees it: plugin protocol 6 outside, plain Python inside.
 
-Not here: what differs between resource types; that is schema.json, cluster.py and release.py.
+Messages are compiled from tfplugin6.proto when this module is imported, a tenth of a second: no generated
+code. Not here: what differs between resource types; that is schema.json and cluster.py.
 """
 
-import ipaddress
+import json
+import pathlib
 import re
-from collections.abc import Iterator
-from typing import Any, Protocol
-from urllib.parse import urlsplit
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import grpc
+import msgpack
+from google.protobuf.json_format import ParseDict
 from google.protobuf.message_factory import GetMessageClass
 
-from rehearsal import planning
+from rehearsal.cluster import Cluster, key_of
+from rehearsal.planning import UNKNOWN, Block, Path, Refused, State, complaints, complete, replacements
 from rehearsal.record import NOTE
-from rehearsal.wire import UNKNOWN, Refused, attribute_path, diagnostic, messages, pack, unpack
 
-Block = planning.Block
-State = dict[str, Any]
 Message = Any  # protobuf makes the classes at run time
+Fields = dict[str, Any]
 
-_LOCAL_ONLY = (
-    "The rehearsal is only for the local environment: the host must be a loopback address, not {!r}."
-)
-
-
-class Objects(Protocol):
-    """What a stand-in does with its resources. `kind` is a resource type, e.g. `helm_release`."""
-
-    def plan(self, kind: str, prior: State | None, plan: State, config: State) -> tuple[State, list[str]]:
-        """Finish a plan; also names attributes whose change forces a replacement just now."""
-
-    def create(self, kind: str, plan: State, config: State) -> State:
-        """Record a new object."""
-
-    def read(self, kind: str, state: State) -> State | None:
-        """The object as recorded, None when it is gone."""
-
-    def update(self, kind: str, prior: State, plan: State, config: State) -> State:
-        """Change a recorded object."""
-
-    def delete(self, kind: str, state: State) -> None:
-        """Remove an object; one that is gone already is no error."""
-
-    def imported(self, kind: str, name: str) -> State:
-        """The first state of an object to import, enough for read."""
+_PROTOCOL = grpc.protos("rehearsal/tfplugin6.proto")
+_SERVICE = _PROTOCOL.DESCRIPTOR.services_by_name["Provider"]
+_SCHEMA = pathlib.Path(__file__).with_name("schema.json")
+_LOOPBACK = re.compile(r"(https?://)?(127\.0\.0\.1|localhost|\[::1\])(:\d+)?(/.*)?")
 
 
 class Provider:
-    """The service tfplugin6.Provider. A method per call, named as the call in snake case."""
+    """The service tfplugin6.Provider: a method per call, named as the call in snake case.
 
-    def __init__(self, name: str, schema: dict[str, Any], objects: Objects) -> None:
+    A method gets the request and returns the fields of the answer. A call without a method is answered with
+    an empty message.
+    """
+
+    def __init__(self, name: str, schema: dict[str, Any], record: pathlib.Path) -> None:
         self._name = name
         self._schema = schema
-        self._objects = objects
-        # The kubernetes provider is built on Terraform's older SDK, whose looser rules core knows by this
-        # flag.
-        self._legacy = name == "kubernetes"
+        self._cluster = Cluster(record)
+        # The kubernetes provider is built on Terraform's older SDK; Terraform knows its looser rules by this.
+        self._typing = {"legacy_type_system": name == "kubernetes"}
 
     def handler(self) -> Message:
         """All calls, as a handler for a gRPC server."""
-        service = messages.DESCRIPTOR.services_by_name["Provider"]
         calls = {
             call.name: grpc.unary_unary_rpc_method_handler(
-                getattr(self, re.sub(r"(?<!^)([A-Z])", r"_\1", call.name).lower()),
+                self._answering(call),
                 request_deserializer=GetMessageClass(call.input_type).FromString,
                 response_serializer=GetMessageClass(call.output_type).SerializeToString,
             )
-            for call in service.methods
+            for call in _SERVICE.methods
         }
-        return grpc.method_handlers_generic_handler(service.full_name, calls)
+        return grpc.method_handlers_generic_handler(_SERVICE.full_name, calls)
 
-    def get_provider_schema(self, _request: Message, _context: object) -> Message:
-        resources = {name: _schema(block) for name, block in self._schema["resources"].items()}
-        return messages.GetProviderSchema.Response(
-            provider=_schema(self._schema["provider"]), resource_schemas=resources
+    def _answering(self, call: Message) -> Callable[[Message, object], Message]:
+        method: Callable[[Message], Fields] = getattr(
+            self, re.sub(r"(?<!^)([A-Z])", r"_\1", call.name).lower(), lambda _: {}
         )
+        response = GetMessageClass(call.output_type)
 
-    def validate_provider_config(self, request: Message, _context: object) -> Message:
-        found = self._access_problems(unpack(request.config), configuring=False)
-        return messages.ValidateProviderConfig.Response(diagnostics=found)
+        def answer(request: Message, _context: object) -> Message:
+            try:
+                return response(**method(request))
+            except Refused as refused:
+                # An apply that is refused leaves what was.
+                kept = {"new_state": request.prior_state} if call.name == "ApplyResourceChange" else {}
+                return response(diagnostics=_diagnostics([refused]), **kept)
 
-    def configure_provider(self, request: Message, _context: object) -> Message:
+        return answer
+
+    def get_provider_schema(self, _request: Message) -> Fields:
+        answer = _PROTOCOL.GetProviderSchema.Response()
+        ParseDict(self._schema, answer, ignore_unknown_fields=True)  # the facts beside what Terraform knows
+        return {"provider": answer.provider, "resource_schemas": answer.resource_schemas}
+
+    def configure_provider(self, request: Message) -> Fields:
+        path: Path = ("kubernetes",) if self._name == "helm" else ()
+        config = _unpack(request.config)
+        access = (config["kubernetes"] if path else config) or {}
+        wrong = []
+        if access is not UNKNOWN:
+            empty = [name for name in ("host", "token") if not access.get(name)]
+            wrong += [Refused("No cluster to reach", f"{name} is empty.", (*path, name)) for name in empty]
+            host = access.get("host") or UNKNOWN
+            if host is not UNKNOWN and not _LOOPBACK.fullmatch(host):
+                detail = f"The rehearsal serves the local environment only: {host} is not on loopback."
+                wrong.append(Refused(NOTE, detail, (*path, "host")))
         detail = f"A stand-in for the {self._name} provider keeps what would be in the cluster in a file."
-        found = [
-            *self._access_problems(unpack(request.config), configuring=True),
-            diagnostic(NOTE, detail, warning=True),
-        ]
-        return messages.ConfigureProvider.Response(diagnostics=found)
+        note = {"severity": "WARNING", "summary": NOTE, "detail": detail}
+        return {"diagnostics": [*_diagnostics(wrong), note]}
 
-    def validate_resource_config(self, request: Message, _context: object) -> Message:
-        found = planning.complaints(self._block(request), unpack(request.config))
-        diagnostics = [diagnostic("Invalid configuration", text, path) for text, path in found]
-        return messages.ValidateResourceConfig.Response(diagnostics=diagnostics)
+    def validate_resource_config(self, request: Message) -> Fields:
+        return {"diagnostics": _diagnostics(complaints(self._block(request), _unpack(request.config)))}
 
-    def upgrade_resource_state(self, request: Message, _context: object) -> Message:
-        return messages.UpgradeResourceState.Response(
-            upgraded_state=messages.DynamicValue(json=request.raw_state.json)
-        )
+    def upgrade_resource_state(self, request: Message) -> Fields:
+        return {"upgraded_state": {"json": request.raw_state.json}}
 
-    def read_resource(self, request: Message, _context: object) -> Message:
-        state = self._objects.read(request.type_name, unpack(request.current_state))
-        return messages.ReadResource.Response(new_state=pack(state))
+    def read_resource(self, request: Message) -> Fields:
+        kind = request.type_name
+        return {"new_state": _pack(self._cluster.read(kind, key_of(kind, _unpack(request.current_state))))}
 
-    def plan_resource_change(self, request: Message, _context: object) -> Message:
-        block, prior, config = self._block(request), unpack(request.prior_state), unpack(request.config)
-        proposed = unpack(request.proposed_new_state)
-        if proposed is None:
-            return messages.PlanResourceChange.Response(planned_state=request.proposed_new_state)
-        plan = planning.planned(block, proposed, config, creating=prior is None)
-        try:
-            plan, also = self._objects.plan(request.type_name, prior, plan, config)
-        except Refused as refused:
-            return messages.PlanResourceChange.Response(diagnostics=[refused.diagnostic])
-        replace = (
-            [] if prior is None else [*planning.replacements(block, prior, plan), *((name,) for name in also)]
-        )
-        return messages.PlanResourceChange.Response(
-            planned_state=pack(plan),
-            requires_replace=map(attribute_path, replace),
-            legacy_type_system=self._legacy,
-        )
+    def plan_resource_change(self, request: Message) -> Fields:
+        prior, plan = _unpack(request.prior_state), _unpack(request.proposed_new_state)
+        if plan is None:
+            return {"planned_state": request.proposed_new_state}
+        block = self._block(request)
+        complete(block, plan, _unpack(request.config), creating=prior is None)
+        self._cluster.plan(request.type_name, prior, plan)
+        replace = [] if prior is None else [_path(path) for path in replacements(block, prior, plan)]
+        return {"planned_state": _pack(plan), "requires_replace": replace, **self._typing}
 
-    def apply_resource_change(self, request: Message, _context: object) -> Message:
-        kind, config = request.type_name, unpack(request.config)
-        prior, plan = unpack(request.prior_state), unpack(request.planned_state)
-        answer = messages.ApplyResourceChange.Response
-        try:
-            if plan is None:
-                self._objects.delete(kind, prior)
-                return answer(new_state=pack(None))
-            update = (
-                self._objects.update(kind, prior, plan, config)
-                if prior
-                else self._objects.create(kind, plan, config)
-            )
-        except Refused as refused:
-            return answer(new_state=request.prior_state, diagnostics=[refused.diagnostic])
-        return answer(new_state=pack(update), legacy_type_system=self._legacy)
+    def apply_resource_change(self, request: Message) -> Fields:
+        kind, prior, plan = request.type_name, _unpack(request.prior_state), _unpack(request.planned_state)
+        if plan is None:
+            self._cluster.delete(kind, prior)
+            return {"new_state": _pack(None)}
+        state = self._cluster.apply(kind, prior, plan, _unpack(request.config))
+        return {"new_state": _pack(state), **self._typing}
 
-    def import_resource_state(self, request: Message, _context: object) -> Message:
-        state = self._objects.imported(request.type_name, request.id)
-        found = [{"type_name": request.type_name, "state": pack(state)}]
-        return messages.ImportResourceState.Response(imported_resources=found)
-
-    def stop_provider(self, _request: Message, _context: object) -> Message:
-        return messages.StopProvider.Response()
+    def import_resource_state(self, request: Message) -> Fields:
+        kind, state = request.type_name, self._cluster.read(request.type_name, request.id)
+        if state is None:
+            raise Refused(f'{kind} "{request.id}" not found')
+        return {"imported_resources": [{"type_name": kind, "state": _pack(state)}]}
 
     def _block(self, request: Message) -> Block:
-        block: Block = self._schema["resources"][request.type_name]
+        block: Block = self._schema["resource_schemas"][request.type_name]["block"]
         return block
 
-    def _access_problems(self, config: State, *, configuring: bool) -> Iterator[Message]:
-        """What is wrong with the way to the cluster; a plan may not know it, null counts when configuring."""
-        path = ("kubernetes",) if self._name == "helm" else ()
-        access = config["kubernetes"] if path else config
-        if access is None and configuring:
-            yield diagnostic("No cluster to reach", "kubernetes is not set.", path)
-        if access is None or access is UNKNOWN:
-            return
-        credentials = ("exec", "client_certificate", "username")
-        needed = {"host": True, "token": not any(access[name] for name in credentials)}
-        for name, must in needed.items():
-            if access[name] == "" or (access[name] is None and must and configuring):
-                yield diagnostic("No cluster to reach", f"{name} is empty.", (*path, name))
-        if access["host"] and access["host"] is not UNKNOWN and not _is_loopback(access["host"]):
-            yield diagnostic(NOTE, _LOCAL_ONLY.format(access["host"]), (*path, "host"))
 
+def schemas() -> dict[str, Any]:
+    """Read schema.json, by provider; a type is JSON text to Terraform."""
 
-def _is_loopback(host: str) -> bool:
-    """Whether an API server's address (`https://localhost:16443`, scheme optional) is this machine's own."""
-    try:
-        name = urlsplit(host if "//" in host else f"//{host}").hostname or ""
-        return name == "localhost" or ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
+    def with_type(each: dict[str, Any]) -> dict[str, Any]:
+        return {**each, "type": json.dumps(each["type"])} if "type" in each else each
 
-
-def _schema(block: Block) -> Message:
-    return messages.Schema(version=block.get("version", 0), block=_block(block))
-
-
-def _block(block: Block) -> Message:
-    nested = [
-        {
-            "type_name": name,
-            "block": _block(each),
-            "nesting": each["nesting"].upper(),
-            # A single block has its limits in its nesting.
-            **({} if each["nesting"] == "single" else {"min_items": each["min"], "max_items": each["max"]}),
-        }
-        for name, each in block["blocks"].items()
-    ]
-    return messages.Schema.Block(attributes=_attributes(block), block_types=nested)
-
-
-def _attributes(block: Block) -> list[Message]:
-    found = []
-    for name, each in block["attributes"].items():
-        flags = {**dict.fromkeys(each["mode"].split("+"), True), "write_only": each.get("write_only", False)}
-        attribute = messages.Schema.Attribute(name=name, sensitive=each.get("sensitive", False), **flags)
-        if "nesting" in each:
-            nesting = messages.Schema.Nesting.Value(each["nesting"].upper())
-            attribute.nested_type.MergeFrom(
-                messages.Schema.Object(attributes=_attributes(each), nesting=nesting)
-            )
-        else:
-            attribute.type = _json_type(each["type"])
-        found.append(attribute)
+    found: dict[str, Any] = json.loads(_SCHEMA.read_text(), object_hook=with_type)
     return found
 
 
-def _json_type(kind: str | list[str]) -> bytes:
-    return f'"{kind}"'.encode() if isinstance(kind, str) else f'["{kind[0]}","{kind[1]}"]'.encode()
+def _unpack(value: Message) -> Any:  # noqa: ANN401 - any Terraform value
+    # Extension type 12 is an unknown value too, one of which something is known.
+    return msgpack.unpackb(value.msgpack, ext_hook=lambda _code, _data: UNKNOWN, strict_map_key=False)
+
+
+def _pack(value: State | None) -> Fields:
+    return {"msgpack": msgpack.packb(value)}
+
+
+def _path(path: Path) -> Fields:
+    """Names of attributes and blocks, positions in lists."""
+    return {"steps": [{"element_key_int" if isinstance(at, int) else "attribute_name": at} for at in path]}
+
+
+def _diagnostics(refusals: Iterable[Refused]) -> list[Fields]:
+    return [
+        {"severity": "ERROR", "summary": each.summary, "detail": each.detail, "attribute": _path(each.path)}
+        for each in refusals
+    ]

@@ -11,10 +11,9 @@ from tests.rehearsal.workspace import Workspace
 
 
 @pytest.fixture(autouse=True)
-def _no_helm_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Charts or a helm that the user's environment names would make these tests depend on them."""
-    for name in ("REHEARSAL_CHARTS", "REHEARSAL_HELM"):
-        monkeypatch.delenv(name, raising=False)
+def _no_charts_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Charts that the user's environment names would make these tests depend on them."""
+    monkeypatch.delenv("REHEARSAL_CHARTS", raising=False)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Promises of the stand-in providers, kept under real Terraform."""
 
 import json
+import os
 import stat
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,12 @@ from typing import Any
 import pytest
 
 import rehearsal
+from rehearsal.record import changing
 from tests.rehearsal.workspace import ACCESS, Workspace
 
 NAMESPACE = {"ci": {"metadata": {"name": "ci", "labels": {"team": "build"}}}}
 IN_CI = {"namespace": "${kubernetes_namespace_v1.ci.metadata[0].name}"}
+LOCAL_ONLY = "The rehearsal serves the local environment only"
 TOKEN = "glrt-plaintext-that-must-not-leak"
 
 
@@ -70,7 +73,7 @@ EVERYTHING: dict[str, Any] = {
     },
     "kubernetes_priority_class_v1": {"jobs": {"metadata": {"name": "jobs"}, "value": -10}},
     "kubernetes_service_account_v1": {
-        "jobs": {"metadata": {"generate_name": "jobs-", **IN_CI}, "image_pull_secret": [{"name": "pull"}]}
+        "jobs": {"metadata": {"name": "jobs", **IN_CI}, "image_pull_secret": [{"name": "pull"}]}
     },
     "kubernetes_role_v1": {
         "jobs": {
@@ -91,12 +94,34 @@ EVERYTHING: dict[str, Any] = {
             ],
         }
     },
-    **_release(
-        **IN_CI,
-        values=["a: {b: 1}", '{"a": {"c": 2}}'],
-        set=[{"name": "a.b", "value": "3"}],
-        timeouts={"create": "5m"},
+    **_release(**IN_CI, values=["a: {b: 1}", '{"a": {"c": 2}}'], timeouts={"create": "5m"}),
+}
+
+# Other values by type and attribute, and what the real provider does when they change.
+CHANGES: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "kubernetes_namespace_v1": ({"metadata": {"name": "ci", "labels": {"team": "other"}}}, ["update"]),
+    "kubernetes_secret_v1": ({"metadata": {"name": "renamed", **IN_CI}}, ["delete", "create"]),
+    "kubernetes_network_policy_v1": ({"spec": {"pod_selector": {}, "policy_types": ["Egress"]}}, ["update"]),
+    "kubernetes_resource_quota_v1": ({"spec": {"hard": {"pods": "11"}}}, ["update"]),
+    "kubernetes_limit_range_v1": (
+        {"spec": {"limit": [{"type": "Container", "max": {"cpu": "2"}}]}},
+        ["update"],
     ),
+    "kubernetes_pod_disruption_budget_v1": (
+        {"spec": {"max_unavailable": "0", "selector": {"match_labels": {"a": "c"}}}},
+        ["delete", "create"],
+    ),
+    "kubernetes_priority_class_v1": ({"value": -11}, ["delete", "create"]),
+    "kubernetes_service_account_v1": ({"automount_service_account_token": False}, ["update"]),
+    "kubernetes_role_v1": (
+        {"rule": [{"api_groups": [""], "resources": ["pods"], "verbs": ["get"]}]},
+        ["update"],
+    ),
+    "kubernetes_role_binding_v1": (
+        {"role_ref": {"api_group": "rbac.authorization.k8s.io", "kind": "Role", "name": "other"}},
+        ["delete", "create"],
+    ),
+    "helm_release": ({"namespace": "kube-system"}, ["delete", "create"]),
 }
 
 
@@ -107,10 +132,28 @@ def test_every_resource_type_is_applied_once_and_then_left_alone(workspace: Work
     assert workspace.plan() == {}
     recorded = workspace.recorded()
     assert recorded.keys() == EVERYTHING.keys()
-    assert recorded["helm_release"]["ci/runner"]["values"] == {"a": {"b": 3, "c": 2}}
-    assert next(iter(recorded["kubernetes_service_account_v1"])).startswith("ci/jobs-")
+    assert recorded["helm_release"]["ci/runner"]["values"] == {"a": {"b": 1, "c": 2}}
     workspace.terraform("destroy", "-auto-approve")
     assert not any(workspace.recorded().values())
+
+
+def test_change_is_an_update_or_a_replacement_as_with_the_real_provider(workspace: Workspace) -> None:
+    """What can't be changed in place is replaced; all else is updated, and both are then left alone."""
+    assert CHANGES.keys() == EVERYTHING.keys()
+    workspace.write(EVERYTHING)
+    workspace.apply()
+    changed = {
+        kind: {name: {**fields, **CHANGES[kind][0]} for name, fields in resources.items()}
+        for kind, resources in EVERYTHING.items()
+    }
+    workspace.write(changed)
+    actions = {address.partition(".")[0]: each["actions"] for address, each in workspace.plan().items()}
+    assert actions == {kind: expected for kind, (_, expected) in CHANGES.items()}
+    workspace.apply()
+    assert workspace.plan() == {}
+    assert workspace.recorded()["kubernetes_resource_quota_v1"]["ci/jobs"]["state"]["spec"][0]["hard"] == {
+        "pods": "11"
+    }
 
 
 def test_write_only_token_is_in_the_recorded_secret_and_nowhere_else(workspace: Workspace) -> None:
@@ -155,32 +198,53 @@ def test_ephemeral_value_is_refused_where_it_would_be_kept(workspace: Workspace)
     ("resources", "access", "message"),
     [
         ({"helm_release": {"r": {"name": "r"}}}, ACCESS, 'The argument "chart" is required'),
-        (_release(chart=""), ACCESS, "chart must have 1 or more characters"),
+        (_release(chart=""), ACCESS, "chart is '': it must match"),
         (_release(set_value="x"), ACCESS, 'No argument or block type is named "set_value"'),
+        (_release(set=[{"name": "a", "value": "b"}]), ACCESS, "set can't be rehearsed: use values"),
+        (_release(values=["a: ["]), ACCESS, "Error unmarshaling values"),
         (
             _secret(data_wo={"a": "b"}, data_wo_revision=0),
             ACCESS,
-            "expected data_wo_revision to be at least 1",
+            "data_wo_revision is 0: it must match",
         ),
         (_secret(data_wo={"a": "b"}, data={"a": "b"}), ACCESS, '"data_wo": conflicts with data'),
         (_secret(data_wo_revision=1), ACCESS, "all of `data_wo_revision,data_wo` must be specified"),
         (_release(), {**ACCESS, "host": ""}, "host is empty"),
         (_release(), {**ACCESS, "token": ""}, "token is empty"),
         (_secret(), {"host": ACCESS["host"]}, "token is empty"),
-        (
-            _secret(),
-            {**ACCESS, "host": "https://ABC.gr7.eu-west-1.eks.amazonaws.com"},
-            "only for the local environment",
-        ),
-        (_release(), {**ACCESS, "host": "https://localhost.example.com"}, "only for the local environment"),
     ],
 )
 def test_mistake_is_refused_at_plan_time(
     workspace: Workspace, resources: dict[str, Any], access: dict[str, Any], message: str
 ) -> None:
-    """What the real providers refuse is refused by attribute; so is any cluster but a local one."""
+    """What the real providers refuse is refused with its reason."""
     workspace.write(resources, access)
     assert message in workspace.terraform("plan", fails=True)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "https://ABC.gr7.eu-west-1.eks.amazonaws.com",
+        "https://localhost.example.com",
+        "https://127.0.0.1@example.com",
+        "https://10.0.0.1:16443",
+    ],
+)
+@pytest.mark.parametrize("resources", [_secret(), _release()], ids=["kubernetes", "helm"])
+def test_only_the_local_environment_can_be_rehearsed(
+    workspace: Workspace, resources: dict[str, Any], host: str
+) -> None:
+    """A stand-in that is pointed at any cluster but one on loopback refuses to pretend."""
+    workspace.write(resources, {**ACCESS, "host": host})
+    assert LOCAL_ONLY in workspace.terraform("plan", fails=True)
+
+
+@pytest.mark.parametrize("host", ["http://127.0.0.1", "localhost:16443", "https://[::1]:16443/"])
+def test_loopback_is_local(workspace: Workspace, host: str) -> None:
+    """Every way to write this machine's own address is served."""
+    workspace.write({**_secret(), **_release()}, {**ACCESS, "host": host})
+    workspace.terraform("plan")
 
 
 def test_cluster_access_may_be_unknown_until_apply(workspace: Workspace) -> None:
@@ -188,31 +252,15 @@ def test_cluster_access_may_be_unknown_until_apply(workspace: Workspace) -> None
     unknown = {**ACCESS, "host": "${terraform_data.host.output}"}
     workspace.write({**_secret(), "terraform_data": {"host": {"input": "https://10.0.0.1"}}}, unknown)
     assert len(workspace.plan()) == len(["namespace", "secret", "host"])
-    assert "only for the local environment" in workspace.terraform("apply", "-auto-approve", fails=True)
+    assert LOCAL_ONLY in workspace.terraform("apply", "-auto-approve", fails=True)
 
 
-@pytest.mark.parametrize(
-    ("before", "after", "address"),
-    [
-        (_secret(), _secret(metadata={"name": "renamed", **IN_CI}), "kubernetes_secret_v1.token"),
-        (
-            _secret(immutable=True, data={"a": "b"}),
-            _secret(immutable=True, data={"a": "c"}),
-            "kubernetes_secret_v1.token",
-        ),
-        (_release(), _release(namespace="kube-system"), "helm_release.runner"),
-    ],
-)
-def test_change_of_what_cannot_change_is_a_replacement(
-    workspace: Workspace, before: dict[str, Any], after: dict[str, Any], address: str
-) -> None:
-    """Names, namespaces and the data of an immutable Secret are replaced, not updated."""
-    workspace.write(before)
+def test_data_of_an_immutable_secret_is_replaced(workspace: Workspace) -> None:
+    """Once a Secret is immutable, other data makes another Secret."""
+    workspace.write(_secret(immutable=True, data={"a": "b"}))
     workspace.apply()
-    workspace.write(after)
-    assert workspace.plan()[address]["actions"] == ["delete", "create"]
-    workspace.apply()
-    assert workspace.plan() == {}
+    workspace.write(_secret(immutable=True, data={"a": "c"}))
+    assert workspace.plan()["kubernetes_secret_v1.token"]["actions"] == ["delete", "create"]
 
 
 def test_release_is_updated_in_place(workspace: Workspace) -> None:
@@ -236,7 +284,7 @@ def test_object_that_is_gone_is_planned_again(workspace: Workspace) -> None:
     resources = {**_secret(), **_release(**IN_CI)}
     workspace.write(resources)
     workspace.apply()
-    with rehearsal.record.Record(workspace.record).changing() as (objects, _):
+    with changing(workspace.record) as objects:
         del objects["kubernetes_secret_v1"]["ci/token"]
     assert {address: change["actions"] for address, change in workspace.plan().items()} == {
         "kubernetes_secret_v1.token": ["create"]
@@ -249,14 +297,14 @@ def test_deleted_namespace_takes_its_content_along(workspace: Workspace) -> None
     """What Terraform doesn't know of goes too, as in a cluster."""
     workspace.write({"kubernetes_namespace_v1": NAMESPACE})
     workspace.apply()
-    with rehearsal.record.Record(workspace.record).changing() as (objects, _):
+    with changing(workspace.record) as objects:
         objects["kubernetes_secret_v1"] = {"ci/foreign": {"state": {}}, "cicd/other": {"state": {}}}
     workspace.terraform("destroy", "-auto-approve")
     assert workspace.recorded()["kubernetes_secret_v1"].keys() == {"cicd/other"}
 
 
 def test_cluster_refuses_duplicates_and_missing_namespaces(workspace: Workspace) -> None:
-    """A second object of one name, and one in no namespace, fail in the API server's and Helm's words."""
+    """A second object of one name, and one in a namespace that is not there, fail at apply."""
     twice = {"a": {"metadata": {"name": "kube-system"}}}
     lost = {"a": {"metadata": {"name": "x", "namespace": "nowhere"}}}
     workspace.write(
@@ -269,15 +317,15 @@ def test_cluster_refuses_duplicates_and_missing_namespaces(workspace: Workspace)
         }
     )
     printed = workspace.terraform("apply", "-auto-approve", fails=True)
-    assert 'namespaces "kube-system" already exists' in printed
+    assert 'kubernetes_namespace_v1 "kube-system" already exists' in printed
     assert printed.count('namespaces "nowhere" not found') == len(["role", "release"])
     workspace.write(_release(namespace="nowhere", create_namespace=True))
     workspace.apply()
-    assert "nowhere" in workspace.recorded()["kubernetes_namespace_v1"]
+    assert workspace.plan() == {}
 
 
 def test_existing_objects_can_be_imported(workspace: Workspace) -> None:
-    """A Secret (read back as the real provider does) and a release can be imported; a missing one can't."""
+    """A namespace, a Secret and a release can be imported; what is not there can't."""
     workspace.write({**_secret(data={"a": "b"}), **_release()})
     workspace.apply()
     (workspace.folder / "terraform.tfstate").unlink()
@@ -289,7 +337,7 @@ def test_existing_objects_can_be_imported(workspace: Workspace) -> None:
         workspace.terraform("import", address, name)
     assert workspace.plan() == {}
     (workspace.folder / "terraform.tfstate").unlink()
-    assert "non-existent remote object" in workspace.terraform(
+    assert 'kubernetes_secret_v1 "ci/none" not found' in workspace.terraform(
         "import", "kubernetes_secret_v1.token", "ci/none", fails=True
     )
 
@@ -309,11 +357,7 @@ def test_record_is_private_and_outlives_the_server(workspace: Workspace) -> None
     [("exit 0", ""), ("echo 'Error: runners.config is no TOML' >&2; exit 1", "runners.config is no TOML")],
 )
 def test_release_is_rendered_where_helm_and_the_chart_are_at_hand(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    request: pytest.FixtureRequest,
-    outcome: str,
-    message: str,
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, outcome: str, message: str
 ) -> None:
     """Helm gets name, namespace and merged values; its manifest is recorded, its complaint shown."""
     helm, chart = tmp_path / "helm", tmp_path / "charts" / "gitlab-runner"
@@ -321,10 +365,9 @@ def test_release_is_rendered_where_helm_and_the_chart_are_at_hand(
     (chart / "Chart.yaml").write_text("{name: gitlab-runner, version: 0.86.0, appVersion: 18.9.0}")
     helm.write_text(f'#!/bin/sh\necho "# $@"\ncat\n{outcome}\n')
     helm.chmod(stat.S_IRWXU)
-    monkeypatch.setenv("REHEARSAL_HELM", str(helm))
+    monkeypatch.setenv("PATH", os.pathsep.join([str(tmp_path), os.environ["PATH"]]))
     monkeypatch.setenv("REHEARSAL_CHARTS", str(chart.parent))
-    workspace: Workspace = request.getfixturevalue("workspace")  # its server starts with this environment
-    workspace.write(_release(values=["a: {b: 1}"], set_sensitive=[{"name": "a.c", "value": "x"}]))
+    workspace.write(_release(values=["a: {b: 1}", "a: {c: x}"]))
     if message:
         assert message in workspace.terraform("plan", fails=True)
         return
@@ -334,3 +377,5 @@ def test_release_is_rendered_where_helm_and_the_chart_are_at_hand(
     assert asked == f"# template runner {chart} --namespace default --values -"
     assert json.loads(given) == {"a": {"b": 1, "c": "x"}}
     assert release["state"]["version"] == "0.86.0"
+    workspace.write(_release(version="0.87.0"))
+    assert "REHEARSAL_CHARTS holds 0.86.0" in workspace.terraform("plan", fails=True)
