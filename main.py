@@ -3,9 +3,11 @@
 `cdktf` runs this file; `ENV` names the environment (a file under environments/, default: local).
 """
 
+import json
 import os
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from cdktf import App
@@ -29,7 +31,14 @@ def build(app: App, settings: Settings, backend: Mapping[str, Any]) -> None:
         settings=settings.network,
         cluster_name=settings.cluster.name,
     )
-    cluster = ClusterStack(app, "cluster", environment=environment, settings=settings.cluster)
+    cluster = ClusterStack(
+        app,
+        "cluster",
+        environment=environment,
+        settings=settings.cluster,
+        availability_zones=settings.network.availability_zones,
+        protect_running_jobs=settings.protect_running_jobs,
+    )
     workloads = WorkloadsStack(
         app,
         "workloads",
@@ -37,9 +46,27 @@ def build(app: App, settings: Settings, backend: Mapping[str, Any]) -> None:
         cluster=settings.cluster,
         autoscaler=settings.autoscaler,
         runners=settings.runners,
+        cache_expiration_days=settings.cache_expiration_days,
+        protect_running_jobs=settings.protect_running_jobs,
     )
     cluster.add_dependency(network)
     workloads.add_dependency(cluster)
+
+
+def forget_other_environments(output: Path, environment: str) -> None:
+    """Let Terraform's next `init` in a folder go to this environment's state.
+
+    Terraform keeps in the folder which state it worked with, and of another one it would ask whether to
+    copy the one over the other. What is removed is that note alone; the state itself lies in the bucket.
+
+    Args:
+        output: The folder that is synthesized to.
+        environment: The environment's name.
+
+    """
+    for note in output.glob("stacks/*/.terraform/terraform.tfstate"):
+        if not json.loads(note.read_text())["backend"]["config"]["key"].startswith(f"{environment}/"):
+            note.unlink()
 
 
 def main() -> None:
@@ -49,7 +76,9 @@ def main() -> None:
         backend = read_backend(PROJECT / "backend.tf.json")
     except (SettingsError, BackendError) as error:
         sys.exit(str(error))
-    app = App(outdir=os.environ.get("CDKTF_OUTDIR") or str(PROJECT / "cdktf.out"))
+    output = Path(os.environ.get("CDKTF_OUTDIR") or PROJECT / "cdktf.out")
+    forget_other_environments(output, settings.environment)
+    app = App(outdir=str(output))
     build(app, settings, backend)
     app.synth()
 

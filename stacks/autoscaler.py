@@ -4,14 +4,11 @@ Intent: it may resize the node groups of this cluster and no other, and never ev
 Not here: the groups' tags by which it finds them (node_groups.py; EKS sets the discovery tags).
 """
 
-from cdktf_cdktf_provider_aws.eks_pod_identity_association import EksPodIdentityAssociation
-from cdktf_cdktf_provider_aws.iam_role import IamRole
-from cdktf_cdktf_provider_aws.iam_role_policy import IamRolePolicy
 from cdktf_cdktf_provider_helm.release import Release
 from constructs import Construct
 
 from stacks.helm import values_yaml
-from stacks.iam import pod_identity_trust, policy
+from stacks.iam import PodIdentities, policy
 from stacks.runner_config import NEVER_EVICT
 from stacks.settings.node_groups import NODE_GROUP_LABEL
 from stacks.settings.runners import AutoscalerSettings
@@ -29,32 +26,20 @@ class ClusterAutoscaler(Construct):
         scope: Construct,
         id_: str,
         *,
-        environment_name: str,
+        identities: PodIdentities,
         region: str,
-        cluster_name: str,
-        cluster_arn: str,
         kubernetes_version: str,
         node_group: str,
         settings: AutoscalerSettings,
     ) -> None:
         """Install it on `node_group`, with the image of the cluster's own Kubernetes minor version."""
         super().__init__(scope, id_)
-        role = IamRole(
+        access = identities.grant(
             self,
-            "role",
-            name=f"{environment_name}-{NAME}",
-            assume_role_policy=pod_identity_trust(cluster_arn, namespace=NAMESPACE, service_account=NAME),
-        )
-        permissions = IamRolePolicy(
-            self, "policy", name="scale-node-groups", role=role.name, policy=_permissions(cluster_name)
-        )
-        identity = EksPodIdentityAssociation(
-            self,
-            "pod_identity",
-            cluster_name=cluster_name,
+            thing=NAME,
             namespace=NAMESPACE,
             service_account=NAME,
-            role_arn=role.arn,
+            permissions=_permissions(identities.cluster_name),
         )
         self.release = Release(
             self,
@@ -73,10 +58,11 @@ class ClusterAutoscaler(Construct):
                         "fullnameOverride": NAME,
                         "cloudProvider": "aws",
                         "awsRegion": region,
-                        "autoDiscovery": {"clusterName": cluster_name},
+                        "autoDiscovery": {"clusterName": identities.cluster_name},
                         "image": {"tag": CLUSTER_AUTOSCALER_IMAGE_TAGS[kubernetes_version]},
                         "rbac": {"serviceAccount": {"create": True, "name": NAME}},
                         "extraArgs": _flags(settings),
+                        **_priorities(settings),
                         "nodeSelector": {NODE_GROUP_LABEL: node_group},
                         "priorityClassName": "system-cluster-critical",
                         "podDisruptionBudget": {"maxUnavailable": 1},
@@ -88,13 +74,24 @@ class ClusterAutoscaler(Construct):
                     }
                 )
             ],
-            # The agent hands out the role when the pod starts, so it must be there before.
-            depends_on=[permissions, identity],
+            depends_on=access,
         )
 
 
 def _flags(settings: AutoscalerSettings) -> dict[str, object]:
-    return {name.replace("_", "-"): value for name, value in settings.model_dump().items()}
+    flags = settings.model_dump(exclude={"expander_priorities"})
+    return {name.replace("_", "-"): value for name, value in flags.items()}
+
+
+def _priorities(settings: AutoscalerSettings) -> dict[str, object]:
+    """Return the chart's value for the expander `priority`: Auto Scaling groups by pattern.
+
+    EKS calls them `eks-<node group>-<UUID>`; a node group may be made once per zone.
+    """
+    by_priority: dict[int, list[str]] = {}
+    for name, priority in settings.expander_priorities.items():
+        by_priority.setdefault(priority, []).append(f"^eks-{name}(-[a-z])?-[0-9a-f]{{8}}-")
+    return {"expanderPriorities": by_priority} if by_priority else {}
 
 
 def _permissions(cluster_name: str) -> str:

@@ -5,13 +5,47 @@ Not here: which key a stack's state has (state.py). No cdktf import.
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-BACKEND_ARGUMENTS = {"bucket": str, "region": str, "encrypt": bool, "use_lockfile": bool}
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+# Amazon S3, "General purpose bucket naming rules".
+Bucket = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]|\.[a-z0-9]){1,61}[a-z0-9]$", max_length=63)]
+Region = Annotated[str, Field(pattern=r"^([a-z]{2}|eusc)(-[a-z]+)+-[0-9]$")]
+
+_ACCEPTED = {
+    "bucket": "a bucket name: 3 to 63 of a-z, 0-9, - and ., such as cicd-terraform-state",
+    "region": "an AWS region, such as eu-central-1",
+    "encrypt": "true",
+    "use_lockfile": "true",
+}
 
 
 class BackendError(Exception):
     """backend.tf.json is not what Terraform and this project can both read."""
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class _S3(_Model):
+    bucket: Bucket
+    region: Region
+    encrypt: Literal[True]
+    use_lockfile: Literal[True]
+
+
+class _Backend(_Model):
+    s3: _S3
+
+
+class _Terraform(_Model):
+    backend: _Backend
+
+
+class _Document(_Model):
+    terraform: _Terraform
 
 
 def read_backend(path: Path) -> dict[str, Any]:
@@ -21,15 +55,23 @@ def read_backend(path: Path) -> dict[str, Any]:
         BackendError: If it has anything but one s3 backend with the four arguments that we rely on.
 
     """
-    accepted = '{"bucket": "<name>", "region": "<region>", "encrypt": true, "use_lockfile": true}'
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        arguments: dict[str, Any] = document["terraform"]["backend"]["s3"]
-        kinds = {name: type(value) for name, value in arguments.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        message = f"{path.name}: no terraform.backend.s3 ({error!r}). Accepted there: {accepted}"
+        document = _Document.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"{path.name}: can't be read: {error}"
         raise BackendError(message) from None
-    if kinds != BACKEND_ARGUMENTS:
-        message = f"{path.name}: terraform.backend.s3: {json.dumps(arguments)}. Accepted: {accepted}"
-        raise BackendError(message)
-    return arguments
+    except ValidationError as error:
+        raise BackendError("\n".join(f"{path.name}: {_worded(item)}" for item in error.errors())) from None
+    return document.terraform.backend.s3.model_dump()
+
+
+def _worded(mistake: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails, a dict
+    if mistake["type"] == "json_invalid":
+        return "not valid JSON. Accepted: what Terraform reads as the backend s3"
+    path = ".".join(map(str, mistake["loc"])) or "the document"
+    accepted = _ACCEPTED.get(path.rpartition(".")[2], "a mapping")
+    if mistake["type"] == "extra_forbidden":  # its value may be a credential
+        return f"{path}: unknown here. Accepted: terraform.backend.s3 with {', '.join(_ACCEPTED)}"
+    if mistake["type"] == "missing":
+        return f"{path}: missing. Accepted: {accepted}"
+    return f"{path}: {json.dumps(mistake['input'])}. Accepted: {accepted}"

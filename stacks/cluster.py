@@ -6,8 +6,10 @@ Not here: anything inside Kubernetes (workloads.py).
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cdktf import Fn, Token
 from cdktf_cdktf_provider_aws.cloudwatch_log_group import CloudwatchLogGroup
 from cdktf_cdktf_provider_aws.data_aws_caller_identity import DataAwsCallerIdentity
 from cdktf_cdktf_provider_aws.data_aws_partition import DataAwsPartition
@@ -27,10 +29,10 @@ from constructs import Construct
 from stacks.environment import EnvironmentStack
 from stacks.iam import policy, trust
 from stacks.network import NetworkOutputs
-from stacks.node_groups import add_node_group, autoscaling_group_name
+from stacks.node_groups import NodeGroupBuilder, autoscaling_group_name
 from stacks.settings.cluster import AddonName, ClusterSettings
-from stacks.settings.node_groups import NodeGroupSettings
 from stacks.state import Environment, output, publish_outputs, read_outputs
+from stacks.versions import EKS_STANDARD_SUPPORT_ENDS
 
 # Amazon EKS, "Amazon EKS node IAM role".
 NODE_POLICIES = {
@@ -66,9 +68,26 @@ class ClusterStack(EnvironmentStack):
     """EKS, its admin role, its add-ons and its node groups."""
 
     def __init__(
-        self, scope: Construct, id_: str, *, environment: Environment, settings: ClusterSettings
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        environment: Environment,
+        settings: ClusterSettings,
+        availability_zones: Sequence[str],
+        protect_running_jobs: bool,
     ) -> None:
-        """Build the cluster in the private subnets that the network stack published."""
+        """Build the cluster in the private subnets that the network stack published.
+
+        Args:
+            scope: The app.
+            id_: The stack's name.
+            environment: What all stacks of the environment share.
+            settings: What the settings say of the cluster.
+            availability_zones: The network's zones, in the order of its subnets.
+            protect_running_jobs: Whether each node group is made once per zone.
+
+        """
         super().__init__(scope, id_, environment=environment)
         self._environment = environment
         self._settings = settings
@@ -80,10 +99,9 @@ class ClusterStack(EnvironmentStack):
         self._admin_role = self._build_admin_role()
         self._node_addons = [self._build_addon(name) for name in ADDONS_FOR_NODES]
         self._node_role, self._node_permissions = self._build_node_role()
-        self._node_groups = {
-            name: self._build_node_group(name, group) for name, group in settings.node_groups.items()
-        }
-        self._build_addon("coredns").node.add_dependency(*self._node_groups.values())
+        self._node_groups = self._build_node_groups(availability_zones if protect_running_jobs else ())
+        self._warn_of_extended_support()
+        self._build_addon("coredns", depends_on=list(self._node_groups.values()))
         oidc_provider_arn = self._build_oidc_provider().arn if settings.enable_irsa else ""
 
         publish_outputs(
@@ -207,7 +225,7 @@ class ClusterStack(EnvironmentStack):
         )
         return role
 
-    def _build_addon(self, name: AddonName) -> EksAddon:
+    def _build_addon(self, name: AddonName, *, depends_on: Sequence[EksNodeGroup] = ()) -> EksAddon:
         configuration = {"vpc-cni": json.dumps({"enableNetworkPolicy": "true"})}
         return EksAddon(
             self,
@@ -218,6 +236,7 @@ class ClusterStack(EnvironmentStack):
             configuration_values=configuration.get(name),
             resolve_conflicts_on_create="OVERWRITE",
             resolve_conflicts_on_update="OVERWRITE",
+            depends_on=list(depends_on) or None,
         )
 
     def _build_node_role(self) -> tuple[IamRole, list[IamRolePolicyAttachment]]:
@@ -235,17 +254,44 @@ class ClusterStack(EnvironmentStack):
         ]
         return role, permissions
 
-    def _build_node_group(self, name: str, settings: NodeGroupSettings) -> EksNodeGroup:
-        return add_node_group(
+    def _build_node_groups(self, zones: Sequence[str]) -> dict[str, EksNodeGroup]:
+        builder = NodeGroupBuilder(
             self,
-            name,
-            settings=settings,
-            resource_name=self._name(name),
+            environment_name=self._environment.name,
             cluster_name=self._cluster.name,
             kubernetes_version=self._settings.kubernetes_version,
             node_role_arn=self._node_role.arn,
-            subnet_ids=self._network.private_subnet_ids,
             depends_on=[*self._node_permissions, *self._node_addons],
+        )
+        subnet_ids = self._network.private_subnet_ids
+        by_zone = {
+            zone[-1]: Token.as_string(Fn.element(subnet_ids, index)) for index, zone in enumerate(zones)
+        }
+        groups: dict[str, EksNodeGroup] = {}
+        for name, settings in self._settings.node_groups.items():
+            if by_zone:
+                groups |= builder.build_by_zone(name, settings, subnet_ids=by_zone)
+            else:
+                groups |= builder.build(name, settings, subnet_ids=subnet_ids)
+        return groups
+
+    def _warn_of_extended_support(self) -> None:
+        """Let each plan warn once the version is out of standard support; synth knows no date."""
+        version = self._settings.kubernetes_version
+        end = EKS_STANDARD_SUPPORT_ENDS.get(version)
+        if end is None:
+            return
+        warning = (
+            f"cluster.kubernetes_version: EKS's standard support of {version} ended on {end}. AWS upgrades "
+            "the control plane by itself (support_type STANDARD) or charges extra (EXTENDED): choose a newer "
+            "version."
+        )
+        # Terraform wants a check to refer to an object of the configuration.
+        subject = f'{self._cluster.fqn}.version != "{version}"'
+        condition = f'${{{subject} || timecmp(plantimestamp(), "{end}T23:59:59Z") <= 0}}'
+        self.add_override(
+            "check.kubernetes_standard_support",
+            {"assert": [{"condition": condition, "error_message": warning}]},
         )
 
     def _build_oidc_provider(self) -> IamOpenidConnectProvider:

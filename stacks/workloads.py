@@ -14,8 +14,11 @@ from cdktf_cdktf_provider_kubernetes.provider import KubernetesProvider
 from constructs import Construct
 
 from stacks.autoscaler import ClusterAutoscaler
+from stacks.cache import RunnerCache
 from stacks.cluster import ClusterOutputs
 from stacks.environment import EnvironmentStack, aws_provider
+from stacks.iam import PodIdentities
+from stacks.promise import NodeRoom
 from stacks.runner import RunnerFleet
 from stacks.settings.cluster import ClusterSettings
 from stacks.settings.runners import AutoscalerSettings, RunnerSettings
@@ -31,6 +34,7 @@ class WorkloadsOutputs:
     runner_versions: dict[str, str] = output("Chart version of each runner fleet, by the fleet's name.")
     runner_namespaces: dict[str, str] = output("Namespace of each fleet's manager, by the fleet's name.")
     job_namespaces: dict[str, str] = output("Namespace of each fleet's job pods, by the fleet's name.")
+    cache_bucket: str = output("S3 bucket of the distributed cache; each fleet has a prefix of its name.")
 
 
 class WorkloadsStack(EnvironmentStack):
@@ -45,6 +49,8 @@ class WorkloadsStack(EnvironmentStack):
         cluster: ClusterSettings,
         autoscaler: AutoscalerSettings,
         runners: Mapping[str, RunnerSettings],
+        cache_expiration_days: int,
+        protect_running_jobs: bool,
     ) -> None:
         """Install the workloads in the cluster that the cluster stack published."""
         super().__init__(scope, id_, environment=environment)
@@ -52,20 +58,39 @@ class WorkloadsStack(EnvironmentStack):
         self._cluster = read_outputs(self, "cluster", ClusterOutputs, environment=environment)
         self._configure_kubernetes()
 
+        identities = PodIdentities(environment.name, cluster.name, self._cluster.cluster_arn)
         steady = cluster.steady_node_group
         scaler = ClusterAutoscaler(
             self,
             "cluster_autoscaler",
-            environment_name=environment.name,
+            identities=identities,
             region=environment.aws.region,
-            cluster_name=cluster.name,
-            cluster_arn=self._cluster.cluster_arn,
             kubernetes_version=cluster.kubernetes_version,
             node_group=steady,
             settings=autoscaler,
         )
+        cache = RunnerCache(
+            self,
+            "cache",
+            environment_name=environment.name,
+            region=environment.aws.region,
+            expiration_days=cache_expiration_days,
+        )
+        used = {name for fleet in runners.values() for name in fleet.placed_on(cluster.node_groups)}
+        room = NodeRoom(self, {name: group for name, group in cluster.node_groups.items() if name in used})
         fleets = {
-            name: RunnerFleet(self, f"runner_{name}", name=name, node_group=steady, settings=settings)
+            name: RunnerFleet(
+                self,
+                f"runner_{name}",
+                name=name,
+                identities=identities,
+                manager_node_group=steady,
+                node_groups=settings.placed_on(cluster.node_groups),
+                room=room,
+                cache=cache,
+                protect_running_jobs=protect_running_jobs,
+                settings=settings,
+            )
             for name, settings in runners.items()
         }
 
@@ -76,6 +101,7 @@ class WorkloadsStack(EnvironmentStack):
                 runner_versions={name: fleet.release.version for name, fleet in fleets.items()},
                 runner_namespaces={name: fleet.manager_namespace for name, fleet in fleets.items()},
                 job_namespaces={name: fleet.job_namespace for name, fleet in fleets.items()},
+                cache_bucket=cache.bucket_name,
             ),
         )
 

@@ -12,12 +12,13 @@ from ruamel.yaml import YAML
 from main import build
 from stacks.backend import read_backend
 from stacks.settings import Settings
-from stacks.settings.file import PROJECT, load_settings
+from stacks.settings.file import PROJECT, SettingsError, load_settings
 
 STACKS = ("network", "cluster", "workloads")
 
 Changes = dict[str, Any]
 WriteEnvironment = Callable[..., Path]
+Mistakes = Callable[..., list[str]]
 Synthesized = dict[str, dict[str, Any]]
 
 
@@ -30,7 +31,9 @@ def write_environment(tmp_path: Path) -> WriteEnvironment:
     """
 
     def write(changes: Changes | None = None, *, base: str = "example", name: str = "example") -> Path:
-        document = YAML(typ="safe").load((PROJECT / "environments" / f"{base}.yaml").read_text())
+        yaml = YAML(typ="safe")
+        yaml.default_flow_style = False
+        document = yaml.load((PROJECT / "environments" / f"{base}.yaml").read_text())
         for path, value in (changes or {}).items():
             *parents, last = path.split(".")
             node = document
@@ -41,10 +44,22 @@ def write_environment(tmp_path: Path) -> WriteEnvironment:
             else:
                 node[last] = value
         target = tmp_path / f"{name}.yaml"
-        YAML(typ="safe").dump(document, target)
+        yaml.dump(document, target)
         return target
 
     return write
+
+
+@pytest.fixture
+def mistakes(write_environment: WriteEnvironment, tmp_path: Path) -> Mistakes:
+    """Return the lines that refuse an environment with some settings changed, as seen from its folder."""
+
+    def lines(changes: Changes, **options: str) -> list[str]:
+        with pytest.raises(SettingsError) as refused:
+            load_settings(write_environment(changes, **options))
+        return [line.removeprefix(f"{tmp_path}/") for line in refused.value.mistakes]
+
+    return lines
 
 
 def synthesize(settings: Settings, folder: Path) -> Synthesized:

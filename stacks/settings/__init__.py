@@ -27,9 +27,21 @@ class Settings(SettingsModel):
     )
     aws: AwsSettings = Field(description="Account and region.")
     network: NetworkSettings = Field(description="The network stack.")
+    protect_running_jobs: bool = Field(
+        default=True,
+        description="Keep nodes that run jobs: job pods are marked not safe to evict and covered by a pod "
+        "disruption budget, each node group is made once per zone (so that no Auto Scaling group moves "
+        "nodes between zones), and managers let their jobs finish. Changing it replaces the node groups.",
+    )
     cluster: ClusterSettings = Field(description="The cluster stack.")
     autoscaler: AutoscalerSettings = Field(
         default=AutoscalerSettings(), description="The cluster autoscaler."
+    )
+    cache_expiration_days: int = Field(
+        default=30,
+        description="How long the fleets' S3 cache keeps what no job uploads again, 1 to 3650 days.",
+        ge=1,
+        le=3650,
     )
     runners: dict[MapKey, RunnerSettings] = Field(
         description=f"Runner fleets by name, one at least; {MAP_KEY_RULE}.", min_length=1
@@ -45,6 +57,52 @@ class Settings(SettingsModel):
             if region and not re.fullmatch(rf"{region}[a-z]", zone)
         )
         return network
+
+    @field_validator("autoscaler")
+    @classmethod
+    def _prioritized_groups_exist(
+        cls, autoscaler: AutoscalerSettings, info: ValidationInfo
+    ) -> AutoscalerSettings:
+        cluster = info.data.get("cluster")
+        refuse(
+            (
+                ("expander_priorities", name),
+                priority,
+                f"must be the priority of one of {', '.join(cluster.node_groups)}",
+            )
+            for name, priority in autoscaler.expander_priorities.items()
+            if cluster and name not in cluster.node_groups
+        )
+        return autoscaler
+
+    @field_validator("runners")
+    @classmethod
+    def _jobs_have_nodes(
+        cls, runners: dict[str, RunnerSettings], info: ValidationInfo
+    ) -> dict[str, RunnerSettings]:
+        groups = info.data["cluster"].node_groups if "cluster" in info.data else {}
+        refuse(
+            ((fleet, "node_groups", str(index)), name, f"must be one of {', '.join(groups)}")
+            for fleet, runner in runners.items()
+            for index, name in enumerate(runner.node_groups)
+            if groups and name not in groups
+        )
+        if groups:
+            kinds = ", ".join(f"{name} is {group.architecture}" for name, group in groups.items())
+            mixed = (
+                "must name groups of one architecture (empty: every group without taints), since GitLab "
+                f"Runner takes its helper image for one; {kinds}"
+            )
+            refuse(
+                (
+                    (name, "node_groups"),
+                    list(runner.node_groups),
+                    mixed,
+                )
+                for name, runner in runners.items()
+                if len({group.architecture for group in runner.placed_on(groups).values()}) != 1
+            )
+        return runners
 
     @field_validator("runners")
     @classmethod

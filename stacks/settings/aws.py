@@ -18,7 +18,7 @@ class AwsSettings(SettingsModel):
     """The account and region that an environment lives in."""
 
     region: str = Field(
-        description="AWS region, such as eu-central-1.", pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]$"
+        description="AWS region, such as eu-central-1.", pattern=r"^([a-z]{2}|eusc)(-[a-z]+)+-[0-9]$"
     )
     endpoint_url: str | None = Field(
         default=None,

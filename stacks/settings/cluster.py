@@ -19,7 +19,7 @@ from stacks.versions import CLUSTER_AUTOSCALER_IMAGE_TAGS
 PrincipalArn = Annotated[
     str,
     Field(
-        pattern=r"^arn:aws(-[a-z-]+)?:iam::[0-9]{12}:(root|(role|user)/([A-Za-z0-9_+=,.@-]+/)*[A-Za-z0-9_+=,.@-]+)$"
+        pattern=r"^arn:aws(-[a-z-]+)?:iam::[0-9]{12}:(root|(role|user)/([A-Za-z0-9_+=,.@-]+/)*[A-Za-z0-9_+=,.@-]{1,64})$"
     ),
 ]
 AddonName = Literal["vpc-cni", "kube-proxy", "coredns", "eks-pod-identity-agent"]

@@ -6,6 +6,7 @@ Not here: the rules (the models beside this file).
 
 import difflib
 import json
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from stacks.settings import Settings
+from stacks.settings.model import Mistake
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -38,6 +40,7 @@ _WORDS = {
     "model_type": "must be a mapping of keys to values",
     "dict_type": "must be a mapping of names to values",
     "tuple_type": "must be a list",
+    "list_type": "must be a list",
     "literal_error": "must be {expected}",
     "greater_than_equal": "must be at least {ge}",
     "less_than_equal": "must be at most {le}",
@@ -50,9 +53,9 @@ class SettingsError(Exception):
     """An environment's file can't be used; `mistakes` has one line for each reason."""
 
     def __init__(self, mistakes: list[str]) -> None:
-        """Keep the lines."""
-        super().__init__("\n".join(mistakes))
-        self.mistakes = mistakes
+        """Keep the lines, without tokens and without what a terminal would obey."""
+        self.mistakes = [_printable(_TOKEN.sub(_HIDDEN, line)) for line in mistakes]
+        super().__init__("\n".join(self.mistakes))
 
 
 def load_environment(name: str | None) -> Settings:
@@ -79,22 +82,28 @@ def load_settings(path: Path) -> Settings:
     """
     try:
         return _validated(path, _read(path))
-    except SettingsError as error:
+    except (SettingsError, RecursionError) as error:
+        nested = ": holds a mapping or list inside itself, or nested deeper than any setting is"
+        lines = error.mistakes if isinstance(error, SettingsError) else [nested]
         # Read by people, who stand in the project's folder.
         shown = path.relative_to(PROJECT) if path.is_relative_to(PROJECT) else path
-        raise SettingsError([_TOKEN.sub(_HIDDEN, f"{shown}{line}") for line in error.mistakes]) from None
+        raise SettingsError([f"{shown}{line}" for line in lines]) from None
 
 
 def _validated(path: Path, raw: dict[str, Any]) -> Settings:
+    found = list(_only_yaml(raw))
+    if found:
+        raise SettingsError([f": {_path(at)}: {_shown(value)}: {accepted}" for at, value, accepted in found])
     try:
         # By way of JSON, since there a list may become a tuple and a text an IP network, in strict mode too.
         document = json.dumps({**raw, "environment": path.stem}, default=str, ensure_ascii=False).encode()
-    except (TypeError, ValueError, RecursionError):
-        accepted = "Accepted: mappings, lists, texts and numbers, none of them inside itself"
-        raise SettingsError([f": holds what no setting can be. {accepted}"]) from None
+    except ValueError:  # half of a surrogate pair
+        raise SettingsError([": holds a text that is not Unicode"]) from None
     try:
         return Settings.model_validate_json(document)
     except ValidationError as error:
+        if error.errors()[0]["type"] == "json_invalid":  # pydantic's own reader stops at 200 levels
+            raise RecursionError from None
         messages = [message for details in error.errors() for message in _messages(details)]
         raise SettingsError([f": {message}" for message in messages]) from None
 
@@ -108,13 +117,37 @@ def _read(path: Path) -> dict[str, Any]:
         raise SettingsError([f":{line}: not valid YAML: {problem}"]) from None
     except OSError as error:
         raise SettingsError([f": can't be read: {error.strerror}"]) from None
-    except (YAMLError, ValueError, RecursionError):  # no such characters, numbers, depths
+    except (YAMLError, UnicodeDecodeError):
         raise SettingsError([": not a YAML text file in UTF-8"]) from None
+    except ValueError:  # Python reads no number of thousands of digits
+        raise SettingsError(
+            [": holds a number or date that does not exist, or that no setting can be"]
+        ) from None
     if not isinstance(raw, dict):
         raise SettingsError([f": must be a YAML mapping with the keys {', '.join(_accepted_keys(()))}"])
     if "environment" in raw:
         raise SettingsError([": environment: not a key: the file's name is the environment's name"])
     return raw
+
+
+def _only_yaml(value: object, path: tuple[str, ...] = ()) -> Iterator[Mistake]:
+    """Yield each key and value that is nothing in JSON: on the way there it would turn into another."""
+    if isinstance(value, dict):
+        for key, part in value.items():
+            if not isinstance(key, str):
+                yield (
+                    (*path, _shown(key)),
+                    key,
+                    "must be a text as a key, in quotes where it looks like another",
+                )
+            yield from _only_yaml(part, (*path, str(key)))
+    elif isinstance(value, list):
+        for index, part in enumerate(value):
+            yield from _only_yaml(part, (*path, str(index)))
+    elif not isinstance(value, str | int | float | None) or (
+        isinstance(value, float) and not math.isfinite(value)
+    ):
+        yield path, value, "must be a text (in quotes), number, true, false, list or mapping"
 
 
 def _messages(details: ErrorDetails) -> Iterator[str]:
@@ -137,13 +170,17 @@ def _messages(details: ErrorDetails) -> Iterator[str]:
     else:
         text = _WORDS.get(kind, details["msg"]).format(**context)
         # Tokens of old GitLab versions have no prefix; unlike a parameter's name, none has a slash.
-        is_secret = location[-1] == "token_parameter" and "/" not in str(value)
+        is_secret = location[-1:] == ("token_parameter",) and value and "/" not in str(value)
         shown = _HIDDEN if is_secret else _shown(value)
         yield f"{_path(location)}: {shown}: {text}. Accepted: {_accepted(location)}"
 
 
 def _path(location: tuple[int | str, ...]) -> str:
-    return ".".join(str(part) for part in location if part != "[key]")
+    return ".".join(str(part) or '""' for part in location if part != "[key]")
+
+
+def _printable(text: str) -> str:
+    return "".join(sign if sign.isprintable() else f"\\u{ord(sign):04x}" for sign in text)
 
 
 def _shown(value: object) -> str:

@@ -10,6 +10,13 @@ from stacks.settings.model import SettingsModel, refuse, refuse_duplicates
 NODE_GROUP_LABEL = "node-group"
 """The node label by which pods are placed on a node group of the settings."""
 
+# EKS spells effects in its own way; Kubernetes, the runner and the autoscaler's tags in theirs.
+KUBERNETES_EFFECTS = {
+    "NO_SCHEDULE": "NoSchedule",
+    "NO_EXECUTE": "NoExecute",
+    "PREFER_NO_SCHEDULE": "PreferNoSchedule",
+}
+
 # Kubernetes, "Labels and Selectors"; EKS, "CreateNodegroup", for the prefixes it refuses.
 _DNS_LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _LABEL_NAME = r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
@@ -18,7 +25,7 @@ _LABEL_VALUE = rf"^({_LABEL_NAME})?$"
 _RESERVED_LABEL = re.compile(r"([^/]*\.)?(kubernetes\.io|k8s\.io|eks\.amazonaws\.com)/")
 
 # Amazon EC2, "Instance type naming conventions": a "g" behind the generation is Graviton (ARM).
-_ARM_INSTANCE_TYPE = re.compile(r"(a1|[a-z]+[0-9]+[a-z-]*g[a-z-]*)\.")
+_ARM_INSTANCE_TYPE = re.compile(r"(a1|[a-z]+[0-9]+[a-z0-9-]*g[a-z0-9-]*)\.")
 
 # 82: what an Auto Scaling tag's 128 leave behind "k8s.io/cluster-autoscaler/node-template/label/".
 LabelKey = Annotated[str, Field(pattern=_LABEL_KEY, max_length=82)]
@@ -53,10 +60,15 @@ class NodeGroupSettings(SettingsModel):
         default="ON_DEMAND", description="How the nodes are bought."
     )
     min_size: int = Field(
-        default=0, description="Fewest nodes, 0 or more; 0 lets the group vanish when idle.", ge=0
+        default=0,
+        description="Fewest nodes in all zones together, 0 or more; 0 lets the group vanish when idle.",
+        ge=0,
     )
     max_size: int = Field(
-        description="Most nodes, at least 1 and at least min_size (the EKS quota is 450).", ge=1, le=450
+        description="Most nodes in all zones together, at least 1 and at least min_size (the EKS quota is "
+        "450).",
+        ge=1,
+        le=450,
     )
     disk_size_gib: int = Field(
         default=100, description="Encrypted root volume of a node, 20 to 16384 GiB.", ge=20, le=16384
@@ -133,3 +145,37 @@ class NodeGroupSettings(SettingsModel):
     def is_steady(self) -> bool:
         """Whether a node is always there and takes any pod."""
         return self.min_size > 0 and not self.taints
+
+    @property
+    def architecture(self) -> Literal["amd64", "arm64"]:
+        """The nodes' architecture, in the spelling of the node label `kubernetes.io/arch`."""
+        return "arm64" if "ARM" in self.ami_type else "amd64"
+
+    def node_labels(self, name: str) -> dict[str, str]:
+        """Return the Kubernetes labels of every node of the group called `name` in the settings."""
+        return {NODE_GROUP_LABEL: name, **self.labels}
+
+    @property
+    def node_tolerations(self) -> dict[str, str]:
+        """What a job pod must tolerate here, in the form of the runner's `node_tolerations`.
+
+        GitLab Runner, "Kubernetes executor": `"key=value" = "Effect"`; without a value the key alone.
+        """
+        return {
+            f"{taint.key}={taint.value}" if taint.value else taint.key: KUBERNETES_EFFECTS[taint.effect]
+            for taint in self.taints
+        }
+
+    def sizes_by_zone(self, zones: int) -> list[tuple[int, int]]:
+        """Divide the nodes among as many groups as there are zones, the first ones getting the rest.
+
+        Returns:
+            (min_size, max_size) of each zone's group; the last zones have none if max_size is below `zones`.
+
+        """
+
+        def share(total: int, zone: int) -> int:
+            return total // zones + (zone < total % zones)
+
+        sizes = [(share(self.min_size, zone), share(self.max_size, zone)) for zone in range(zones)]
+        return [(least, most) for least, most in sizes if most]

@@ -6,6 +6,7 @@ Not here: what a quantity is for (settings.py).
 
 import re
 from decimal import Decimal
+from math import ceil
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator
@@ -33,6 +34,21 @@ def quantity(text: str) -> Decimal:
         message = f"{text!r} is not a Kubernetes quantity"
         raise ValueError(message)
     return Decimal(match["number"]) * _FACTORS[match["suffix"]]
+
+
+def cpu_text(amount: Decimal) -> str:
+    """Return a CPU amount (vCPU) as Kubernetes itself writes it, rounded up to 1m."""
+    millicpu = ceil(amount / _FACTORS["m"])
+    return f"{millicpu}m" if millicpu % 1000 else str(millicpu // 1000)
+
+
+def byte_text(amount: Decimal) -> str:
+    """Return an amount of bytes as Kubernetes itself writes it, rounded up to 1Mi."""
+    number, suffixes = ceil(amount / _FACTORS["Mi"]), iter(("Gi", "Ti", "Pi"))
+    suffix = "Mi"
+    while number and not number % 1024:
+        number, suffix = number // 1024, next(suffixes)
+    return f"{number}{suffix}"
 
 
 def _as_text(value: object) -> object:

@@ -1,12 +1,34 @@
 """What may be said of the workloads stack: the autoscaler and the runner fleets."""
 
 import re
+from collections.abc import Mapping
+from decimal import Decimal
 from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from stacks.settings.model import PORT, SettingsModel
+from stacks.settings.executor import ExecutorSettings
+from stacks.settings.model import PORT, MapKey, SettingsModel, refuse, refuse_duplicates
+from stacks.settings.node_groups import LabelKey, NodeGroupSettings
 from stacks.settings.quantities import ByteQuantity, CpuQuantity, quantity
+
+FLEET_LABEL = "gitlab-runner-fleet"
+"""The label by which a fleet's namespaces and job pods are known."""
+
+SAFE_TO_EVICT = "cluster-autoscaler.kubernetes.io/safe-to-evict"
+
+# The runner finds a job's services by the first; the others are this project's.
+_TAKEN_KEYS = ("pod", FLEET_LABEL, SAFE_TO_EVICT)
+
+DOCKER_CERTIFICATES = {"name": "docker-certs", "mount_path": "/certs/client", "medium": "Memory"}
+"""Volume where docker-in-docker leaves the TLS certificates that its clients read.
+
+GitLab, "Use Docker to build Docker images", "Docker-in-Docker with TLS enabled in Kubernetes".
+"""
+
+# The runner replaces $VARIABLES of the job in both.
+PodLabelValue = Annotated[str, Field(pattern=r"^[A-Za-z0-9._${}-]*$", max_length=253)]
+PodAnnotationValue = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=4096)]
 
 FlagDuration = Annotated[str, Field(pattern=r"^([1-9][0-9]{0,4}[smh]){1,3}$")]
 
@@ -18,16 +40,24 @@ _IMAGE = (
 )
 
 # Nothing that Terraform (${, %{) or the chart's templates ({{) would take for their own.
-_GITLAB_URL = (
-    rf"^https?://[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9-]+)*{PORT}(/[A-Za-z0-9._~-]+)*/?$"
-)
+_HOST_LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?"
+_GITLAB_URL = rf"^https?://{_HOST_LABEL}(\.{_HOST_LABEL})*{PORT}(/[A-Za-z0-9._~-]+)*/?$"
+
+# A runner's token, whole; file.py keeps all kinds of tokens out of messages.
+_TOKEN = re.compile(r"(glrtr?-|GR1348941)[\w.-]{16}", re.IGNORECASE)
 
 
 class AutoscalerSettings(SettingsModel):
     """The cluster autoscaler, in the words of its own command-line flags."""
 
     expander: Literal["least-waste", "most-pods", "random", "priority"] = Field(
-        default="least-waste", description="How a node group is chosen when several would do."
+        default="least-waste",
+        description="How a node group is chosen when several would do; priority needs expander_priorities.",
+    )
+    expander_priorities: dict[MapKey, Annotated[int, Field(ge=1, le=1_000_000)]] = Field(
+        default={},
+        description="Only for the expander priority: a whole number of 1 to 1000000 for each node "
+        "group; the highest that fits is tried first, such as {spot: 20, main: 10}.",
     )
     balance_similar_node_groups: bool = Field(
         default=True, description="Keep alike groups (such as one per zone) at alike sizes."
@@ -46,6 +76,17 @@ class AutoscalerSettings(SettingsModel):
     scale_down_delay_after_add: FlagDuration = Field(
         default="10m", description="How long after a scale-up no node goes, such as 30s, 10m or 1h30m."
     )
+
+    @field_validator("expander_priorities")
+    @classmethod
+    def _priorities_have_their_expander(
+        cls, priorities: dict[str, int], info: ValidationInfo
+    ) -> dict[str, int]:
+        expander = info.data.get("expander")
+        if expander and (expander == "priority") != bool(priorities):
+            message = "must be given with `expander: priority`, and only then"
+            raise ValueError(message)
+        return priorities
 
 
 class ContainerResources(SettingsModel):
@@ -97,7 +138,37 @@ class ContainerResources(SettingsModel):
             if value is not None and below is not None and quantity(value) < quantity(below):
                 message = f"must be at least {floor}, which is {below}"
                 raise ValueError(message)
+        most_requested = info.data.get(f"{kind}_request_overwrite_max_allowed")
+        if info.field_name == f"{kind}_limit_overwrite_max_allowed" and most_requested:
+            limit = info.data.get(f"{kind}_limit")
+            if limit and quantity(value or limit) < quantity(most_requested):
+                message = (
+                    f"must be at least {kind}_request_overwrite_max_allowed, which is {most_requested}: with "
+                    f"the {kind}_limit of {limit} Kubernetes refuses a job that requests it"
+                )
+                raise ValueError(message)
         return value
+
+    def most_requested(self, resource: str) -> Decimal:
+        """Return the most that a container may request of "cpu", "memory" or "ephemeral_storage".
+
+        Where a container has only a limit, Kubernetes takes it for the request.
+
+        Returns:
+            Amount in vCPU or bytes; 0 if the settings say nothing of it.
+
+        """
+        only_limited = getattr(self, f"{resource}_request") is None
+        limits = self._amounts(resource, "limit") if only_limited else []
+        return max(self._amounts(resource, "request") + limits, default=Decimal(0))
+
+    def highest_limit(self, resource: str) -> Decimal:
+        """Return the highest limit that a container may have, in vCPU or bytes; never below a request."""
+        return max(self._amounts(resource, "request") + self._amounts(resource, "limit"), default=Decimal(0))
+
+    def _amounts(self, resource: str, kind: str) -> list[Decimal]:
+        keys = (f"{resource}_{kind}", f"{resource}_{kind}_overwrite_max_allowed")
+        return [quantity(text) for text in (getattr(self, key) for key in keys) if text is not None]
 
 
 class RunnerSettings(SettingsModel):
@@ -138,6 +209,35 @@ class RunnerSettings(SettingsModel):
         ge=60,
         le=7200,
     )
+    node_groups: tuple[MapKey, ...] = Field(
+        default=(),
+        description="Names of the node groups where the fleet's jobs may run; their taints are tolerated. "
+        "Empty: every node group without taints. All must be of one architecture.",
+    )
+    pod_labels: dict[LabelKey, PodLabelValue] = Field(
+        default={},
+        description=f"Further labels of job pods, besides `{FLEET_LABEL}`; $VARIABLES of the job are "
+        "replaced.",
+        max_length=50,
+    )
+    pod_annotations: dict[LabelKey, PodAnnotationValue] = Field(
+        default={},
+        description="Further annotations of job pods, one line each; $VARIABLES of the job are replaced.",
+        max_length=50,
+    )
+    kubernetes: ExecutorSettings = Field(
+        default=ExecutorSettings(),
+        description="Further keys of GitLab Runner's Kubernetes executor, in its own names.",
+    )
+    cache: bool = Field(
+        default=True,
+        description="Whether jobs share a distributed cache: a prefix of their own in the S3 bucket.",
+    )
+    pod_monitor: bool = Field(
+        default=False,
+        description="Whether to create a PodMonitor for the manager's metrics; the Prometheus Operator must "
+        "be in the cluster.",
+    )
     build: ContainerResources = Field(
         default=ContainerResources(
             cpu_request="1",
@@ -165,4 +265,49 @@ class RunnerSettings(SettingsModel):
         if name.lower().startswith(("/aws", "/ssm")):
             message = "must not begin with /aws or /ssm: Systems Manager keeps such names for AWS"
             raise ValueError(message)
+        if _TOKEN.search(name):
+            message = "must be the name of a parameter that holds the token, and hold no token itself"
+            raise ValueError(message)
         return name
+
+    @field_validator("kubernetes")
+    @classmethod
+    def _volumes_are_free(cls, kubernetes: ExecutorSettings, info: ValidationInfo) -> ExecutorSettings:
+        taken = (
+            "must be neither called {name} nor mounted at {mount_path}: in a privileged fleet that is "
+            "docker-in-docker's"
+        ).format_map(DOCKER_CERTIFICATES)
+        refuse(
+            (
+                ("volumes", kind, str(index)),
+                volume,
+                taken,
+            )
+            for kind, volumes in (kubernetes.volumes or {}).items()
+            for index, volume in enumerate(volumes)
+            if info.data.get("privileged")
+            and any(volume[key] == DOCKER_CERTIFICATES[key] for key in ("name", "mount_path"))
+        )
+        return kubernetes
+
+    @field_validator("node_groups")
+    @classmethod
+    def _node_groups_are_distinct(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        refuse_duplicates(names)
+        return names
+
+    @field_validator("pod_labels", "pod_annotations")
+    @classmethod
+    def _keys_are_free(cls, entries: dict[str, str]) -> dict[str, str]:
+        # GitLab Runner ignores what is set under its own names.
+        refuse(
+            ((key,), value, "must be a key that neither this project nor GitLab Runner sets itself")
+            for key, value in entries.items()
+            if key in _TAKEN_KEYS or key.partition("/")[0].endswith("runner.gitlab.com")
+        )
+        return entries
+
+    def placed_on(self, node_groups: Mapping[str, NodeGroupSettings]) -> dict[str, NodeGroupSettings]:
+        """Return those of all `node_groups` where the fleet's jobs may run, sorted by name."""
+        names = self.node_groups or [name for name, group in node_groups.items() if not group.taints]
+        return {name: node_groups[name] for name in sorted(names)}

@@ -1,0 +1,110 @@
+"""RunnerCache: the S3 bucket of the fleets' distributed cache.
+
+Intent: private, encrypted, TLS-only and expiring; each fleet reaches its own prefix and no other.
+Not here: how a runner is told of it (runner_config.py).
+"""
+
+import json
+
+from cdktf_cdktf_provider_aws.data_aws_caller_identity import DataAwsCallerIdentity
+from cdktf_cdktf_provider_aws.s3_bucket import S3Bucket
+from cdktf_cdktf_provider_aws.s3_bucket_lifecycle_configuration import (
+    S3BucketLifecycleConfiguration,
+    S3BucketLifecycleConfigurationRule,
+    S3BucketLifecycleConfigurationRuleAbortIncompleteMultipartUpload,
+    S3BucketLifecycleConfigurationRuleExpiration,
+    S3BucketLifecycleConfigurationRuleFilter,
+)
+from cdktf_cdktf_provider_aws.s3_bucket_policy import S3BucketPolicy
+from cdktf_cdktf_provider_aws.s3_bucket_public_access_block import S3BucketPublicAccessBlock
+from cdktf_cdktf_provider_aws.s3_bucket_server_side_encryption_configuration import (
+    S3BucketServerSideEncryptionConfigurationA,
+    S3BucketServerSideEncryptionConfigurationRuleA,
+    S3BucketServerSideEncryptionConfigurationRuleApplyServerSideEncryptionByDefaultA,
+)
+from constructs import Construct
+
+from stacks.iam import policy
+
+DAYS_OF_LEFTOVERS = 1  # parts of uploads that were broken off
+
+
+class RunnerCache(Construct):
+    """One bucket for all fleets of an environment."""
+
+    def __init__(
+        self, scope: Construct, id_: str, *, environment_name: str, region: str, expiration_days: int
+    ) -> None:
+        """Make the bucket; what no job has uploaded again for `expiration_days` goes."""
+        super().__init__(scope, id_)
+        account = DataAwsCallerIdentity(self, "account")
+        bucket = S3Bucket(
+            self,
+            "bucket",
+            # Bucket names are unique in all of AWS.
+            bucket=f"{environment_name}-runner-cache-{account.account_id}",
+            force_destroy=True,  # jobs make anew what they miss
+        )
+        self.region = region
+        self.bucket_name = bucket.bucket
+        self._arn = bucket.arn
+        S3BucketPublicAccessBlock(
+            self,
+            "public_access_block",
+            bucket=bucket.id,
+            block_public_acls=True,
+            block_public_policy=True,
+            ignore_public_acls=True,
+            restrict_public_buckets=True,
+        )
+        S3BucketServerSideEncryptionConfigurationA(
+            self,
+            "encryption",
+            bucket=bucket.id,
+            rule=[
+                S3BucketServerSideEncryptionConfigurationRuleA(
+                    apply_server_side_encryption_by_default=(
+                        S3BucketServerSideEncryptionConfigurationRuleApplyServerSideEncryptionByDefaultA(
+                            sse_algorithm="AES256"
+                        )
+                    )
+                )
+            ],
+        )
+        S3BucketLifecycleConfiguration(
+            self,
+            "lifecycle",
+            bucket=bucket.id,
+            rule=[
+                S3BucketLifecycleConfigurationRule(
+                    id="expire",
+                    status="Enabled",
+                    filter=[S3BucketLifecycleConfigurationRuleFilter(prefix="")],
+                    expiration=[S3BucketLifecycleConfigurationRuleExpiration(days=expiration_days)],
+                    abort_incomplete_multipart_upload=[
+                        S3BucketLifecycleConfigurationRuleAbortIncompleteMultipartUpload(
+                            days_after_initiation=DAYS_OF_LEFTOVERS
+                        )
+                    ],
+                )
+            ],
+        )
+        S3BucketPolicy(self, "policy", bucket=bucket.id, policy=_only_tls(bucket.arn))
+
+    def access_policy(self, prefix: str) -> str:
+        """Return the policy for what GitLab Runner does with a cache, under `<prefix>/` alone."""
+        # GitLab Runner, "Advanced configuration", "The [runners.cache.s3] section".
+        actions = ["s3:GetObject", "s3:GetObjectVersion", "s3:PutObject", "s3:DeleteObject"]
+        return policy({"Action": actions, "Resource": f"{self._arn}/{prefix}/*"})
+
+
+def _only_tls(arn: str) -> str:
+    statement = {
+        "Sid": "OnlyTls",
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:*",
+        "Resource": [arn, f"{arn}/*"],
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})

@@ -1,0 +1,231 @@
+"""Further keys of GitLab Runner's Kubernetes executor that a fleet may set.
+
+Intent: GitLab's own names and types, so that a misspelling is an error and not silence.
+Not here: what the project sets itself from other settings (namespace, image, privileged, requests, limits
+and maxima, poll_timeout, labels, annotations, node placement), what lets a job undo that
+(`*_overwrite_allowed`, `bearer_token`), and how to reach the cluster (host, certificates).
+"""
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, field_validator
+
+from stacks.settings.model import Mistake, SettingsModel, refuse
+
+PullPolicy = Literal["always", "if-not-present", "never"]
+
+KubernetesName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
+Capability = Annotated[str, Field(pattern=r"^[A-Za-z_]+$")]
+NumericId = Annotated[str, Field(pattern=r"^[0-9]{1,10}$")]
+
+# The keys of the runner's tables, one level down. `privileged` is missing on purpose: it is the fleet's.
+SecurityContextKey = Literal[
+    "allow_privilege_escalation",
+    "capabilities",
+    "proc_mount",
+    "read_only_root_filesystem",
+    "run_as_group",
+    "run_as_non_root",
+    "run_as_user",
+    "selinux_type",
+]
+PodSecurityContextKey = Literal[
+    "fs_group", "run_as_group", "run_as_non_root", "run_as_user", "selinux_type", "supplemental_groups"
+]
+VolumeKind = Literal["config_map", "csi", "empty_dir", "host_path", "pvc", "secret"]
+VolumeKey = Literal[
+    "driver",
+    "fs_type",
+    "host_path",
+    "items",
+    "medium",
+    "mount_path",
+    "mount_propagation",
+    "name",
+    "read_only",
+    "size_limit",
+    "sub_path",
+    "volume_attributes",
+]
+ServiceKey = Literal["alias", "command", "entrypoint", "environment", "name"]
+PodSpecKey = Literal["name", "patch", "patch_path", "patch_type"]
+SchedulingKey = Literal[
+    "preferred_during_scheduling_ignored_during_execution",
+    "required_during_scheduling_ignored_during_execution",
+]
+
+
+def _as_list(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+def _beyond_toml(value: object, path: tuple[str, ...] = ()) -> Iterator[Mistake]:
+    """Yield each null and each integer of more than 64 bits inside a value: TOML has none."""
+    if value is None and path:
+        yield path, value, "must be a text, number, true, false, list or mapping"
+    if isinstance(value, int) and abs(value) >= 2**63:
+        yield path, value, "must be a number of 64 bits"
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, part in parts:
+        yield from _beyond_toml(part, (*path, str(key)))
+
+
+class AffinitySettings(SettingsModel):
+    """Affinity between pods. Between pods and nodes it is the fleet's `node_groups`."""
+
+    pod_affinity: dict[SchedulingKey, Any] | None = Field(default=None, description="Pods to be near to.")
+    pod_anti_affinity: dict[SchedulingKey, Any] | None = Field(
+        default=None, description="Pods to be far from."
+    )
+
+
+class ExecutorSettings(SettingsModel):
+    """Keys of `[runners.kubernetes]`, as GitLab Runner 18.9 documents them in "Kubernetes executor"."""
+
+    affinity: AffinitySettings | None = Field(default=None, description="Affinity rules between pods.")
+    allow_privilege_escalation: bool | None = Field(
+        default=None, description="Run containers with allowPrivilegeEscalation."
+    )
+    allowed_groups: list[NumericId] | None = Field(
+        default=None, description="Group IDs, in quotes, that a job may run containers as."
+    )
+    allowed_images: list[str] | None = Field(
+        default=None, description="Wildcards of the images that a job may use."
+    )
+    allowed_pull_policies: list[PullPolicy] | None = Field(
+        default=None, description="Pull policies that a job may choose: always, if-not-present, never."
+    )
+    allowed_services: list[str] | None = Field(
+        default=None, description="Wildcards of the service images that a job may use."
+    )
+    allowed_users: list[NumericId] | None = Field(
+        default=None, description="User IDs, in quotes, that a job may run containers as."
+    )
+    build_container_security_context: dict[SecurityContextKey, Any] | None = Field(
+        default=None, description="Security context of the build container."
+    )
+    cap_add: list[Capability] | None = Field(
+        default=None, description="Linux capabilities to add, such as [NET_ADMIN]."
+    )
+    cap_drop: list[Capability] | None = Field(
+        default=None, description="Linux capabilities to drop, such as [ALL]."
+    )
+    cleanup_grace_period_seconds: int | None = Field(
+        default=None, description="Time that a finished job's pod gets to end, seconds.", ge=0
+    )
+    container_lifecycle: dict[Literal["post_start", "pre_stop"], Any] | None = Field(
+        default=None, description="post_start and pre_stop hooks of the build container."
+    )
+    dns_config: dict[Literal["nameservers", "options", "searches"], Any] | None = Field(
+        default=None, description="DNS configuration of job pods: nameservers, options, searches."
+    )
+    dns_policy: Literal["none", "default", "cluster-first", "cluster-first-with-host-net"] | None = Field(
+        default=None,
+        description="DNS policy of job pods: none, default, cluster-first or cluster-first-with-host-net.",
+    )
+    helper_container_security_context: dict[SecurityContextKey, Any] | None = Field(
+        default=None, description="Security context of the helper container."
+    )
+    helper_image: Annotated[str, Field(pattern=r"^\S+$", max_length=512)] | None = Field(
+        default=None, description="Image of the helper container; $VARIABLES of the job are replaced."
+    )
+    helper_image_flavor: Annotated[str, Field(pattern=r"^[a-z0-9.-]+$")] | None = Field(
+        default=None, description="Flavor of the helper image: alpine, alpine-latest, ubuntu and so on."
+    )
+    host_aliases: list[dict[Literal["hostnames", "ip"], Any]] | None = Field(
+        default=None, description="Further host names: a list of ip and hostnames."
+    )
+    image_pull_secrets: list[KubernetesName] | None = Field(
+        default=None, description="Names of Secrets of the job namespace for private registries."
+    )
+    init_permissions_container_security_context: dict[SecurityContextKey, Any] | None = Field(
+        default=None, description="Security context of the init-permissions container."
+    )
+    logs_base_dir: str | None = Field(default=None, description="Folder of the build logs.")
+    pod_security_context: dict[PodSecurityContextKey, Any] | None = Field(
+        default=None, description="Security context of job pods."
+    )
+    pod_spec: list[dict[PodSpecKey, Any]] | None = Field(
+        default=None,
+        description="Patches of the generated pod (an experiment of GitLab's): a list of name, patch and "
+        "patch_type.",
+    )
+    pod_termination_grace_period_seconds: int | None = Field(
+        default=None, description="Time that a job's processes get after TERM, seconds.", ge=0
+    )
+    poll_interval: int | None = Field(
+        default=None, description="How often a starting pod is looked at, seconds.", ge=1
+    )
+    print_pod_warning_events: bool | None = Field(
+        default=None, description="Print the pod's warning events when a job fails."
+    )
+    priority_class_name: KubernetesName | None = Field(
+        default=None, description="Name of the job pods' priority class."
+    )
+    pull_policy: Annotated[list[PullPolicy], BeforeValidator(_as_list)] | None = Field(
+        default=None, description="When images are pulled: always, if-not-present, never, or a list of them."
+    )
+    resource_availability_check_max_attempts: int | None = Field(
+        default=None, description="Attempts to find service account and pull Secrets.", ge=0
+    )
+    retry_backoff_max: int | None = Field(
+        default=None, description="Longest wait between attempts to reach the API, milliseconds.", ge=500
+    )
+    retry_limit: int | None = Field(default=None, description="Attempts to reach the Kubernetes API.", ge=1)
+    retry_limits: dict[str, Annotated[int, Field(ge=0)]] | None = Field(
+        default=None, description="Attempts to reach the Kubernetes API by text of the error."
+    )
+    runtime_class_name: KubernetesName | None = Field(
+        default=None, description="Name of the job pods' runtime class."
+    )
+    scheduler_name: KubernetesName | None = Field(
+        default=None, description="Name of the job pods' scheduler."
+    )
+    scripts_base_dir: str | None = Field(default=None, description="Folder of the build scripts.")
+    service_account: KubernetesName | None = Field(
+        default=None, description="Name of the service account of job pods; its token is not mounted."
+    )
+    service_container_security_context: dict[SecurityContextKey, Any] | None = Field(
+        default=None, description="Security context of service containers."
+    )
+    services: list[dict[ServiceKey, Any]] | None = Field(
+        default=None, description="Services that every job gets: a list of name, alias and so on."
+    )
+    use_service_account_image_pull_secrets: bool | None = Field(
+        default=None, description="Take pull Secrets from the service account."
+    )
+    volumes: dict[VolumeKind, list[dict[VolumeKey, Any]]] | None = Field(
+        default=None,
+        description="Further volumes by kind (empty_dir, host_path, pvc, config_map, secret, csi): lists of "
+        "name, mount_path and so on.",
+    )
+
+    @field_validator("volumes")
+    @classmethod
+    def _volumes_are_mounted(
+        cls, volumes: dict[str, list[dict[str, Any]]] | None
+    ) -> dict[str, list[dict[str, Any]]] | None:
+        refuse(
+            ((kind, str(index)), volume, "must have a text as name and an absolute path as mount_path")
+            for kind, entries in (volumes or {}).items()
+            for index, volume in enumerate(entries)
+            if not isinstance(volume.get("name"), str) or not str(volume.get("mount_path")).startswith("/")
+        )
+        return volumes
+
+    @field_validator("services", "host_aliases")
+    @classmethod
+    def _entries_are_named(cls, entries: list[dict[str, Any]] | None) -> list[dict[str, Any]] | None:
+        refuse(
+            ((str(index),), entry, "must have a text as name (a service) or ip (an alias)")
+            for index, entry in enumerate(entries or [])
+            if not isinstance(entry.get("name", entry.get("ip")), str)
+        )
+        return entries
+
+    @field_validator("*")
+    @classmethod
+    def _toml_can_say_it(cls, value: object) -> object:
+        refuse(_beyond_toml(value))
+        return value

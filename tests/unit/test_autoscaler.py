@@ -1,0 +1,128 @@
+"""The cluster autoscaler's Helm values, read as its users would."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from stacks.versions import CLUSTER_AUTOSCALER_IMAGE_TAGS
+from tests.conftest import Synthesized
+
+
+def release(stacks: Synthesized) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the autoscaler's release and its Helm values."""
+    (found,) = (
+        item
+        for item in stacks["workloads"]["resource"]["helm_release"].values()
+        if item["chart"] == "cluster-autoscaler"
+    )
+    return found, YAML(typ="safe").load(found["values"][0])
+
+
+def test_it_discovers_the_groups_of_this_cluster(example: Synthesized) -> None:
+    """It looks for node groups of the cluster's name in the cluster's region; without one, none is run."""
+    _, values = release(example)
+    (cluster,) = example["cluster"]["resource"]["aws_eks_cluster"].values()
+    (provider,) = example["cluster"]["provider"]["aws"]
+    assert values["cloudProvider"] == "aws"
+    assert values["autoDiscovery"]["clusterName"] == cluster["name"]
+    assert values["awsRegion"] == provider["region"]
+
+
+@pytest.mark.parametrize("version", CLUSTER_AUTOSCALER_IMAGE_TAGS)
+def test_its_image_is_of_the_clusters_own_minor_version(
+    version: str, synthesize_changed: Callable[..., Synthesized]
+) -> None:
+    """For every Kubernetes version that the settings accept, the autoscaler is of the same minor."""
+    stacks = synthesize_changed({"cluster.kubernetes_version": version})
+    _, values = release(stacks)
+    (cluster,) = stacks["cluster"]["resource"]["aws_eks_cluster"].values()
+    assert cluster["version"] == version
+    assert values["image"]["tag"].startswith(f"v{version}.")
+
+
+def test_it_runs_on_the_steady_group(example: Synthesized) -> None:
+    """Its node is of a group that never is empty and takes any pod, or it would scale itself away."""
+    _, values = release(example)
+    selected = [
+        group
+        for group in example["cluster"]["resource"]["aws_eks_node_group"].values()
+        if values["nodeSelector"].items() <= group["labels"].items()
+    ]
+    assert any(group["scaling_config"]["min_size"] > 0 and not group["taint"] for group in selected)
+
+
+def test_the_steady_group_need_not_be_the_first(synthesize_changed: Callable[..., Synthesized]) -> None:
+    """A group at zero or with taints does not get the autoscaler, wherever it stands in the settings."""
+    shape = {"instance_types": ["m5.2xlarge"], "max_size": 3}
+    taints = [{"key": "builds", "effect": "NO_SCHEDULE"}]
+    groups = {
+        "empty": {**shape, "min_size": 0},
+        "tainted": {**shape, "min_size": 1, "taints": taints},
+        "steady": {**shape, "instance_types": ["m5.8xlarge"], "min_size": 1},
+    }
+    _, values = release(synthesize_changed({"cluster.node_groups": groups}))
+    assert values["nodeSelector"] == {"node-group": "steady"}
+
+
+def test_it_is_not_evicted_and_not_preempted(example: Synthesized) -> None:
+    """Neither its own scale-down nor a more important pod takes its place away."""
+    _, values = release(example)
+    assert values["podAnnotations"]["cluster-autoscaler.kubernetes.io/safe-to-evict"] == "false"
+    assert values["priorityClassName"] == "system-cluster-critical"
+
+
+def test_its_service_account_is_the_one_that_gets_the_role(example: Synthesized) -> None:
+    """The release makes the service account that the pod identity names, in the same namespace."""
+    found, values = release(example)
+    account = values["rbac"]["serviceAccount"]
+    associations = example["workloads"]["resource"]["aws_eks_pod_identity_association"].values()
+    assert account["create"] is True
+    assert (found["namespace"], account["name"]) in {
+        (item["namespace"], item["service_account"]) for item in associations
+    }
+
+
+def test_its_role_is_there_before_its_pod(example: Synthesized) -> None:
+    """The pod-identity agent hands the role out when a pod starts, so the release waits for it."""
+    found, values = release(example)
+    account = values["rbac"]["serviceAccount"]["name"]
+    resources = example["workloads"]["resource"]
+    ((name, association),) = (
+        item
+        for item in resources["aws_eks_pod_identity_association"].items()
+        if item[1]["service_account"] == account
+    )
+    role = association["role_arn"].replace(".arn}", ".name}")
+    (policy,) = (name for name, item in resources["aws_iam_role_policy"].items() if item["role"] == role)
+    assert f"aws_eks_pod_identity_association.{name}" in found["depends_on"]
+    assert f"aws_iam_role_policy.{policy}" in found["depends_on"]
+
+
+def test_nodes_with_running_jobs_stay_by_default(example: Synthesized) -> None:
+    """Job pods have emptyDir volumes, and the flag that shields such pods is left on."""
+    _, values = release(example)
+    assert values["extraArgs"]["skip-nodes-with-local-storage"] is True
+
+
+def test_the_settings_are_its_flags(synthesize_changed: Callable[..., Synthesized]) -> None:
+    """Every setting under `autoscaler` is the flag of the same name, in its spelling."""
+    settings = {
+        "expander": "most-pods",
+        "balance_similar_node_groups": False,
+        "skip_nodes_with_system_pods": True,
+        "skip_nodes_with_local_storage": False,
+        "scale_down_unneeded_time": "7m",
+        "scale_down_delay_after_add": "1h30m",
+    }
+    _, values = release(synthesize_changed({"autoscaler": settings}))
+    expected = {
+        "expander": "most-pods",
+        "balance-similar-node-groups": False,
+        "skip-nodes-with-system-pods": True,
+        "skip-nodes-with-local-storage": False,
+        "scale-down-unneeded-time": "7m",
+        "scale-down-delay-after-add": "1h30m",
+    }
+    assert expected.items() <= values["extraArgs"].items()

@@ -1,0 +1,341 @@
+"""The cluster stack's JSON, read as its users would."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from tests.conftest import Synthesized
+
+SPECIAL_GROUP = {
+    "instance_types": ["m5.2xlarge"],
+    "min_size": 0,
+    "max_size": 2,
+    "labels": {"team": "platform", "example.com/purpose": "builds"},
+    "taints": [
+        {"key": "example.com/builds", "value": "only", "effect": "NO_SCHEDULE"},
+        {"key": "drained", "effect": "NO_EXECUTE"},
+        {"key": "rather-not", "effect": "PREFER_NO_SCHEDULE"},
+    ],
+}
+
+
+def only(stack: dict[str, Any], kind: str) -> tuple[str, dict[str, Any]]:
+    """Return address and arguments of the one resource of this kind."""
+    ((name, arguments),) = stack["resource"][kind].items()
+    return f"{kind}.{name}", arguments
+
+
+def admin_role(cluster: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return address and arguments of the role that the output `cluster_admin_role_arn` names."""
+    address = cluster["output"]["cluster_admin_role_arn"]["value"].removeprefix("${").removesuffix(".arn}")
+    kind, name = address.split(".")
+    return address, cluster["resource"][kind][name]
+
+
+def groups_and_tags(cluster: dict[str, Any]) -> list[tuple[dict[str, Any], dict[str, str]]]:
+    """Return every node group with its Auto Scaling group's node-template tags."""
+    prefix = "k8s.io/cluster-autoscaler/node-template/"
+    return [
+        (
+            group,
+            {
+                item["tag"]["key"].removeprefix(prefix): item["tag"]["value"]
+                for item in cluster["resource"]["aws_autoscaling_group_tag"].values()
+                if f"aws_eks_node_group.{name}." in item["autoscaling_group_name"]
+                and item["tag"]["key"].startswith(prefix)
+            },
+        )
+        for name, group in cluster["resource"]["aws_eks_node_group"].items()
+    ]
+
+
+def test_access_entries_are_the_only_way_in(example: Synthesized) -> None:
+    """EKS ignores the aws-auth ConfigMap, and whoever creates the cluster gets no rights by it."""
+    _, cluster = only(example["cluster"], "aws_eks_cluster")
+    assert cluster["access_config"] == {
+        "authentication_mode": "API",
+        "bootstrap_cluster_creator_admin_permissions": False,
+    }
+
+
+def test_all_control_plane_logs_are_kept(example: Synthesized) -> None:
+    """Every log that EKS can write is switched on."""
+    _, cluster = only(example["cluster"], "aws_eks_cluster")
+    assert set(cluster["enabled_cluster_log_types"]) == {
+        *("api", "audit", "authenticator", "controllerManager", "scheduler")
+    }
+
+
+def test_logs_have_a_retention_before_eks_writes_any(synthesize_changed: Callable[..., Synthesized]) -> None:
+    """The log group of EKS's own naming comes before the cluster, so that EKS makes none for ever."""
+    stack = synthesize_changed({"cluster.log_retention_days": 7})["cluster"]
+    address, logs = only(stack, "aws_cloudwatch_log_group")
+    _, cluster = only(stack, "aws_eks_cluster")
+    assert logs["name"] == f"/aws/eks/{cluster['name']}/cluster"
+    assert logs["retention_in_days"] == 7
+    assert address in cluster["depends_on"]
+
+
+def test_secrets_are_encrypted_with_a_rotated_key_of_our_own(example: Synthesized) -> None:
+    """Kubernetes Secrets are encrypted with a KMS key that rotates."""
+    address, key = only(example["cluster"], "aws_kms_key")
+    _, cluster = only(example["cluster"], "aws_eks_cluster")
+    assert cluster["encryption_config"]["resources"] == ["secrets"]
+    assert cluster["encryption_config"]["provider"]["key_arn"] == f"${{{address}.arn}}"
+    assert key["enable_key_rotation"] is True
+
+
+def test_the_api_is_reachable_from_inside_the_vpc(example: Synthesized) -> None:
+    """The private endpoint is on, so nodes need no way over the internet to it."""
+    _, cluster = only(example["cluster"], "aws_eks_cluster")
+    assert cluster["vpc_config"]["endpoint_private_access"] is True
+
+
+def test_the_api_is_public_for_the_configured_ranges_only(example: Synthesized) -> None:
+    """`endpoint_public_access_cidrs` are the only ranges that may reach the API over the internet."""
+    _, cluster = only(example["cluster"], "aws_eks_cluster")
+    assert cluster["vpc_config"]["endpoint_public_access"] is True
+    assert cluster["vpc_config"]["public_access_cidrs"] == ["203.0.113.0/24"]
+
+
+def test_without_ranges_the_api_is_not_public(synthesize_changed: Callable[..., Synthesized]) -> None:
+    """No configured range means no public endpoint, rather than one that is open to everybody."""
+    stack = synthesize_changed({"cluster.endpoint_public_access_cidrs": None})["cluster"]
+    _, cluster = only(stack, "aws_eks_cluster")
+    assert cluster["vpc_config"]["endpoint_public_access"] is False
+    assert "public_access_cidrs" not in cluster["vpc_config"]
+
+
+def test_the_cluster_lives_in_the_private_subnets(example: Synthesized) -> None:
+    """Control plane and nodes are in the private subnets that the network stack published."""
+    private = "data.terraform_remote_state.network.outputs.private_subnet_ids"
+    _, cluster = only(example["cluster"], "aws_eks_cluster")
+    groups = example["cluster"]["resource"]["aws_eks_node_group"].values()
+    assert cluster["vpc_config"]["subnet_ids"] == f"${{{private}}}"
+    assert all(private in str(group["subnet_ids"]) for group in groups)
+
+
+def test_the_admin_role_is_for_the_own_account(example: Synthesized) -> None:
+    """The account's own principals may assume the cluster-admin role, as far as IAM lets them."""
+    _, role = admin_role(example["cluster"])
+    (statement,) = json.loads(role["assume_role_policy"])["Statement"]
+    (principal,) = statement["Principal"]["AWS"]
+    assert statement["Action"] == ["sts:AssumeRole"]
+    assert "data.aws_caller_identity." in principal
+    assert principal.endswith(":root")
+
+
+def test_further_admins_may_be_named(synthesize_changed: Callable[..., Synthesized]) -> None:
+    """`admin_principal_arns` may assume the cluster-admin role besides the account's own."""
+    other = "arn:aws:iam::210987654321:role/platform"
+    _, role = admin_role(synthesize_changed({"cluster.admin_principal_arns": [other]})["cluster"])
+    (statement,) = json.loads(role["assume_role_policy"])["Statement"]
+    assert statement["Principal"]["AWS"][0].endswith(":root")
+    assert statement["Principal"]["AWS"][1:] == [other]
+
+
+def test_the_admin_role_administers_the_whole_cluster(example: Synthesized) -> None:
+    """Its access entry is bound to EKS's cluster-admin policy, for all namespaces."""
+    role, _ = admin_role(example["cluster"])
+    address, entry = only(example["cluster"], "aws_eks_access_entry")
+    _, association = only(example["cluster"], "aws_eks_access_policy_association")
+    assert entry["principal_arn"] == f"${{{role}.arn}}"
+    assert association["principal_arn"] == f"${{{address}.principal_arn}}"
+    assert association["policy_arn"].endswith(":cluster-access-policy/AmazonEKSClusterAdminPolicy")
+    assert association["access_scope"] == {"type": "cluster"}
+
+
+def test_nodes_are_amazon_linux_2023_of_a_launch_template_of_ours(example: Synthesized) -> None:
+    """Every node group runs AL2023 from the newest version of a launch template of this stack."""
+    templates = {
+        f"aws_launch_template.{name}" for name in example["cluster"]["resource"]["aws_launch_template"]
+    }
+    for group in example["cluster"]["resource"]["aws_eks_node_group"].values():
+        template = group["launch_template"]["id"].removeprefix("${").removesuffix(".id}")
+        assert template in templates
+        assert group["launch_template"]["version"] == f"${{{template}.latest_version}}"
+        assert group["ami_type"].startswith("AL2023_")
+
+
+def test_node_disks_are_encrypted_gp3(synthesize_changed: Callable[..., Synthesized]) -> None:
+    """Every volume of a node is encrypted gp3 that goes with the node; `disk_size_gib` is its size."""
+    sizes = {"cluster.node_groups.main.disk_size_gib": 50, "cluster.node_groups.big.disk_size_gib": 50}
+    for template in synthesize_changed(sizes)["cluster"]["resource"]["aws_launch_template"].values():
+        for mapping in template["block_device_mappings"]:
+            assert mapping["ebs"]["encrypted"] == "true"
+            assert mapping["ebs"]["delete_on_termination"] == "true"
+            assert mapping["ebs"]["volume_type"] == "gp3"
+            assert mapping["ebs"]["volume_size"] == 50
+
+
+def test_pods_cannot_reach_the_nodes_credentials(example: Synthesized) -> None:
+    """The metadata service needs a token (IMDSv2) that does not survive the hop into a pod."""
+    for template in example["cluster"]["resource"]["aws_launch_template"].values():
+        assert template["metadata_options"]["http_tokens"] == "required"
+        assert template["metadata_options"]["http_put_response_hop_limit"] == 1
+
+
+def test_nobody_logs_in_to_a_node(example: Synthesized) -> None:
+    """No node has an SSH key."""
+    for template in example["cluster"]["resource"]["aws_launch_template"].values():
+        assert "key_name" not in template
+    for group in example["cluster"]["resource"]["aws_eks_node_group"].values():
+        assert "remote_access" not in group
+
+
+def test_the_autoscaler_knows_the_labels_of_an_empty_group(
+    synthesize_changed: Callable[..., Synthesized],
+) -> None:
+    """Every label of a node group is a node-template tag of its Auto Scaling group too."""
+    cluster = synthesize_changed({"cluster.node_groups.special": SPECIAL_GROUP})["cluster"]
+    for group, tags in groups_and_tags(cluster):
+        expected = {f"label/{key}": value for key, value in group["labels"].items()}
+        assert expected.items() <= tags.items()
+
+
+def test_a_node_says_which_group_of_the_settings_it_is_of(
+    synthesize_changed: Callable[..., Synthesized],
+) -> None:
+    """Nodes carry the settings' labels, and `node-group` with the settings' name of the group."""
+    cluster = synthesize_changed({"cluster.node_groups.special": SPECIAL_GROUP})["cluster"]
+    labels = [group["labels"] for group, _ in groups_and_tags(cluster)]
+    special = {"node-group": "special", "team": "platform", "example.com/purpose": "builds"}
+    assert {each["node-group"] for each in labels} == {"main", "big", "special"}
+    assert all(special.items() <= each.items() for each in labels if each["node-group"] == "special")
+
+
+def test_the_autoscaler_knows_the_taints_of_an_empty_group(
+    synthesize_changed: Callable[..., Synthesized],
+) -> None:
+    """Every taint is a node-template tag too, with its effect in Kubernetes's spelling."""
+    cluster = synthesize_changed({"cluster.node_groups.special": SPECIAL_GROUP})["cluster"]
+    for group, tags in groups_and_tags(cluster):
+        is_special = group["labels"]["node-group"] == "special"
+        assert {key: value for key, value in tags.items() if key.startswith("taint/")} == (
+            {
+                "taint/example.com/builds": "only:NoSchedule",
+                "taint/drained": ":NoExecute",
+                "taint/rather-not": ":PreferNoSchedule",
+            }
+            if is_special
+            else {}
+        )
+        assert {taint["key"] for taint in group["taint"]} == (
+            {"example.com/builds", "drained", "rather-not"} if is_special else set()
+        )
+
+
+def test_the_autoscaler_knows_the_disk_of_an_empty_group(example: Synthesized) -> None:
+    """A job that asks for disk can make a group grow that has no node yet."""
+    for _, tags in groups_and_tags(example["cluster"]):
+        assert tags["resources/ephemeral-storage"] == "100Gi"
+
+
+def test_an_apply_does_not_undo_the_autoscaler(example: Synthesized) -> None:
+    """How many nodes there are is set when a group is created and ignored from then on."""
+    for group in example["cluster"]["resource"]["aws_eks_node_group"].values():
+        assert "scaling_config[0].desired_size" in group["lifecycle"]["ignore_changes"]
+
+
+def test_a_node_group_may_start_at_zero(synthesize_changed: Callable[..., Synthesized]) -> None:
+    """A group with `min_size: 0` is created without a node."""
+    cluster = synthesize_changed({"cluster.node_groups.special": SPECIAL_GROUP})["cluster"]
+    sizes = [
+        group["scaling_config"]
+        for group in cluster["resource"]["aws_eks_node_group"].values()
+        if group["labels"]["node-group"] == "special"
+    ]
+    assert sizes
+    assert all(size["min_size"] == size["desired_size"] == 0 < size["max_size"] for size in sizes)
+
+
+def test_every_group_starts_within_its_bounds(example: Synthesized) -> None:
+    """EKS refuses a group whose first size is below its minimum or above its maximum."""
+    for group in example["cluster"]["resource"]["aws_eks_node_group"].values():
+        size = group["scaling_config"]
+        assert size["min_size"] <= size["desired_size"] <= size["max_size"]
+
+
+def test_nodes_run_the_version_of_the_control_plane(example: Synthesized) -> None:
+    """Every node group has the cluster's Kubernetes version."""
+    _, cluster = only(example["cluster"], "aws_eks_cluster")
+    for group in example["cluster"]["resource"]["aws_eks_node_group"].values():
+        assert group["version"] == cluster["version"] == "1.35"
+
+
+def test_the_cluster_has_its_add_ons(example: Synthesized) -> None:
+    """Network, DNS and pod identity are add-ons that EKS manages."""
+    addons = {addon["addon_name"] for addon in example["cluster"]["resource"]["aws_eks_addon"].values()}
+    assert {"vpc-cni", "kube-proxy", "coredns", "eks-pod-identity-agent"} <= addons
+
+
+def test_nodes_come_after_what_makes_them_ready(example: Synthesized) -> None:
+    """Node groups wait for the add-ons and permissions without which a node never is ready."""
+    resources = example["cluster"]["resource"]
+    addons = {
+        f"aws_eks_addon.{name}"
+        for name, addon in resources["aws_eks_addon"].items()
+        if addon["addon_name"] in {"vpc-cni", "kube-proxy", "eks-pod-identity-agent"}
+    }
+    (node_role,) = {group["node_role_arn"] for group in resources["aws_eks_node_group"].values()}
+    permissions = {
+        f"aws_iam_role_policy_attachment.{name}"
+        for name, attachment in resources["aws_iam_role_policy_attachment"].items()
+        if attachment["role"] == node_role.replace(".arn}", ".name}")
+    }
+    assert permissions
+    for group in resources["aws_eks_node_group"].values():
+        assert addons | permissions <= set(group["depends_on"])
+
+
+def test_dns_comes_after_the_nodes_that_it_runs_on(example: Synthesized) -> None:
+    """The add-on of DNS waits for the node groups; before them it would never become active."""
+    resources = example["cluster"]["resource"]
+    (dns,) = (addon for addon in resources["aws_eks_addon"].values() if addon["addon_name"] == "coredns")
+    groups = {f"aws_eks_node_group.{name}" for name in resources["aws_eks_node_group"]}
+    assert groups <= set(dns.get("depends_on", []))
+
+
+def test_network_policies_are_enforced(example: Synthesized) -> None:
+    """The VPC CNI enforces NetworkPolicy objects, which it does not unasked."""
+    addons = example["cluster"]["resource"]["aws_eks_addon"].values()
+    (cni,) = (addon for addon in addons if addon["addon_name"] == "vpc-cni")
+    assert json.loads(cni["configuration_values"])["enableNetworkPolicy"] == "true"
+
+
+def test_add_on_versions_may_be_pinned(synthesize_changed: Callable[..., Synthesized]) -> None:
+    """`addon_versions` pins the add-ons that it names and no other."""
+    stack = synthesize_changed({"cluster.addon_versions": {"vpc-cni": "v1.20.4-eksbuild.2"}})["cluster"]
+    pinned = {
+        addon["addon_name"]: addon["addon_version"]
+        for addon in stack["resource"]["aws_eks_addon"].values()
+        if "addon_version" in addon
+    }
+    assert pinned == {"vpc-cni": "v1.20.4-eksbuild.2"}
+
+
+def test_one_command_connects_kubectl(example: Synthesized) -> None:
+    """The output `update_kubeconfig_command` has the cluster's name, region and admin role."""
+    role, _ = admin_role(example["cluster"])
+    cluster, _ = only(example["cluster"], "aws_eks_cluster")
+    command = example["cluster"]["output"]["update_kubeconfig_command"]["value"]
+    assert command == (
+        f"aws eks update-kubeconfig --name ${{{cluster}.name}} "
+        f"--region eu-central-1 --role-arn ${{{role}.arn}}"
+    )
+
+
+def test_irsa_is_off_unless_asked_for(example: Synthesized) -> None:
+    """By default there is no IAM OIDC provider, and the output says so by being empty."""
+    assert "aws_iam_openid_connect_provider" not in example["cluster"]["resource"]
+    assert example["cluster"]["output"]["oidc_provider_arn"]["value"] == ""
+
+
+def test_irsa_is_an_option_for_other_projects(synthesize_changed: Callable[..., Synthesized]) -> None:
+    """`enable_irsa` makes an IAM OIDC provider of the cluster's issuer and publishes its ARN."""
+    stack = synthesize_changed({"cluster.enable_irsa": True})["cluster"]
+    address, provider = only(stack, "aws_iam_openid_connect_provider")
+    cluster, _ = only(stack, "aws_eks_cluster")
+    assert provider["url"].startswith(f"${{{cluster}.identity")
+    assert provider["client_id_list"] == ["sts.amazonaws.com"]
+    assert stack["output"]["oidc_provider_arn"]["value"] == f"${{{address}.arn}}"

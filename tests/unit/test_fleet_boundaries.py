@@ -1,0 +1,100 @@
+"""What holds the jobs of a fleet inside their namespace."""
+
+from collections.abc import Callable
+from typing import Any
+
+from tests.conftest import Synthesized
+
+NAMESPACE = "gitlab-jobs-default"
+
+
+def of_jobs(stacks: Synthesized, kind: str, *, namespace: str = NAMESPACE) -> dict[str, Any]:
+    """Return the `spec` of the only object of this kind in a namespace."""
+    (found,) = (
+        item["spec"]
+        for item in stacks["workloads"]["resource"][f"kubernetes_{kind}_v1"].values()
+        if item["metadata"]["namespace"] == namespace
+    )
+    spec: dict[str, Any] = found
+    return spec
+
+
+def test_nothing_reaches_a_job(example: Synthesized) -> None:
+    """Ingress is a closed policy type without any rule, for every pod of the namespace."""
+    policy = of_jobs(example, "network_policy")
+    assert policy["pod_selector"] == {}
+    assert "Ingress" in policy["policy_types"]
+    assert "ingress" not in policy
+
+
+def test_a_job_reaches_no_instance_metadata(example: Synthesized) -> None:
+    """Jobs reach everything but the link-local range, where metadata and pod identities are."""
+    policy = of_jobs(example, "network_policy")
+    assert "Egress" in policy["policy_types"]
+    assert policy["egress"] == [{"to": [{"ip_block": {"cidr": "0.0.0.0/0", "except": ["169.254.0.0/16"]}}]}]
+
+
+def test_only_the_metrics_of_a_manager_can_be_reached_and_not_by_jobs(example: Synthesized) -> None:
+    """No namespace of any fleet reaches a manager; others reach the one port."""
+    policy = of_jobs(example, "network_policy", namespace="gitlab-runner-default")
+    (rule,) = policy["ingress"]
+    assert rule["ports"] == [{"port": "9252", "protocol": "TCP"}]
+    (source,) = rule["from"]
+    assert source["namespace_selector"]["match_expressions"] == [
+        {"key": "gitlab-runner-fleet", "operator": "DoesNotExist"}
+    ]
+    for namespace in example["workloads"]["resource"]["kubernetes_namespace_v1"].values():
+        assert namespace["metadata"]["labels"]["gitlab-runner-fleet"] == "default"
+
+
+def test_the_quota_holds_all_jobs_at_their_maxima_twice(
+    synthesize_changed: Callable[..., Synthesized],
+) -> None:
+    """The pods of finished jobs still count while those of the next ones start."""
+    build = {
+        "cpu_request": "1",
+        "cpu_request_overwrite_max_allowed": "3500m",
+        "memory_request": "1Gi",
+        "ephemeral_storage_request": "10Gi",
+    }
+    small = {"cpu_request": "100m", "memory_request": "128Mi"}
+    fleet = {"concurrent": 5, "build": build, "helper": small, "service": small}
+    token = {"token_parameter": "/cicd/runners/default/token"}
+    quota = of_jobs(synthesize_changed({"runners.default": token | fleet}), "resource_quota")
+    assert quota["hard"] == {
+        "pods": "10",
+        "requests.cpu": "37",  # 10 x (3500m + 100m + 100m)
+        "requests.memory": "12800Mi",  # 10 x (1024Mi + 128Mi + 128Mi)
+        "requests.ephemeral-storage": "100Gi",
+    }
+
+
+def test_a_container_without_limits_gets_the_fleets_maxima(example: Synthesized) -> None:
+    """Else a job would escape its maxima by naming no limit; requests stay small for those that name none."""
+    (limits,) = of_jobs(example, "limit_range")["limit"]
+    assert limits["type"] == "Container"
+    assert limits["max"] == limits["default"] == {"cpu": "16", "memory": "16Gi"}
+    assert limits["default_request"] == {"cpu": "100m", "memory": "128Mi"}
+
+
+def test_no_container_of_the_settings_is_above_the_limits(
+    synthesize_changed: Callable[..., Synthesized],
+) -> None:
+    """A service container may be larger than the build container; the namespace lets both start."""
+    service = {"memory_request": "1Gi", "memory_limit": "32Gi"}
+    (limits,) = of_jobs(synthesize_changed({"runners.default.service": service}), "limit_range")["limit"]
+    assert limits["max"]["memory"] == "32Gi"
+
+
+def test_no_job_pod_is_evicted(example: Synthesized) -> None:
+    """As many pods as the quota allows must stay, so that a drain has none to take."""
+    budget = of_jobs(example, "pod_disruption_budget")
+    assert budget["min_available"] == of_jobs(example, "resource_quota")["hard"]["pods"]
+    assert "max_unavailable" not in budget
+    assert budget["selector"]["match_labels"] == {"gitlab-runner-fleet": "default"}
+
+
+def test_the_switch_gives_job_pods_up(synthesize_changed: Callable[..., Synthesized]) -> None:
+    """With `protect_running_jobs: false` there is no disruption budget."""
+    stacks = synthesize_changed({"protect_running_jobs": False})
+    assert "kubernetes_pod_disruption_budget_v1" not in stacks["workloads"]["resource"]

@@ -1,0 +1,77 @@
+"""The cluster autoscaler: what is refused, and what just passes."""
+
+import pytest
+
+from stacks.settings.file import load_settings
+from tests.conftest import Changes, Mistakes, WriteEnvironment
+
+
+@pytest.mark.parametrize(
+    ("changes", "shown"),
+    [
+        pytest.param({"autoscaler.expander": "priority"}, "{}", id="no priorities"),
+        pytest.param(
+            {"autoscaler.expander_priorities": {"main": 1}}, '{"main": 1}', id="priorities without it"
+        ),
+    ],
+)
+def test_priorities_come_with_their_expander(mistakes: Mistakes, changes: Changes, shown: str) -> None:
+    """One without the other would silently do nothing."""
+    assert mistakes(changes) == [
+        (
+            f"example.yaml: autoscaler.expander_priorities: {shown}: must be given with "
+            "`expander: priority`, and only then"
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("priorities", "shown"),
+    [
+        pytest.param({"spot": 1}, "spot: 1: must be the priority of one of big, main", id="no such group"),
+        pytest.param({"main": 0}, "main: 0: must be at least 1", id="zero"),
+        pytest.param({"main": 1000001}, "main: 1000001: must be at most 1000000", id="too much"),
+        pytest.param({"main": "1"}, 'main: "1": must be a whole number', id="text"),
+    ],
+)
+def test_a_priority_is_a_number_for_a_node_group(
+    mistakes: Mistakes, priorities: dict[str, object], shown: str
+) -> None:
+    """A misspelt group would never be chosen."""
+    (line,) = mistakes(
+        {"autoscaler.expander": "priority", "autoscaler.expander_priorities": dict(priorities)}
+    )
+    assert line.startswith(f"example.yaml: autoscaler.expander_priorities.{shown}")
+
+
+def test_priorities_pass_with_their_expander(write_environment: WriteEnvironment) -> None:
+    """The lowest and the highest number are accepted."""
+    priorities = {"main": 1, "big": 1000000}
+    path = write_environment(
+        {"autoscaler.expander": "priority", "autoscaler.expander_priorities": priorities}
+    )
+    assert load_settings(path).autoscaler.expander_priorities == priorities
+
+
+@pytest.mark.parametrize("key", ["scale_down_unneeded_time", "scale_down_delay_after_add"])
+@pytest.mark.parametrize("duration", ["10", "0m", "10 m", "1.5h", "-1m", "1d", "10M", "100000s"])
+def test_a_duration_is_one_of_a_flag(mistakes: Mistakes, key: str, duration: str) -> None:
+    """The autoscaler would not start with any of these."""
+    (line,) = mistakes({f"autoscaler.{key}": duration})
+    assert line.startswith(f'example.yaml: autoscaler.{key}: "{duration}": not of the accepted form.')
+    assert line.endswith("such as 30s, 10m or 1h30m")
+
+
+@pytest.mark.parametrize("duration", ["1s", "99999s", "1h30m", "1h1m1s"])
+def test_short_and_long_durations_pass(write_environment: WriteEnvironment, duration: str) -> None:
+    """Seconds, minutes and hours, alone and together."""
+    assert load_settings(write_environment({"autoscaler.scale_down_unneeded_time": duration}))
+
+
+def test_an_expander_is_one_that_aws_has(mistakes: Mistakes) -> None:
+    """`price` exists only for another cloud."""
+    (line,) = mistakes({"autoscaler.expander": "price"})
+    assert line.startswith(
+        "example.yaml: autoscaler.expander: \"price\": must be 'least-waste', 'most-pods', "
+        "'random' or 'priority'"
+    )

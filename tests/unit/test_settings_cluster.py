@@ -1,0 +1,151 @@
+"""The cluster: what is refused, and what just passes."""
+
+import pytest
+
+from stacks.settings.file import load_settings
+from stacks.versions import CLUSTER_AUTOSCALER_IMAGE_TAGS
+from tests.conftest import Mistakes, WriteEnvironment
+
+ROLE = "arn:aws:iam::123456789012:role"
+
+
+@pytest.mark.parametrize("name", ["-cicd", "ci cd", "ci.cd", "", "a" * 101])
+def test_a_cluster_has_a_name_that_eks_takes(mistakes: Mistakes, name: str) -> None:
+    """Up to 100 letters, digits, - and _, not starting with a sign."""
+    (line,) = mistakes({"cluster.name": name})
+    assert line.startswith(f'example.yaml: cluster.name: "{name[:79]}')
+    assert "not of the accepted form. Accepted: Name of the EKS cluster" in line
+
+
+def test_a_cluster_name_may_have_100_characters(write_environment: WriteEnvironment) -> None:
+    """The longest name that EKS takes is accepted."""
+    assert load_settings(write_environment({"cluster.name": "a" * 100}))
+
+
+@pytest.mark.parametrize("version", ["1.20", "1.35.1", "latest"])
+def test_an_unknown_kubernetes_version_says_what_to_add(mistakes: Mistakes, version: str) -> None:
+    """Each version needs its autoscaler, and the message says where to name it."""
+    (line,) = mistakes({"cluster.kubernetes_version": version})
+    known = ", ".join(CLUSTER_AUTOSCALER_IMAGE_TAGS)
+    assert line.startswith(f'example.yaml: cluster.kubernetes_version: "{version}": must be one of {known}; ')
+    assert "add the cluster autoscaler of the same minor to stacks/versions.py" in line
+
+
+def test_a_kubernetes_version_stands_in_quotes(mistakes: Mistakes) -> None:
+    """YAML reads 1.30 as 1.3, which is another version."""
+    (line,) = mistakes({"cluster.kubernetes_version": 1.35})
+    assert line.startswith("example.yaml: cluster.kubernetes_version: 1.35: must be a text, in quotes")
+
+
+@pytest.mark.parametrize(
+    ("cidr", "accepted"),
+    [
+        ("10.0.0.0/8", "must be a public range"),
+        ("100.64.0.0/10", "must be a public range"),
+        ("203.0.113.7/24", "first address and its prefix length: 203.0.113.0/24"),
+        ("203.0.113.7", "as address/prefix length"),
+    ],
+)
+def test_api_access_is_from_public_ranges(mistakes: Mistakes, cidr: str, accepted: str) -> None:
+    """EKS refuses private ranges as sources of public access."""
+    (line,) = mistakes({"cluster.endpoint_public_access_cidrs": [cidr]})
+    assert line.startswith(f'example.yaml: cluster.endpoint_public_access_cidrs.0: "{cidr}": must be ')
+    assert accepted in line
+
+
+@pytest.mark.parametrize(
+    ("key", "entry"),
+    [
+        ("endpoint_public_access_cidrs", "203.0.113.0/24"),
+        ("admin_principal_arns", f"{ROLE}/admin"),
+        ("enabled_cluster_log_types", "api"),
+    ],
+)
+def test_no_entry_is_there_twice(mistakes: Mistakes, key: str, entry: str) -> None:
+    """AWS refuses repeated entries; the message names the second one."""
+    (line,) = mistakes({f"cluster.{key}": [entry, entry]})
+    assert line == f'example.yaml: cluster.{key}.1: "{entry}": must not be in the list twice'
+
+
+def test_there_are_at_most_40_ranges_and_10_principals(mistakes: Mistakes) -> None:
+    """The quotas of EKS and of a trust policy are refused in the file, both at once."""
+    cidrs = [f"203.0.113.{n}/32" for n in range(41)]
+    arns = [f"{ROLE}/admin{n}" for n in range(11)]
+    first, second = mistakes(
+        {"cluster.endpoint_public_access_cidrs": cidrs, "cluster.admin_principal_arns": arns}
+    )
+    assert "cluster.endpoint_public_access_cidrs: " in first
+    assert "must have 40 or fewer" in first
+    assert "cluster.admin_principal_arns: " in second
+    assert "must have 10 or fewer" in second
+
+
+@pytest.mark.parametrize(
+    "arn",
+    [
+        "*",
+        "123456789012",
+        f"{ROLE}/*",
+        f"{ROLE}/{'a' * 65}",
+        "arn:aws:iam::12345678901:role/admin",
+        "arn:aws:iam::123456789012:group/admins",
+        "arn:aws:sts::123456789012:assumed-role/admin/session",
+    ],
+)
+def test_admins_are_roles_users_or_accounts(mistakes: Mistakes, arn: str) -> None:
+    """IAM refuses a trust policy with any other principal, or takes a wildcard that nobody meant."""
+    (line,) = mistakes({"cluster.admin_principal_arns": [arn]})
+    assert line.startswith("example.yaml: cluster.admin_principal_arns.0: ")
+    assert "not of the accepted form. Accepted: Up to 10 IAM principals" in line
+
+
+def test_every_kind_of_admin_passes(write_environment: WriteEnvironment) -> None:
+    """Roles with and without a path, users, whole accounts, other partitions."""
+    arns = [f"{ROLE}/a/b/{'a' * 64}", f"{ROLE}/x", "arn:aws-us-gov:iam::123456789012:user/u@example.com"]
+    arns += ["arn:aws:iam::210987654321:root"]
+    settings = load_settings(write_environment({"cluster.admin_principal_arns": arns}))
+    assert list(settings.cluster.admin_principal_arns) == arns
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "accepted"),
+    [
+        ("support_type", "standard", "must be 'STANDARD' or 'EXTENDED'"),
+        ("log_retention_days", 2, "must be one of 1, 3, 5, 7, 14, 30"),
+        ("enabled_cluster_log_types", ["apis"], "must be 'api', 'audit'"),
+        ("addon_versions", {"vpccni": "v1.20.4-eksbuild.2"}, "must be 'vpc-cni', 'kube-proxy'"),
+        ("addon_versions", {"vpc-cni": "latest"}, "such as v1.20.4-eksbuild.2"),
+        ("enable_irsa", "yes", "must be true or false"),
+    ],
+)
+def test_words_and_numbers_are_those_of_aws(
+    mistakes: Mistakes, key: str, value: object, accepted: str
+) -> None:
+    """Where AWS takes one of a few values, the message lists them."""
+    (line,) = mistakes({f"cluster.{key}": value})
+    assert line.startswith(f"example.yaml: cluster.{key}")
+    assert accepted in line
+
+
+@pytest.mark.parametrize("change", [{"min_size": 0}, {"taints": [{"key": "a", "effect": "NO_SCHEDULE"}]}])
+def test_one_node_group_is_steady(mistakes: Mistakes, change: dict[str, object]) -> None:
+    """DNS, the autoscaler and the managers need a node that is always there and takes any pod."""
+    (line,) = mistakes({f"cluster.node_groups.main.{key}": value for key, value in change.items()})
+    assert line.startswith("example.yaml: cluster.node_groups: {")
+    assert "one group must have a min_size of 1 or more and no taints" in line
+
+
+@pytest.mark.parametrize("name", ["Main", "a_b", "1a", "a-", "", "a" * 31])
+def test_a_node_group_has_a_name_for_aws_and_kubernetes(mistakes: Mistakes, name: str) -> None:
+    """The name goes into names and labels of both."""
+    group = {"instance_types": ["m5.large"], "min_size": 1, "max_size": 1}
+    (line,) = mistakes({"cluster.node_groups": {"main": group, name: group}})
+    shown = name or '""'
+    assert line.startswith(f'example.yaml: cluster.node_groups.{shown}: "{name}": not of the accepted form.')
+    assert "names have up to 30 of a-z, 0-9 and -, start with a letter" in line
+
+
+def test_there_is_a_node_group(mistakes: Mistakes) -> None:
+    """A cluster without nodes runs nothing."""
+    (line,) = mistakes({"cluster.node_groups": {}})
+    assert line.startswith("example.yaml: cluster.node_groups: {}: must have 1 or more. Accepted: Managed")

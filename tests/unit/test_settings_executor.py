@@ -1,0 +1,162 @@
+"""Keys of GitLab Runner's Kubernetes executor: what is refused, and what just passes."""
+
+from typing import Any
+
+import pytest
+
+from stacks.settings.file import load_settings
+from tests.conftest import Mistakes, WriteEnvironment
+
+PATH = "runners.default.kubernetes"
+
+
+def test_a_misspelled_key_is_corrected(mistakes: Mistakes) -> None:
+    """GitLab Runner would ignore it without a word."""
+    (line,) = mistakes({f"{PATH}.pull_polcy": "always"})
+    assert line.startswith(
+        f"example.yaml: {PATH}.pull_polcy: unknown key. Did you mean pull_policy? Accepted"
+    )
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "namespace",
+        "image",
+        "privileged",
+        "cpu_request",
+        "poll_timeout",
+        "pod_labels",
+        "node_selector",
+        "host",
+        "bearer_token",
+        "namespace_overwrite_allowed",
+        "node_tolerations",
+        "cpu_limit",
+    ],
+)
+def test_what_the_project_sets_is_no_key_here(mistakes: Mistakes, key: str) -> None:
+    """No second place for a setting, and none that lets a job undo one."""
+    (line,) = mistakes({f"{PATH}.{key}": "x"})
+    assert line.startswith(f"example.yaml: {PATH}.{key}: unknown key. ")
+
+
+@pytest.mark.parametrize(
+    ("table", "path"),
+    [
+        ({"pod_security_context": {"runAsUser": 1000}}, "pod_security_context.runAsUser"),
+        (
+            {"build_container_security_context": {"privileged": True}},
+            "build_container_security_context.privileged",
+        ),
+        ({"volumes": {"hostPath": []}}, "volumes.hostPath"),
+        (
+            {"volumes": {"pvc": [{"name": "a", "mount_path": "/a", "readonly": True}]}},
+            "volumes.pvc.0.readonly",
+        ),
+        ({"services": [{"name": "a", "image": "b"}]}, "services.0.image"),
+        ({"host_aliases": [{"ip": "10.0.0.1", "hostname": ["a"]}]}, "host_aliases.0.hostname"),
+        ({"dns_config": {"nameserver": ["10.0.0.2"]}}, "dns_config.nameserver"),
+        ({"container_lifecycle": {"preStop": {}}}, "container_lifecycle.preStop"),
+        (
+            {"affinity": {"pod_affinity": {"requiredDuringSchedulingIgnoredDuringExecution": []}}},
+            "affinity.pod_affinity.requiredDuringSchedulingIgnoredDuringExecution",
+        ),
+        ({"affinity": {"node_affinity": {}}}, "affinity.node_affinity"),
+        ({"pod_spec": [{"patchType": "merge"}]}, "pod_spec.0.patchType"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_key_of_a_table_is_gitlabs(mistakes: Mistakes, table: dict[str, Any], path: str) -> None:
+    """Kubernetes' own spelling is not the runner's, and `privileged` is the fleet's."""
+    (line,) = mistakes({PATH: table})
+    assert line.startswith(f"example.yaml: {PATH}.{path}: ")
+
+
+@pytest.mark.parametrize(
+    ("table", "shown"),
+    [
+        (
+            {"pull_policy": "Always"},
+            "pull_policy.0: \"Always\": must be 'always', 'if-not-present' or 'never'",
+        ),
+        ({"allowed_pull_policies": ["x"]}, 'allowed_pull_policies.0: "x": must be '),
+        ({"dns_policy": "ClusterFirst"}, "dns_policy: \"ClusterFirst\": must be 'none', 'default', "),
+        ({"cap_add": "NET_ADMIN"}, 'cap_add: "NET_ADMIN": must be a list'),
+        ({"cap_add": ["net admin"]}, 'cap_add.0: "net admin": not of the accepted form'),
+        ({"allowed_users": [1000]}, "allowed_users.0: 1000: must be a text, in quotes"),
+        ({"allowed_groups": ["root"]}, 'allowed_groups.0: "root": not of the accepted form'),
+        ({"helper_image": "a b"}, 'helper_image: "a b": not of the accepted form'),
+        ({"service_account": "A_b"}, 'service_account: "A_b": not of the accepted form'),
+        ({"image_pull_secrets": ["A_b"]}, 'image_pull_secrets.0: "A_b": not of the accepted form'),
+        ({"priority_class_name": ""}, 'priority_class_name: "": not of the accepted form'),
+        ({"cleanup_grace_period_seconds": -1}, "cleanup_grace_period_seconds: -1: must be at least 0"),
+        ({"poll_interval": 0}, "poll_interval: 0: must be at least 1"),
+        ({"retry_backoff_max": 499}, "retry_backoff_max: 499: must be at least 500"),
+        ({"retry_limits": {"EOF": -1}}, "retry_limits.EOF: -1: must be at least 0"),
+        ({"retry_limit": 2**63}, "retry_limit: 9223372036854775808: must be a number of 64 bits"),
+        ({"pod_security_context": []}, "pod_security_context: []: must be a mapping of names to values"),
+        ({"pod_security_context": {"run_as_user": None}}, "pod_security_context.run_as_user: null: must be "),
+        ({"services": ["docker:dind"]}, 'services.0: "docker:dind": must be a mapping of names to values'),
+        ({"services": [{"alias": "a"}]}, 'services.0: {"alias": "a"}: must have a text as name'),
+        ({"volumes": {"pvc": {}}}, "volumes.pvc: {}: must be a list"),
+        (
+            {"volumes": {"pvc": [{"name": "a"}]}},
+            'volumes.pvc.0: {"name": "a"}: must have a text as name and an',
+        ),
+        ({"volumes": {"pvc": [{"name": "a", "mount_path": "a"}]}}, "volumes.pvc.0: {"),
+    ],
+    ids=lambda value: value.split(":")[0] if isinstance(value, str) else "",
+)
+def test_values_are_what_runner_and_kubernetes_take(
+    mistakes: Mistakes, table: dict[str, Any], shown: str
+) -> None:
+    """A wrong type would keep the runner from starting, a wrong name each job's pod."""
+    (line,) = mistakes({PATH: table})
+    assert line.startswith(f"example.yaml: {PATH}.{shown}")
+
+
+@pytest.mark.parametrize(
+    "volume", [{"name": "docker-certs", "mount_path": "/a"}, {"name": "a", "mount_path": "/certs/client"}]
+)
+def test_docker_in_dockers_volume_is_taken(
+    mistakes: Mistakes, write_environment: WriteEnvironment, volume: dict[str, str]
+) -> None:
+    """A privileged fleet has it, so Kubernetes would refuse a second one; another fleet may have it."""
+    volumes = {"volumes": {"empty_dir": [volume]}}
+    (line,) = mistakes({PATH: volumes})
+    assert line.startswith(f"example.yaml: {PATH}.volumes.empty_dir.0: ")
+    assert "must be neither called docker-certs nor mounted at /certs/client" in line
+    assert load_settings(write_environment({PATH: volumes, "runners.default.privileged": False}))
+
+
+def test_a_full_table_passes(write_environment: WriteEnvironment) -> None:
+    """What GitLab's documentation shows is accepted, word for word."""
+    term = {"topology_key": "topology.kubernetes.io/zone", "label_selector": {"match_labels": {"a": "b"}}}
+    table = {
+        "affinity": {"pod_anti_affinity": {"required_during_scheduling_ignored_during_execution": [term]}},
+        "allowed_users": ["1000"],
+        "build_container_security_context": {"run_as_user": 1000, "capabilities": {"add": ["NET_ADMIN"]}},
+        "cap_drop": ["ALL"],
+        "container_lifecycle": {"pre_stop": {"exec": {"command": ["true"]}}},
+        "dns_config": {"nameservers": ["10.0.0.2"], "options": [{"name": "ndots", "value": "2"}]},
+        "helper_image": "registry.example.com/helper:x86_64-v${CI_RUNNER_VERSION}",
+        "host_aliases": [{"ip": "10.0.0.1", "hostnames": ["a.example.com"]}],
+        "image_pull_secrets": ["registry.example.com"],
+        "pod_spec": [{"name": "host", "patch": "hostname: a", "patch_type": "merge"}],
+        "pull_policy": ["always", "if-not-present"],
+        "retry_limits": {"TLS handshake timeout": 5},
+        "services": [{"name": "docker:dind", "alias": "docker", "environment": ["A=b"]}],
+        "volumes": {
+            "csi": [{"name": "a", "mount_path": "/a", "driver": "x", "volume_attributes": {"size": "2Gi"}}],
+            "empty_dir": [{"name": "b", "mount_path": "/b", "medium": "Memory", "size_limit": "1Gi"}],
+        },
+    }
+    fleet = load_settings(write_environment({PATH: table})).runners["default"]
+    assert fleet.kubernetes.model_dump(exclude_none=True) == table
+
+
+def test_one_pull_policy_needs_no_list(write_environment: WriteEnvironment) -> None:
+    """`pull_policy: always` is what people write."""
+    fleet = load_settings(write_environment({f"{PATH}.pull_policy": "always"})).runners["default"]
+    assert fleet.kubernetes.pull_policy == ["always"]

@@ -1,0 +1,98 @@
+"""The VPC and its subnets: what is refused, and what just passes."""
+
+import pytest
+
+from stacks.settings.file import load_settings
+from tests.conftest import Changes, Mistakes, WriteEnvironment
+
+ZONES = [f"eu-central-1{letter}" for letter in "abcdefg"]
+
+
+@pytest.mark.parametrize(
+    ("cidr", "accepted"),
+    [
+        pytest.param("10.0.0.0/15", "must be a /16 to /28", id="too large"),
+        pytest.param("10.0.0.0/29", "must be a /16 to /28", id="too small"),
+        pytest.param("10.0.0.1/16", "first address and its prefix length: 10.0.0.0/16", id="host bits"),
+        pytest.param("10.0.0.0", "as address/prefix length, such as 10.0.0.0/16", id="no length"),
+        pytest.param("10.0.0.0/255.255.0.0", "as address/prefix length", id="netmask"),
+        pytest.param("2001:db8::/32", "must be an IPv4 range", id="IPv6"),
+        pytest.param("127.0.0.0/16", "must be a range that AWS makes a VPC of", id="loopback"),
+    ],
+)
+def test_the_range_is_one_that_aws_makes_a_vpc_of(mistakes: Mistakes, cidr: str, accepted: str) -> None:
+    """What CreateVpc would refuse is refused, with the range that was meant where that is clear."""
+    (line,) = mistakes({"network.cidr": cidr})
+    assert line.startswith(f'example.yaml: network.cidr: "{cidr}": ')
+    assert accepted in line
+
+
+def test_the_range_holds_all_subnets(mistakes: Mistakes) -> None:
+    """A range too small for its subnets is refused with the numbers that do not fit."""
+    (line,) = mistakes({"network.cidr": "10.0.0.0/20"})
+    assert line.startswith('example.yaml: network.cidr: "10.0.0.0/20": holds 4096 addresses')
+    assert "3 private /19 and 3 public /24 subnets need 25344: accepted is a larger range" in line
+
+
+def test_subnets_may_fill_the_range(write_environment: WriteEnvironment) -> None:
+    """Two /18 and two /18 fill a /16 to its last address; none overlaps another."""
+    network = load_settings(
+        write_environment(
+            {
+                "network.availability_zones": ZONES[:2],
+                "network.private_subnet_prefix_length": 18,
+                "network.public_subnet_prefix_length": 18,
+            }
+        )
+    ).network
+    subnets = [make(zone) for zone in range(2) for make in (network.private_subnet, network.public_subnet)]
+    assert sorted(map(str, subnets)) == ["10.0.0.0/18", "10.0.128.0/18", "10.0.192.0/18", "10.0.64.0/18"]
+
+
+@pytest.mark.parametrize(
+    ("zones", "path", "accepted"),
+    [
+        pytest.param(ZONES[:1], "", "must have 2 or more. Accepted: Two to six zones", id="one"),
+        pytest.param(ZONES, "", "must have 6 or fewer. Accepted: Two to six zones", id="seven"),
+        pytest.param([ZONES[0]] * 2, ".1", "must not be in the list twice", id="twice the same"),
+        pytest.param(
+            [ZONES[0], "eu-west-1a"], ".1", "a zone of the region, such as eu-central-1a", id="abroad"
+        ),
+        pytest.param(["eu-central-1", ZONES[0]], ".0", "must be a zone of the region", id="a region"),
+        pytest.param(ZONES[0], "", "must be a list", id="no list"),
+    ],
+)
+def test_zones_are_two_to_six_of_the_region(
+    mistakes: Mistakes, zones: object, path: str, accepted: str
+) -> None:
+    """EKS needs two zones, and all of the region that the environment names."""
+    (line,) = mistakes({"network.availability_zones": zones})
+    assert line.startswith(f"example.yaml: network.availability_zones{path}: ")
+    assert accepted in line
+
+
+@pytest.mark.parametrize("count", [2, 6])
+def test_two_and_six_zones_pass(write_environment: WriteEnvironment, count: int) -> None:
+    """Both ends of the range are inside it."""
+    changes: Changes = {
+        "network.availability_zones": ZONES[:count],
+        "network.private_subnet_prefix_length": 20,
+    }
+    assert len(load_settings(write_environment(changes)).network.availability_zones) == count
+
+
+@pytest.mark.parametrize("kind", ["private", "public"])
+@pytest.mark.parametrize(
+    ("length", "accepted"), [(15, "at least 16"), (29, "at most 28"), ("19", "a whole number")]
+)
+def test_a_subnet_is_a_16_to_28(mistakes: Mistakes, kind: str, length: object, accepted: str) -> None:
+    """AWS makes no other subnets."""
+    (line,) = mistakes({f"network.{kind}_subnet_prefix_length": length})
+    assert line.startswith(f"example.yaml: network.{kind}_subnet_prefix_length: ")
+    assert f"must be {accepted}. Accepted: Prefix length, 16 to 28" in line
+
+
+def test_there_is_nat_in_one_zone_or_in_all(mistakes: Mistakes) -> None:
+    """Nodes without any NAT gateway would never join."""
+    (line,) = mistakes({"network.nat_gateways": "none"})
+    assert line.startswith("example.yaml: network.nat_gateways: \"none\": must be 'single' or 'one_per_zone'")

@@ -1,0 +1,284 @@
+"""Runner fleets: what is refused, and what just passes."""
+
+import pytest
+
+from stacks.settings.file import load_settings
+from tests.conftest import Mistakes, WriteEnvironment
+
+FLEET = "runners.default"
+TOKEN = "glrt-t1_abcdefghijklmnopqrst"
+ARM = {"instance_types": ["m7g.large"], "ami_type": "AL2023_ARM_64_STANDARD", "max_size": 1}
+
+
+def test_there_is_a_fleet(mistakes: Mistakes) -> None:
+    """A runner cluster without a runner is a mistake."""
+    (line,) = mistakes({"runners": {}})
+    assert line.startswith("example.yaml: runners: {}: must have 1 or more. Accepted: Runner fleets by name")
+
+
+@pytest.mark.parametrize("name", ["Default", "a_b", "1a", "a-", "a" * 31])
+def test_a_fleet_has_a_name_for_kubernetes(mistakes: Mistakes, name: str) -> None:
+    """The name goes into namespaces, releases and roles."""
+    (line,) = mistakes({"runners": {name: {"token_parameter": "/a"}}})
+    assert line.startswith(f'example.yaml: runners.{name}: "{name}": not of the accepted form. Accepted: ')
+
+
+def test_two_fleets_have_two_tokens(mistakes: Mistakes) -> None:
+    """Two managers with one token would answer each other's jobs; the message names both fleets."""
+    parameter = "/cicd/runners/default/token"
+    assert mistakes({"runners.other": {"token_parameter": parameter}}) == [
+        (
+            f'example.yaml: runners.other.token_parameter: "{parameter}": must be a parameter of its own: '
+            "the fleet default reads this one"
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "cicd/token",
+        "/a//b",
+        "/a/",
+        "/",
+        "/a b",
+        "/a:1",
+        "arn:aws:ssm:eu-central-1:123456789012:parameter/x",
+        "/a" * 16,
+        "",
+    ],
+)
+def test_a_token_parameter_is_a_name_of_systems_manager(mistakes: Mistakes, name: str) -> None:
+    """A path of up to 15 levels, without a version, and no ARN."""
+    (line,) = mistakes({f"{FLEET}.token_parameter": name})
+    assert line.startswith(f'example.yaml: {FLEET}.token_parameter: "{name}": not of the accepted form.')
+    assert "such as /cicd/runners/default/token: up to 15 levels" in line
+
+
+@pytest.mark.parametrize("name", ["/aws/x", "/ssm/x", "/AWS-x"])
+def test_a_token_parameter_has_no_reserved_name(mistakes: Mistakes, name: str) -> None:
+    """Systems Manager keeps these for AWS, in any case."""
+    (line,) = mistakes({f"{FLEET}.token_parameter": name})
+    assert line.startswith(
+        f'example.yaml: {FLEET}.token_parameter: "{name}": must not begin with /aws or /ssm'
+    )
+
+
+@pytest.mark.parametrize("name", ["/" + "a" * 1010, "/a" * 15, "/cicd/glrt-token/default", "/my_AWS.x"])
+def test_long_parameter_names_pass(write_environment: WriteEnvironment, name: str) -> None:
+    """15 levels and 1011 characters are the most, and accepted."""
+    assert load_settings(write_environment({f"{FLEET}.token_parameter": name}))
+
+
+@pytest.mark.parametrize(
+    "pasted",
+    [
+        pytest.param(TOKEN, id="token"),
+        pytest.param(f"/{TOKEN}", id="behind a slash"),
+        pytest.param(f"/cicd/{TOKEN}", id="in a path"),
+        pytest.param(f"instance-{TOKEN}", id="with the instance's own prefix"),
+        pytest.param([TOKEN], id="in a list"),
+        pytest.param({TOKEN: ""}, id="as a key"),
+        pytest.param("t1_abcdefghijklmnopqrst", id="of an old GitLab"),
+        pytest.param("GR1348941t1_abcdefghijklmnopqrst", id="registration token"),
+        pytest.param(f"x{'/' * 70}{TOKEN}", id="where the message is cut"),
+    ],
+)
+def test_a_pasted_token_is_refused_and_never_shown(mistakes: Mistakes, pasted: object) -> None:
+    """A message ends in a terminal or a pipeline's log; not a part of the token does."""
+    (line,) = mistakes({f"{FLEET}.token_parameter": pasted})
+    assert line.startswith(f"example.yaml: {FLEET}.token_parameter: ")
+    assert "t1_" not in line
+    assert "abcdef" not in line
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({f"{FLEET}.token": TOKEN}, id="unknown key"),
+        pytest.param({f"{FLEET}.{TOKEN}": 1}, id="as a key"),
+        pytest.param({f"runners.{TOKEN}": {}}, id="as a fleet's name"),
+        pytest.param({f"{FLEET}.concurrent": TOKEN}, id="in another field"),
+        pytest.param({f"{FLEET}.kubernetes": [TOKEN]}, id="in place of a section"),
+    ],
+)
+def test_a_token_elsewhere_is_never_shown(mistakes: Mistakes, changes: dict[str, object]) -> None:
+    """Wherever in the file it was pasted."""
+    assert not [line for line in mistakes(changes) if "t1_" in line or "abcdef" in line]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "gitlab.com",
+        "ftp://gitlab.com",
+        "https://user:pass@gitlab.com",
+        "https://gitlab.com?x=1",
+        "https://gitlab.com:65536",
+        "https://-gitlab.com",
+        "https://gitlab.com-",
+        "https://${host}",
+        "https://gitlab.com/{{ x }}",
+    ],
+)
+def test_a_gitlab_url_is_plain(mistakes: Mistakes, url: str) -> None:
+    """No user, no query, and nothing that Terraform or a chart's template would take for its own."""
+    (line,) = mistakes({f"{FLEET}.gitlab_url": url})
+    assert line.startswith(f'example.yaml: {FLEET}.gitlab_url: "{url}": not of the accepted form. Accepted: ')
+
+
+@pytest.mark.parametrize("url", ["http://10.0.0.1:8080/gitlab/", "https://gitlab", "https://a-b.c:65535"])
+def test_a_gitlab_of_ones_own_passes(write_environment: WriteEnvironment, url: str) -> None:
+    """Addresses, ports, paths and names without a domain."""
+    assert load_settings(write_environment({f"{FLEET}.gitlab_url": url}))
+
+
+@pytest.mark.parametrize(
+    "image", ["Alpine", "alpine:", "alpine 3", "reg:0/a", "alpine@sha256:ab", "$IMAGE", "/a"]
+)
+def test_an_image_is_a_reference(mistakes: Mistakes, image: str) -> None:
+    """Kubernetes would refuse each job's pod."""
+    (line,) = mistakes({f"{FLEET}.image": image})
+    assert line.startswith(f'example.yaml: {FLEET}.image: "{image}": not of the accepted form. Accepted: ')
+
+
+@pytest.mark.parametrize("image", ["alpine", "reg.example.com:65535/a/b_c:V1.2", f"a/b:c@sha256:{'0' * 64}"])
+def test_image_references_pass(write_environment: WriteEnvironment, image: str) -> None:
+    """Registries with a port, tags and digests."""
+    assert load_settings(write_environment({f"{FLEET}.image": image}))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "accepted"),
+    [
+        ("concurrent", 0, "0: must be at least 1. Accepted: Most jobs of the fleet at once, 1 to 10000"),
+        ("concurrent", 10001, "10001: must be at most 10000"),
+        ("concurrent", "10", '"10": must be a whole number'),
+        ("poll_timeout_seconds", 59, "59: must be at least 60"),
+        ("poll_timeout_seconds", 7201, "7201: must be at most 7200"),
+        ("privileged", "yes", '"yes": must be true or false'),
+        ("build", None, "null: must be a mapping of keys to values"),
+    ],
+)
+def test_numbers_and_flags_are_in_range(mistakes: Mistakes, key: str, value: object, accepted: str) -> None:
+    """The message says what stands there and what is accepted."""
+    changes = {FLEET: {"token_parameter": "/a", key: value}}
+    (line,) = mistakes(changes)
+    assert line.startswith(f"example.yaml: {FLEET}.{key}: {accepted}")
+
+
+@pytest.mark.parametrize(
+    ("changes", "path", "accepted"),
+    [
+        pytest.param(
+            {"cpu_request": "17"}, "cpu_request_overwrite_max_allowed", "cpu_request, which is 17", id="cpu"
+        ),
+        pytest.param({"cpu_limit": "500m"}, "cpu_limit", "cpu_request, which is 1", id="limit"),
+        pytest.param(
+            {"cpu_limit": "17"}, "cpu_limit_overwrite_max_allowed", "cpu_limit, which is 17", id="limit max"
+        ),
+        pytest.param(
+            {"memory_request": "17Gi"},
+            "memory_request_overwrite_max_allowed",
+            "memory_request, which is 17Gi",
+            id="memory",
+        ),
+        pytest.param(
+            {"ephemeral_storage_request": "10G", "ephemeral_storage_limit": "9Gi"},
+            "ephemeral_storage_limit",
+            "ephemeral_storage_request, which is 10G",
+            id="disk",
+        ),
+        pytest.param(
+            {"cpu_limit": "2", "cpu_limit_overwrite_max_allowed": "8"},
+            "cpu_limit_overwrite_max_allowed",
+            "cpu_request_overwrite_max_allowed, which is 16: with the cpu_limit of 2",
+            id="maximum above the limit",
+        ),
+    ],
+)
+def test_no_request_is_above_its_limit_or_maximum(
+    mistakes: Mistakes, changes: dict[str, str], path: str, accepted: str
+) -> None:
+    """Kubernetes refuses such a pod, GitLab Runner such a job; suffixes are compared by amount."""
+    (line,) = mistakes({f"{FLEET}.build.{key}": value for key, value in changes.items()})
+    assert line.startswith(f"example.yaml: {FLEET}.build.{path}: ")
+    assert f"must be at least {accepted}" in line
+
+
+def test_requests_limits_and_maxima_may_be_equal(write_environment: WriteEnvironment) -> None:
+    """A fleet whose jobs all get the same is a fleet."""
+    names = ("request", "limit", "request_overwrite_max_allowed", "limit_overwrite_max_allowed")
+    for kind, amount in (("cpu", "16"), ("memory", "16Gi"), ("ephemeral_storage", "16G")):
+        assert load_settings(write_environment({f"{FLEET}.build.{kind}_{name}": amount for name in names}))
+
+
+@pytest.mark.parametrize(
+    ("names", "path", "accepted"),
+    [
+        pytest.param(["big", "spot"], ".1", '"spot": must be one of big, main', id="unknown"),
+        pytest.param(["big", "big"], ".1", '"big": must not be in the list twice', id="twice"),
+        pytest.param("big", "", '"big": must be a list', id="no list"),
+    ],
+)
+def test_a_fleets_node_groups_exist(mistakes: Mistakes, names: object, path: str, accepted: str) -> None:
+    """Jobs that may run nowhere would wait for ever."""
+    (line,) = mistakes({f"{FLEET}.node_groups": names})
+    assert line.startswith(f"example.yaml: {FLEET}.node_groups{path}: {accepted}")
+
+
+@pytest.mark.parametrize("names", [None, ["main", "arm"]])
+def test_a_fleets_nodes_are_of_one_architecture(mistakes: Mistakes, names: list[str] | None) -> None:
+    """Whether named or by default: the helper image is of one architecture."""
+    fleet = {"token_parameter": "/a"} | ({"node_groups": names} if names else {})
+    (line,) = mistakes({"cluster.node_groups.arm": ARM, FLEET: fleet})
+    assert line.startswith(f"example.yaml: {FLEET}.node_groups: ")
+    assert "must name groups of one architecture" in line
+    assert "arm is arm64" in line
+    assert "main is amd64" in line
+
+
+def test_tainted_groups_of_another_architecture_pass(write_environment: WriteEnvironment) -> None:
+    """A fleet that names no groups runs on none that is tainted."""
+    taints = [{"key": "arm", "effect": "NO_SCHEDULE"}]
+    settings = load_settings(write_environment({"cluster.node_groups.arm": {**ARM, "taints": taints}}))
+    placed = settings.runners["default"].placed_on(settings.cluster.node_groups)
+    assert sorted(placed) == ["big", "main"]
+
+
+@pytest.mark.parametrize("kind", ["pod_labels", "pod_annotations"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "pod",
+        "gitlab-runner-fleet",
+        "cluster-autoscaler.kubernetes.io/safe-to-evict",
+        "runner.gitlab.com/id",
+        "job.runner.gitlab.com/id",
+    ],
+)
+def test_reserved_keys_of_job_pods_are_refused(mistakes: Mistakes, kind: str, key: str) -> None:
+    """Those that find a job's services, protect the pod, or that GitLab Runner sets."""
+    assert mistakes({f"{FLEET}.{kind}": {key: "x"}}) == [
+        (
+            f'example.yaml: {FLEET}.{kind}.{key}: "x": must be a key that neither this project nor '
+            "GitLab Runner sets itself"
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"), [("pod_labels", "a b"), ("pod_labels", "%{if}"), ("pod_annotations", "two\nlines")]
+)
+def test_label_and_annotation_values_are_plain(mistakes: Mistakes, kind: str, value: str) -> None:
+    """A label has no spaces, an annotation one line."""
+    (line,) = mistakes({f"{FLEET}.{kind}": {"a": value}})
+    assert line.startswith(f"example.yaml: {FLEET}.{kind}.a: ")
+    assert "not of the accepted form. Accepted: Further " in line
+
+
+def test_variables_pass_in_labels_and_annotations(write_environment: WriteEnvironment) -> None:
+    """The runner replaces them, in either spelling."""
+    values = {"a": "$CI_PROJECT_ID-${CI_JOB_ID}", "example.com/b": ""}
+    fleet = {"token_parameter": "/a", "pod_labels": values, "pod_annotations": {**values, "c": "x: y z"}}
+    assert load_settings(write_environment({FLEET: fleet})).runners["default"].pod_labels == values
