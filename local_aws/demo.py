@@ -75,7 +75,7 @@ def up() -> None:
     console.rule("[bold]3/4 network and cluster", align="left")
     results = deployment.run_cdktf("deploy", "network", "cluster")
 
-    missing = kubernetes.missing_for_workloads()
+    missing = _missing(settings)
     console.rule(f"[bold]4/4 workloads{', rehearsed, not deployed' if missing else ''}", align="left")
     if missing:
         print(f"workloads is only rehearsed here: {missing}")
@@ -86,7 +86,7 @@ def up() -> None:
             for stack, result in deployment.run_cdktf("deploy", *STACKS, environment=environment).items()
             if stack == "workloads"
         }
-    _sum_up(console, results, missing)
+    _sum_up(console, settings, results, missing)
 
 
 def down() -> None:
@@ -95,9 +95,9 @@ def down() -> None:
     if emulator.running_pid() is None:
         print(f"no emulator of ours runs at {settings.aws.endpoint_url}: nothing to destroy")
         return
-    with kubernetes.providers(kubernetes.missing_for_workloads()) as environment:
+    with kubernetes.providers(_missing(settings)) as environment:
         for stack in reversed(STACKS):
-            if deployment.outputs(stack):
+            if deployment.holds_resources(settings, stack):
                 deployment.run_cdktf("destroy", stack, environment=environment)
     emulator.stop()
     kubernetes.RECORD.unlink(missing_ok=True)
@@ -111,26 +111,30 @@ def run(command: Sequence[str]) -> int:
         The command's exit status.
 
     """
-    missing = kubernetes.missing_for_workloads()
+    missing = _missing(load_local_settings())
     if missing:
         print(f"workloads is rehearsed, not deployed: {missing}")
     with kubernetes.providers(missing) as environment:
         return subprocess.run(command, env={**os.environ, **environment}, check=False).returncode  # noqa: S603
 
 
-def _sum_up(console: Console, results: dict[str, Result], missing: str) -> None:
+def _missing(settings: Settings) -> str:
+    return kubernetes.missing_for_workloads(deployment.outputs(settings, "cluster").get("cluster_endpoint"))
+
+
+def _sum_up(console: Console, settings: Settings, results: dict[str, Result], missing: str) -> None:
     console.rule("[bold]Summary", align="left")
     for stack in STACKS:
         rehearsed = " (rehearsed, not deployed)" if missing and stack == "workloads" else ""
         table = Table(title=f"{stack}: {results[stack]}{rehearsed}", title_justify="left")
         table.add_column("output")
         table.add_column("value", overflow="fold")
-        for name, value in deployment.outputs(stack).items():
+        for name, value in deployment.outputs(settings, stack).items():
             table.add_row(name, str(value) or "(empty)")
         console.print(table)
     if missing:
         console.print(f"workloads was rehearsed, not deployed: {missing}")
         console.print("What would be in the cluster: make show")
     print("\nConnect kubectl to the cluster:")
-    print(f"  {deployment.outputs('cluster')['update_kubeconfig_command']}")
+    print(f"  {deployment.outputs(settings, 'cluster')['update_kubeconfig_command']}")
     print("Undo everything: make demo-down")

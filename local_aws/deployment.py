@@ -9,10 +9,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from botocore.exceptions import EndpointConnectionError
+
+from local_aws import emulator
 from local_aws.emulator import PROJECT, WORK
+from stacks.backend import read_backend
+from stacks.settings import Settings
+from stacks.state import Environment
 
 CDKTF = PROJECT / "node_modules" / ".bin" / "cdktf"
-STACKS_FOLDER = PROJECT / "cdktf.out" / "stacks"
 
 OPTIONS = ("--auto-approve", "--skip-provider-lock")
 
@@ -94,24 +99,23 @@ def run_cdktf(verb: str, *stacks: str, environment: Mapping[str, str] | None = N
     return results
 
 
-def outputs(stack: str) -> dict[str, Any]:
+def outputs(settings: Settings, stack: str) -> dict[str, Any]:
     """Return the published outputs of a stack by name; none if it is not deployed."""
-    answer = _terraform(stack, "output", "-json")
-    if answer.returncode:
+    return {name: item["value"] for name, item in _state(settings, stack).get("outputs", {}).items()}
+
+
+def holds_resources(settings: Settings, stack: str) -> bool:
+    """Return whether a stack is deployed, be it in part."""
+    return bool(_state(settings, stack).get("resources"))
+
+
+def _state(settings: Settings, stack: str) -> dict[str, Any]:
+    backend = read_backend(PROJECT / "backend.tf.json")
+    state = Environment(settings.environment, settings.aws, backend).state(stack)
+    s3 = emulator.client("s3", endpoint_url=str(settings.aws.endpoint_url), region=state["region"])
+    try:
+        found = s3.get_object(Bucket=state["bucket"], Key=state["key"])
+    except (s3.exceptions.NoSuchKey, s3.exceptions.NoSuchBucket, EndpointConnectionError):
         return {}
-    return {name: item["value"] for name, item in json.loads(answer.stdout).items()}
-
-
-def can_initialize(stack: str) -> bool:
-    """Return whether Terraform can have all the providers of the stack on this machine."""
-    return _terraform(stack, "init", "-input=false", "-no-color").returncode == 0
-
-
-def _terraform(stack: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(  # noqa: S603 - arguments are ours
-        ["terraform", *arguments],  # noqa: S607 - the user's own Terraform
-        cwd=STACKS_FOLDER / stack,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    content: dict[str, Any] = json.loads(found["Body"].read())
+    return content

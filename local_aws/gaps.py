@@ -1,16 +1,20 @@
 """What AWS answers and ministack 1.5.33 does not, so that a second plan is empty and edits apply.
 
-Three gaps: fields of a created cluster or node group that EKS would echo; the calls that change one
-in place; the filters of Auto Scaling's DescribeTags. When ministack closes them, this file goes.
+Four gaps: fields of a created cluster or node group that EKS would echo; the calls that change one
+in place; the filters of Auto Scaling's DescribeTags; the sizes of instance types (moto has a copy of what
+EC2 says of them). When ministack closes them, this file goes.
 """
 
+import gzip
 import json
 import re
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from ministack.services import autoscaling, eks
+import moto.ec2
+from ministack.services import autoscaling, ec2, eks
 
 Response = tuple[int, dict[str, str], bytes]
 
@@ -49,6 +53,33 @@ def fill() -> None:
     eks._create_nodegroup = create_node_group_and_echo  # noqa: SLF001
     eks._handle_request_sync = handle_or_update  # noqa: SLF001
     autoscaling._ACTION_MAP["DescribeTags"] = _describe_tags  # noqa: SLF001
+    ec2._ACTION_MAP["DescribeInstanceTypes"] = _describe_instance_types  # noqa: SLF001
+
+
+def _describe_instance_types(parameters: dict[str, Any]) -> Response:
+    listing = Path(moto.ec2.__file__).parent / "resources" / "instance_types.json.gz"
+    known = json.loads(gzip.decompress(listing.read_bytes()))
+    unknown = [name for name in ec2._parse_member_list(parameters, "InstanceType") if name not in known]  # noqa: SLF001
+    if unknown:
+        message = f"The following supplied instance types do not exist: [{', '.join(unknown)}]"
+        error: Response = ec2._error("InvalidInstanceType", message, 400)  # noqa: SLF001
+        return error
+
+    def corrected(item: re.Match[str]) -> str:
+        text, facts = item[0], known[item[1]]
+        values = {
+            "defaultVCpus": facts["VCpuInfo"]["DefaultVCpus"],
+            "sizeInMiB": facts["MemoryInfo"]["SizeInMiB"],
+            "maximumNetworkInterfaces": facts["NetworkInfo"]["MaximumNetworkInterfaces"],
+            "ipv4AddressesPerInterface": facts["NetworkInfo"]["Ipv4AddressesPerInterface"],
+        }
+        for tag, value in values.items():
+            text = re.sub(f"<{tag}>[^<]*<", f"<{tag}>{value}<", text)
+        return text
+
+    status, headers, body = ec2._describe_instance_types(parameters)  # noqa: SLF001
+    item = r"<instanceType>([^<]+)</instanceType>.*?</networkInfo>"
+    return status, headers, re.sub(item, corrected, body.decode(), flags=re.DOTALL).encode()
 
 
 def _describe_tags(parameters: dict[str, str]) -> Response:

@@ -5,7 +5,10 @@ providers, the stand-ins of `rehearsal/` take their place.
 """
 
 import contextlib
+import json
 import ssl
+import subprocess
+import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -15,21 +18,25 @@ import docker
 from docker.errors import DockerException
 
 import rehearsal
-from local_aws import deployment
 from local_aws.emulator import WORK
+from stacks.versions import HELM_PROVIDER, KUBERNETES_PROVIDER
 
 RECORD = WORK / "rehearsal.json"
 
 
-def missing_for_workloads() -> str:
-    """Return what the workloads stack lacks on this machine and how to get it; empty if nothing."""
-    endpoint = deployment.outputs("cluster").get("cluster_endpoint")
+def missing_for_workloads(endpoint: str | None) -> str:
+    """Return what the workloads stack lacks on this machine and how to get it; empty if nothing.
+
+    Args:
+        endpoint: URL of the deployed cluster's Kubernetes API; None before there is one.
+
+    """
     if not (_answers(endpoint) if endpoint else _docker_runs()):
         return (
             "no Kubernetes API: with a running Docker engine the emulator backs the cluster with a real k3s. "
             "Start Docker, then `make demo-down demo`."
         )
-    if not deployment.can_initialize("workloads"):
+    if not _terraform_finds_providers():
         return (
             "no helm and kubernetes providers: let Terraform reach its registry, or put them into a provider "
             "mirror, then `make demo`."
@@ -54,6 +61,20 @@ def _docker_runs() -> bool:
         return False
     client.close()
     return True
+
+
+def _terraform_finds_providers() -> bool:
+    required = {
+        "helm": {"source": "hashicorp/helm", "version": HELM_PROVIDER},
+        "kubernetes": {"source": "hashicorp/kubernetes", "version": KUBERNETES_PROVIDER},
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        configuration = Path(folder) / "main.tf.json"
+        configuration.write_text(
+            json.dumps({"terraform": {"required_providers": required}}), encoding="utf-8"
+        )
+        command = ["terraform", "init", "-input=false"]
+        return subprocess.run(command, cwd=folder, capture_output=True, check=False).returncode == 0  # noqa: S603 - ours
 
 
 def _answers(endpoint: str) -> bool:

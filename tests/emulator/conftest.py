@@ -34,7 +34,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
         bootstrap.create_state_bucket(settings.aws, backend)
         provider_mirror.prepare(folder / "cdktf.out")
         record = folder / ".work" / "rehearsal.json"
-        providers = stack.enter_context(kubernetes.providers(kubernetes.missing_for_workloads(), record))
+        providers = stack.enter_context(kubernetes.providers(kubernetes.missing_for_workloads(None), record))
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
         yield Project(
             folder=folder,

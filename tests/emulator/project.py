@@ -2,9 +2,13 @@
 
 import json
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from ruamel.yaml import YAML
 
 from local_aws import emulator
 from stacks.settings import Settings
@@ -44,6 +48,47 @@ class Project:
     def terraform(self, stack: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run Terraform in a synthesized stack's folder, as people who review plans do."""
         return self.run("terraform", *arguments, folder=self.stack_folder(stack))
+
+    @contextmanager
+    def changed(self, changes: dict[str, Any]) -> Iterator[None]:
+        """Change settings of the environment, by their paths, and synthesize; the block's end undoes it."""
+        file = self.folder / "environments" / "local.yaml"
+        before = file.read_text()
+        document = YAML(typ="safe").load(before)
+        for path, value in changes.items():
+            *parents, last = path.split(".")
+            node = document
+            for parent in parents:
+                node = node.setdefault(parent, {})
+            node[last] = value
+        try:
+            YAML(typ="safe").dump(document, file)
+            self._synthesize()
+            yield
+        finally:
+            file.write_text(before)
+            self._synthesize()
+
+    def _synthesize(self) -> None:
+        done = self.run(".venv/bin/python", "main.py")
+        assert done.returncode == 0, done.stderr
+
+    def plan(self, stack: str) -> subprocess.CompletedProcess[str]:
+        """Plan a stack, without colours and frames and on one line, so that messages can be found."""
+        done = self.terraform(stack, "plan", "-input=false", "-no-color", "-out=test.tfplan")
+        done.stdout, done.stderr = (
+            " ".join(text.replace("│", " ").split()) for text in (done.stdout, done.stderr)
+        )
+        return done
+
+    def planned_changes(self, stack: str) -> dict[str, dict[str, Any]]:
+        """Return the resource changes of a plan by address, without those that change nothing."""
+        done = self.plan(stack)
+        assert done.returncode == 0, done.stderr
+        shown = self.terraform(stack, "show", "-json", "test.tfplan")
+        assert shown.returncode == 0, shown.stderr
+        changes = json.loads(shown.stdout).get("resource_changes", [])
+        return {item["address"]: item for item in changes if item["change"]["actions"] != ["no-op"]}
 
     def stack_folder(self, stack: str) -> Path:
         """Return the synthesized stack's folder."""

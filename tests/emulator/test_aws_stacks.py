@@ -1,5 +1,7 @@
 """Network and cluster: applied by cdktf and real Terraform, looked at through the emulated AWS."""
 
+from typing import Any
+
 import pytest
 
 from tests.conftest import STACKS
@@ -62,22 +64,36 @@ def test_aws_holds_the_configured_cluster(deployed: Project) -> None:
 
 
 def test_aws_holds_the_configured_node_groups(deployed: Project) -> None:
-    """Each entry of the settings is a group of its sizes, instance types and labels."""
+    """Each entry of the settings is a group per zone; together they have its sizes."""
     eks, settings = deployed.client("eks"), deployed.settings.cluster
-    names = eks.list_nodegroups(clusterName=settings.name)["nodegroups"]
-    assert set(names) == set(settings.node_groups)
-    for name, wanted in settings.node_groups.items():
+    found: dict[str, list[dict[str, Any]]] = {}
+    for name in eks.list_nodegroups(clusterName=settings.name)["nodegroups"]:
         group = eks.describe_nodegroup(clusterName=settings.name, nodegroupName=name)["nodegroup"]
-        assert group["scalingConfig"]["minSize"] == wanted.min_size
-        assert group["scalingConfig"]["maxSize"] == wanted.max_size
-        assert group["instanceTypes"] == list(wanted.instance_types)
-        assert group["labels"] == {"node-group": name}
+        found.setdefault(name.rpartition("-")[0], []).append(group)
+    assert found.keys() == settings.node_groups.keys()
+    for name, wanted in settings.node_groups.items():
+        sizes = [group["scalingConfig"] for group in found[name]]
+        assert sum(size["minSize"] for size in sizes) == wanted.min_size
+        assert sum(size["maxSize"] for size in sizes) == wanted.max_size
+        assert all(group["instanceTypes"] == list(wanted.instance_types) for group in found[name])
+        assert all(group["labels"] == {"node-group": name} for group in found[name])
+
+
+def test_no_node_group_spans_zones(deployed: Project) -> None:
+    """An Auto Scaling group of one subnet has nothing to rebalance, so no running job is moved."""
+    eks = deployed.client("eks")
+    subnets = [
+        eks.describe_nodegroup(clusterName="cicd", nodegroupName=name)["nodegroup"]["subnets"]
+        for name in eks.list_nodegroups(clusterName="cicd")["nodegroups"]
+    ]
+    assert {len(ids) for ids in subnets} == {1}
+    assert {ids[0] for ids in subnets} == set(deployed.outputs("network")["private_subnet_ids"])
 
 
 def test_nodes_have_encrypted_disks_and_imds_v2_only(deployed: Project) -> None:
     """The launch template that a node group uses forbids what pods must not do."""
     eks, ec2 = deployed.client("eks"), deployed.client("ec2")
-    group = eks.describe_nodegroup(clusterName="cicd", nodegroupName="main")["nodegroup"]
+    group = eks.describe_nodegroup(clusterName="cicd", nodegroupName="main-a")["nodegroup"]
     versions = ec2.describe_launch_template_versions(LaunchTemplateId=group["launchTemplate"]["id"])
     data = versions["LaunchTemplateVersions"][0]["LaunchTemplateData"]
     assert data["MetadataOptions"]["HttpTokens"] == "required"
@@ -87,7 +103,7 @@ def test_nodes_have_encrypted_disks_and_imds_v2_only(deployed: Project) -> None:
 
 def test_an_empty_group_tells_the_autoscaler_what_its_nodes_will_be(deployed: Project) -> None:
     """The Auto Scaling group of the group that starts at zero carries the node-template tags."""
-    group = deployed.outputs("cluster")["autoscaling_group_names"]["big"]
+    group = deployed.outputs("cluster")["autoscaling_group_names"]["big-a"]
     tags = deployed.client("autoscaling").describe_tags(
         Filters=[{"Name": "auto-scaling-group", "Values": [group]}]
     )["Tags"]
@@ -115,15 +131,15 @@ def test_the_kubectl_command_is_published(deployed: Project) -> None:
 
 
 def test_a_larger_group_is_an_update_in_place(deployed: Project) -> None:
-    """Raising max_size plans one change, no replacement, and applies."""
+    """Raising max_size changes the group of each zone, replaces none, and applies."""
     stack = deployed.stack_folder("cluster") / "cdk.tf.json"
     before = stack.read_text()
-    stack.write_text(before.replace('"max_size": 10', '"max_size": 12'))
+    stack.write_text(before.replace('"max_size": 5', '"max_size": 6'))
     try:
         applied = deployed.terraform("cluster", "apply", "-auto-approve", "-input=false")
-        assert "Resources: 0 added, 1 changed, 0 destroyed" in applied.stdout, applied.stderr
-        group = deployed.client("eks").describe_nodegroup(clusterName="cicd", nodegroupName="main")
-        assert group["nodegroup"]["scalingConfig"]["maxSize"] == 12
+        assert "Resources: 0 added, 2 changed, 0 destroyed" in applied.stdout, applied.stderr
+        group = deployed.client("eks").describe_nodegroup(clusterName="cicd", nodegroupName="main-a")
+        assert group["nodegroup"]["scalingConfig"]["maxSize"] == 6
     finally:
         stack.write_text(before)
         deployed.terraform("cluster", "apply", "-auto-approve", "-input=false")

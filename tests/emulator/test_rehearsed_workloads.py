@@ -4,7 +4,6 @@ Where a real Kubernetes is at hand these tests would need other eyes than the re
 skip and say so.
 """
 
-import json
 from typing import Any
 
 import pytest
@@ -23,16 +22,6 @@ def objects(deployed: Project) -> dict[str, Any]:
     return rehearsal.read(deployed.record)
 
 
-def planned_changes(project: Project) -> dict[str, dict[str, Any]]:
-    """Return the resource changes of a plan of workloads by type, without those that change nothing."""
-    folder = project.stack_folder("workloads")
-    planned = project.terraform("workloads", "plan", "-input=false", "-out=rotation.tfplan")
-    assert planned.returncode == 0, planned.stderr
-    shown = project.run("terraform", "show", "-json", "rotation.tfplan", folder=folder)
-    changes = json.loads(shown.stdout)["resource_changes"]
-    return {item["type"]: item["change"] for item in changes if item["change"]["actions"] != ["no-op"]}
-
-
 def test_the_secret_in_the_cluster_holds_the_token(deployed: Project, objects: dict[str, Any]) -> None:
     """What is in SSM is what the runner will mount, under both keys that the chart mounts."""
     secret = objects["kubernetes_secret_v1"][f"{RUNNER}/gitlab-runner-token"]
@@ -46,21 +35,23 @@ def test_both_charts_are_released_into_their_namespaces(objects: dict[str, Any])
 
 
 def test_pods_get_their_role_by_pod_identity(deployed: Project) -> None:
-    """The autoscaler's service account, and no other, is associated with its role."""
+    """The autoscaler's and the manager's service accounts, and no others, are associated with a role."""
     found = deployed.client("eks").list_pod_identity_associations(clusterName="cicd")["associations"]
-    assert [(item["namespace"], item["serviceAccount"]) for item in found] == [
-        ("kube-system", "cluster-autoscaler")
-    ]
+    assert {(item["namespace"], item["serviceAccount"]) for item in found} == {
+        ("kube-system", "cluster-autoscaler"),
+        (RUNNER, "gitlab-runner"),
+    }
 
 
-def test_a_rotated_token_is_a_two_line_plan(deployed: Project, objects: dict[str, Any]) -> None:
+def test_a_rotated_token_is_a_plan_of_two_lines(deployed: Project, objects: dict[str, Any]) -> None:
     """A new version in SSM changes the Secret's revision and the pod's annotation, in place."""
     assert objects
     parameter = deployed.settings.runners["default"].token_parameter
     rotated = f"{deployed.token}-rotated"
     deployed.client("ssm").put_parameter(Name=parameter, Type="SecureString", Value=rotated, Overwrite=True)
 
-    changes = planned_changes(deployed)
+    planned = deployed.planned_changes("workloads").values()
+    changes = {item["type"]: item["change"] for item in planned}
     assert {name: change["actions"] for name, change in changes.items()} == {
         "kubernetes_secret_v1": ["update"],
         "helm_release": ["update"],
@@ -74,25 +65,7 @@ def test_a_rotated_token_is_a_two_line_plan(deployed: Project, objects: dict[str
         "  runner-token-version: 2"
     ]
 
-    applied = deployed.terraform("workloads", "apply", "-input=false", "rotation.tfplan")
+    applied = deployed.terraform("workloads", "apply", "-input=false", "test.tfplan")
     assert applied.returncode == 0, applied.stderr
     secret = rehearsal.read(deployed.record)["kubernetes_secret_v1"][f"{RUNNER}/gitlab-runner-token"]
     assert secret["data"]["runner-token"] == rotated
-
-
-def test_a_plain_string_parameter_is_refused_by_name(deployed: Project, objects: dict[str, Any]) -> None:
-    """A token stored without encryption fails the plan, and the message names the setting."""
-    assert objects
-    ssm, parameter = deployed.client("ssm"), deployed.settings.runners["default"].token_parameter
-    kept = ssm.get_parameter(Name=parameter, WithDecryption=True)["Parameter"]["Value"]
-    ssm.delete_parameter(Name=parameter)
-    ssm.put_parameter(Name=parameter, Type="String", Value=kept)
-    try:
-        plan = deployed.terraform("workloads", "plan", "-input=false", "-no-color")
-        assert plan.returncode == 1
-        message = " ".join(plan.stderr.replace("│", " ").split())
-        assert f"runners.default.token_parameter: {parameter} is not a SecureString" in message
-    finally:
-        ssm.delete_parameter(Name=parameter)
-        ssm.put_parameter(Name=parameter, Type="SecureString", Value=kept)
-        deployed.terraform("workloads", "apply", "-auto-approve", "-input=false")
