@@ -103,6 +103,15 @@ test: lint ## Lint, types, unit tests, and real Terraform against the emulator
 docs: setup ## Write docs/settings.md and docs/outputs.md anew from the models
 	@$(VENV)/python generate_docs.py
 
+.PHONY: snapshots
+snapshots: setup ## Write tests/snapshots anew: the example environment's JSON
+	@ENV=example CDKTF_OUTDIR=.work/snapshots $(VENV)/python main.py
+	@for stack in network cluster workloads; do cp .work/snapshots/stacks/$$stack/cdk.tf.json tests/snapshots/$$stack.json; done
+
+.PHONY: bench
+bench: setup ## Measure what the lean imports save, as a ratio
+	@$(VENV)/python -m benchmarks.synth
+
 .PHONY: lint
 lint: setup ## Formatting, lint and types
 	@$(VENV)/ruff format --check .

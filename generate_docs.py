@@ -5,7 +5,7 @@ Not here: any fact about a setting (stacks/settings) or an output (the stacks' O
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args, get_origin
@@ -16,8 +16,10 @@ from pydantic_core import PydanticUndefined
 from stacks.backend import read_backend
 from stacks.cluster import ClusterOutputs
 from stacks.network import NetworkOutputs
+from stacks.settings import Settings
 from stacks.settings.aws import AwsSettings
 from stacks.settings.cluster import ClusterSettings
+from stacks.settings.executor import AffinitySettings, ExecutorSettings
 from stacks.settings.file import PROJECT
 from stacks.settings.network import NetworkSettings
 from stacks.settings.node_groups import NodeGroupSettings, TaintSettings
@@ -29,6 +31,12 @@ OUTPUTS = {"network": NetworkOutputs, "cluster": ClusterOutputs, "workloads": Wo
 
 # Section → its model and an example that changes environments/example.yaml at the section's path.
 SECTIONS: dict[str, tuple[type[BaseModel], str]] = {
+    "The whole file": (
+        Settings,
+        """\
+protect_running_jobs: false
+""",
+    ),
     "aws": (
         AwsSettings,
         """\
@@ -75,6 +83,9 @@ cluster:
       max_size: 5
       labels:
         team: mobile
+      taints:
+        - key: arm
+          effect: NO_SCHEDULE
 """,
     ),
     "cluster.node_groups.&lt;name&gt;.taints": (
@@ -107,6 +118,37 @@ runners:
     privileged: false
 """,
     ),
+    "runners.&lt;name&gt;.kubernetes": (
+        ExecutorSettings,
+        """\
+runners:
+  default:
+    kubernetes:
+      pull_policy: [always, if-not-present]
+      volumes:
+        empty_dir:
+          - name: scratch
+            mount_path: /scratch
+            medium: Memory
+""",
+    ),
+    "runners.&lt;name&gt;.kubernetes.affinity": (
+        AffinitySettings,
+        """\
+runners:
+  default:
+    kubernetes:
+      affinity:
+        pod_anti_affinity:
+          preferred_during_scheduling_ignored_during_execution:
+            - weight: 100
+              pod_affinity_term:
+                topology_key: topology.kubernetes.io/zone
+                label_selector:
+                  match_labels:
+                    gitlab-runner-fleet: default
+""",
+    ),
     "runners.&lt;name&gt;.build, helper, service": (
         ContainerResources,
         """\
@@ -130,6 +172,7 @@ def settings_page() -> str:
         rows = [
             (f"`{name}`", _kind(field.annotation), _default(field.get_default()), field.description or "")
             for name, field in model.model_fields.items()
+            if (model, name) != (Settings, "environment")  # the file's name, not a key
         ]
         table = _table("setting", "type", "default", "description", rows=rows)
         parts += [f"## {title}\n", f"{model.__doc__}\n", *table]
@@ -162,7 +205,7 @@ def outputs_page(backend: Mapping[str, Any]) -> str:
     return "\n".join(parts)
 
 
-def _table(*head: str, rows: list[tuple[str, ...]]) -> Iterator[str]:
+def _table(*head: str, rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
     yield f"| {' | '.join(head)} |"
     yield f"|{' --- |' * len(head)}"
     for row in rows:
@@ -172,9 +215,10 @@ def _table(*head: str, rows: list[tuple[str, ...]]) -> Iterator[str]:
 def _kind(kind: Any) -> str:  # noqa: ANN401 - a type form has no better type
     """Return a type in a YAML writer's words."""
     origin, arguments = get_origin(kind), [item for item in get_args(kind) if item not in (type(None), ...)]
-    words = {str: "text", int: "whole number", bool: "true or false"}
+    words = {str: "text", int: "whole number", bool: "true or false", Any: "any value"}
     if origin is dict:
-        return f"mapping of names to {_kind(arguments[-1])}"
+        names = _kind(arguments[0])
+        return f"mapping of {'names' if names == 'text' else names} to {_kind(arguments[-1])}"
     if origin in (tuple, list):
         return f"list of {_kind(arguments[-1])}"
     if arguments and all(isinstance(item, str | int) for item in arguments):
