@@ -30,7 +30,7 @@ def stored_token(project: Project, value: str, *, kind: str = "SecureString") ->
 
 
 def test_another_fleet_changes_nothing_of_the_first(deployed: Project) -> None:
-    """Adding a fleet plans that fleet's resources alone; so does removing it again."""
+    """Adding a fleet plans that fleet's resources alone; so do rotating its token and removing it."""
     parameter = "/cicd/runners/docs/token"
     deployed.client("ssm").put_parameter(Name=parameter, Type="SecureString", Value="glrt-docs-team")
     with deployed.changed({"runners.docs": {"token_parameter": parameter, "privileged": False}}):
@@ -39,6 +39,13 @@ def test_another_fleet_changes_nothing_of_the_first(deployed: Project) -> None:
         assert all(".runner_docs_" in address for address in added)
         applied = deployed.terraform("workloads", "apply", "-input=false", "test.tfplan")
         assert applied.returncode == 0, applied.stderr
+        deployed.client("ssm").put_parameter(
+            Name=parameter, Type="SecureString", Value="glrt-docs-team-2", Overwrite=True
+        )
+        rotated = deployed.planned_changes("workloads")
+        assert {item["type"] for item in rotated.values()} == {"kubernetes_secret_v1", "helm_release"}
+        assert {item["change"]["actions"][0] for item in rotated.values()} == {"update"}
+        assert all(".runner_docs_" in address for address in rotated)
     removed = deployed.planned_changes("workloads")
     assert removed.keys() == added.keys()
     assert {item["change"]["actions"][0] for item in removed.values()} == {"delete"}

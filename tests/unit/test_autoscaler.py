@@ -1,5 +1,6 @@
 """The cluster autoscaler's Helm values, read as its users would."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -126,3 +127,16 @@ def test_the_settings_are_its_flags(synthesize_changed: Callable[..., Synthesize
         "scale-down-delay-after-add": "1h30m",
     }
     assert expected.items() <= values["extraArgs"].items()
+
+
+def test_priorities_name_the_groups_of_every_zone(synthesize_changed: Callable[..., Synthesized]) -> None:
+    """Each pattern matches the Auto Scaling groups of its node group, by the names that EKS gives them."""
+    settings = {"expander": "priority", "expander_priorities": {"main": 20, "big": 10}}
+    _, values = release(synthesize_changed({"autoscaler": settings}))
+    assert "expander-priorities" not in values["extraArgs"]
+    ((main,), (big,)) = (values["expanderPriorities"][priority] for priority in (20, 10))
+    identifier = "1ec4a8e7-3f5c-741f-b5d2-0a1b2c3d4e5f"
+    for name in ("eks-main", "eks-main-a"):
+        assert re.match(main, f"{name}-{identifier}")
+    assert not re.match(main, f"eks-main-2-a-{identifier}")
+    assert re.match(big, f"eks-big-c-{identifier}")

@@ -316,6 +316,28 @@ def test_settings_of_a_fleet_reach_its_release(synthesize_changed: Callable[...,
     assert values["concurrent"] == 7
 
 
+def test_the_managers_metrics_are_exposed(
+    synthesize_changed: Callable[..., Synthesized], example: Synthesized
+) -> None:
+    """Always on the port that the network policy opens; a PodMonitor only where it is asked for."""
+    ((_, values),) = fleets(example["workloads"])
+    assert values["metrics"] == {"enabled": True, "port": 9252, "podMonitor": {"enabled": False}}
+    ((_, values),) = fleets(synthesize_changed({"runners.default.pod_monitor": True})["workloads"])
+    assert values["metrics"]["podMonitor"] == {"enabled": True}
+
+
+def test_a_manager_has_requests_and_a_seccomp_profile(example: Synthesized) -> None:
+    """What Pod Security "restricted" and a fair share of the steady node ask for."""
+    ((_, values),) = fleets(example["workloads"])
+    assert values["podSecurityContext"] == {"seccompProfile": {"type": "RuntimeDefault"}}
+    assert values["resources"] == {
+        "requests": {"cpu": "100m", "memory": "128Mi"},
+        "limits": {"memory": "512Mi"},
+    }
+    assert values["replicas"] == 1
+    assert values["unregisterRunners"] is False
+
+
 def test_a_further_fleet_changes_nothing_of_the_first(
     synthesize_changed: Callable[..., Synthesized], example: Synthesized
 ) -> None:
