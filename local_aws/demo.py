@@ -4,6 +4,7 @@ import os
 import secrets
 import subprocess
 from collections.abc import Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -130,7 +131,7 @@ def _sum_up(console: Console, settings: Settings, results: dict[str, Result], mi
         table.add_column("output")
         table.add_column("value", overflow="fold")
         for name, value in deployment.outputs(settings, stack).items():
-            table.add_row(name, str(value) or "(empty)")
+            table.add_row(name, _lines(value) or "(empty)")
         console.print(table)
     if missing:
         console.print(f"workloads was rehearsed, not deployed: {missing}")
@@ -138,3 +139,10 @@ def _sum_up(console: Console, settings: Settings, results: dict[str, Result], mi
     print("\nConnect kubectl to the cluster:")
     print(f"  {deployment.outputs(settings, 'cluster')['update_kubeconfig_command']}")
     print("Undo everything: make demo-down")
+
+
+def _lines(value: Any) -> str:  # noqa: ANN401 - an output may be of any type
+    """Return an output's value with one line for each entry."""
+    if isinstance(value, dict):
+        return "\n".join(f"{key}: {part}" for key, part in value.items())
+    return "\n".join(map(str, value)) if isinstance(value, list) else str(value)
