@@ -1,4 +1,4 @@
-"""Create the state bucket that `backend.tf.json` names, in the account of one environment.
+"""Create the state bucket that `backend.tf.json` names, in the account of one environment; or remove it.
 
 Intent: the one thing that must be there before Terraform can keep any state. Safe to repeat: what is
 right already is left alone, and `--dry-run` only says what would be done.
@@ -48,11 +48,15 @@ def main() -> None:
     """Bring the bucket into being; exit with 1 and one message if that can't be."""
     parser = argparse.ArgumentParser(prog="bootstrap.py", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, and change nothing")
+    parser.add_argument(
+        "--remove", action="store_true", help="remove the bucket, unless a state in it has resources"
+    )
     arguments = parser.parse_args()
+    act = remove_state_bucket if arguments.remove else create_state_bucket
     try:
         settings = load_environment(os.environ.get("ENV"))
         backend = read_backend(PROJECT / "backend.tf.json")
-        create_state_bucket(settings.aws, backend, dry_run=arguments.dry_run)
+        act(settings.aws, backend, dry_run=arguments.dry_run)
     except (SettingsError, BackendError, BootstrapError) as error:
         sys.exit(str(error))
     except (BotoCoreError, ClientError) as error:
@@ -85,6 +89,48 @@ def create_state_bucket(aws: AwsSettings, backend: dict[str, Any], *, dry_run: b
         print(f"{bucket}: {item.name}: {state}")
         if not right and not dry_run:
             item.write()
+
+
+def remove_state_bucket(aws: AwsSettings, backend: dict[str, Any], *, dry_run: bool = False) -> None:
+    """Remove the bucket with all old versions of the states of destroyed stacks.
+
+    Raises:
+        BootstrapError: If a state in it has resources, something in it is no state, or the bucket can't
+            be used (see `create_state_bucket`).
+
+    """
+    bucket, region = backend["bucket"], backend["region"]
+    _refuse_other_account(aws, region)
+    s3 = _client("s3", aws, region)
+    if not _exists(s3, bucket, region):
+        print(f"{bucket}: is not there")
+        return
+    kept = [key for key in _keys(s3, bucket) if not _is_empty_state(s3, bucket, key)]
+    if kept:
+        message = (
+            f"backend.tf.json: bucket: {bucket} is in use and stays: {', '.join(kept)}. Destroy these stacks "
+            "first (`make destroy ENV=<name>`), and move away what is no state."
+        )
+        raise BootstrapError(message)
+    if dry_run:
+        print(f"{bucket}: would be removed, with every old version of the states in it")
+        return
+    for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
+        for item in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]:
+            s3.delete_object(Bucket=bucket, Key=item["Key"], VersionId=item["VersionId"])
+    s3.delete_bucket(Bucket=bucket)
+    print(f"{bucket}: removed")
+
+
+def _keys(s3: Any, bucket: str) -> list[str]:  # noqa: ANN401 - boto3 has no static types
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)
+    return [item["Key"] for page in pages for item in page.get("Contents", [])]
+
+
+def _is_empty_state(s3: Any, bucket: str, key: str) -> bool:  # noqa: ANN401 - boto3 has no static types
+    if not key.endswith(".tfstate"):  # a lock means that somebody is at work
+        return False
+    return not json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read()).get("resources")
 
 
 def _client(service: str, aws: AwsSettings, region: str) -> Any:  # noqa: ANN401 - boto3 has no static types

@@ -1,5 +1,6 @@
 """The state bucket, on an emulated S3."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -60,3 +61,37 @@ def test_a_bucket_in_another_region_is_refused(aws: AwsSettings) -> None:
     abroad.create_bucket(Bucket="elsewhere", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
     with pytest.raises(bootstrap.BootstrapError, match="elsewhere lies in eu-west-1"):
         bootstrap.create_state_bucket(aws, BACKEND | {"bucket": "elsewhere"})
+
+
+def put(aws: AwsSettings, bucket: str, key: str, resources: list[Any]) -> None:
+    """Store a state with these resources."""
+    s3(aws).put_object(Bucket=bucket, Key=key, Body=json.dumps({"version": 4, "resources": resources}))
+
+
+def test_a_bucket_with_a_state_in_use_is_not_removed(aws: AwsSettings) -> None:
+    """The refusal names each state that has resources, and whatever is no state; nothing is lost."""
+    backend = BACKEND | {"bucket": "in-use"}
+    bootstrap.create_state_bucket(aws, backend)
+    put(aws, "in-use", "prod/network.tfstate", [{"type": "aws_vpc"}])
+    put(aws, "in-use", "old/network.tfstate", [])
+    s3(aws).put_object(Bucket="in-use", Key="notes.txt", Body=b"mine")
+    with pytest.raises(bootstrap.BootstrapError, match=r"stays: notes\.txt, prod/network\.tfstate\."):
+        bootstrap.remove_state_bucket(aws, backend)
+    assert s3(aws).list_objects_v2(Bucket="in-use")["KeyCount"] == 3
+
+
+def test_a_bucket_of_destroyed_stacks_is_removed_with_all_versions(
+    aws: AwsSettings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Old versions, whatever they held, go with the bucket; a dry run only says so."""
+    backend = BACKEND | {"bucket": "done-with"}
+    bootstrap.create_state_bucket(aws, backend)
+    put(aws, "done-with", "prod/network.tfstate", [{"type": "aws_vpc"}])
+    put(aws, "done-with", "prod/network.tfstate", [])
+    bootstrap.remove_state_bucket(aws, backend, dry_run=True)
+    assert "done-with" in {item["Name"] for item in s3(aws).list_buckets()["Buckets"]}
+    bootstrap.remove_state_bucket(aws, backend)
+    assert "done-with" not in {item["Name"] for item in s3(aws).list_buckets()["Buckets"]}
+    assert capsys.readouterr().out.splitlines()[-1] == "done-with: removed"
+    bootstrap.remove_state_bucket(aws, backend)
+    assert capsys.readouterr().out == "done-with: is not there\n"
