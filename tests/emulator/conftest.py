@@ -5,6 +5,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -36,6 +37,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
         record = folder / ".work" / "rehearsal.json"
         providers = stack.enter_context(kubernetes.providers(kubernetes.missing_for_workloads(None), record))
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        if not Path(inherited.get("TF_CLI_CONFIG_FILE", __file__)).exists():
+            del inherited["TF_CLI_CONFIG_FILE"]  # Terraform warns of a missing one at each command
         yield Project(
             folder=folder,
             settings=settings,
