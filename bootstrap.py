@@ -190,6 +190,7 @@ def _read(item: Property) -> Any:  # noqa: ANN401 - whatever S3 answers
 
 
 def _properties(s3: Any, bucket: str) -> list[Property]:  # noqa: ANN401 - boto3 has no static types
+    arn = f"arn:{boto3.Session().get_partition_for_region(s3.meta.region_name)}:s3:::{bucket}"
     block = dict.fromkeys(
         ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"), True
     )
@@ -210,7 +211,7 @@ def _properties(s3: Any, bucket: str) -> list[Property]:  # noqa: ANN401 - boto3
                 "Effect": "Deny",
                 "Principal": "*",
                 "Action": "s3:*",
-                "Resource": [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"],
+                "Resource": [arn, f"{arn}/*"],
                 "Condition": {"Bool": {"aws:SecureTransport": "false"}},
             }
         ],

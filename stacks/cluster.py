@@ -265,7 +265,8 @@ class ClusterStack(EnvironmentStack):
         )
         subnet_ids = self._network.private_subnet_ids
         by_zone = {
-            zone[-1]: Token.as_string(Fn.element(subnet_ids, index)) for index, zone in enumerate(zones)
+            zone[-1]: Token.as_string(Fn.lookup_nested(subnet_ids, [index]))
+            for index, zone in enumerate(zones)
         }
         groups: dict[str, EksNodeGroup] = {}
         for name, settings in self._settings.node_groups.items():

@@ -136,16 +136,16 @@ class FleetBoundaries(Construct):
         )
 
     def _build_limits(self) -> None:
-        """Give every container a limit: else a job's maxima would bind only jobs that name a limit."""
+        """Limit every container as the maxima do: else they would bind only jobs that name a limit."""
         most: dict[str, str] = {}
         requests: dict[str, str] = {}
         for key, (name, text, least) in RESOURCES.items():
             highest = max(container.highest_limit(key) for container in self._containers())
-            if self._settings.build.highest_limit(key):
+            if self._settings.build.is_limited(key):
                 most[name] = text(highest)
             if self._settings.build.most_requested(key):
                 requests[name] = text(min(least, highest))
-        if not most:
+        if not requests:  # then nothing is limited either
             return
         LimitRangeV1(
             self,
@@ -154,7 +154,9 @@ class FleetBoundaries(Construct):
             spec={
                 "limit": [
                     # All three: what is not said, the API server would fill in, and each plan would differ.
-                    LimitRangeV1SpecLimit(type="Container", max=most, default=most, default_request=requests)
+                    LimitRangeV1SpecLimit(
+                        type="Container", max=most or None, default=most or None, default_request=requests
+                    )
                 ]
             },
             depends_on=self._depends_on,

@@ -40,7 +40,8 @@ class NodeGroupBuilder:
             stack: Where their resources go, flat, so that their addresses stay readable.
             environment_name: Prefix of what must be unique in the account.
             cluster_name: The EKS cluster that they join.
-            kubernetes_version: Version of the kubelet, such as "1.35"; AWS picks the newest AMI of it.
+            kubernetes_version: Version of the kubelet, such as "1.35"; AWS picks the newest AMI of it
+                when a group is created or its version changes.
             node_role_arn: IAM role of the nodes.
             depends_on: What nodes need to become ready and to leave in good order.
 

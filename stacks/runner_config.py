@@ -65,6 +65,9 @@ def runner_toml(
         volumes = kubernetes.setdefault("volumes", {})
         volumes["empty_dir"] = [*volumes.get("empty_dir", []), DOCKER_CERTIFICATES]
     runner: dict[str, Any] = {"kubernetes": _literal(kubernetes)}
+    if "pod_spec" in kubernetes:
+        # Without it the runner ignores the patches.
+        runner["feature_flags"] = {"FF_USE_ADVANCED_POD_SPEC_CONFIGURATION": True}
     if settings.cache:
         # Shared, or a new token would begin with an empty cache: the path would hold the runner's ID.
         s3 = {"BucketName": cache_bucket, "BucketLocation": region, "AuthenticationType": "iam"}

@@ -114,6 +114,9 @@ class ExecutorSettings(SettingsModel):
     cleanup_grace_period_seconds: int | None = Field(
         default=None, description="Time that a finished job's pod gets to end, seconds.", ge=0
     )
+    cleanup_resources_timeout: Annotated[str, Field(pattern=r"^([1-9][0-9]{0,4}(ms|s|m|h)){1,3}$")] | None = (
+        Field(default=None, description="Time to remove a job's objects, such as 5m.")
+    )
     container_lifecycle: dict[Literal["post_start", "pre_stop"], Any] | None = Field(
         default=None, description="post_start and pre_stop hooks of the build container."
     )
@@ -129,6 +132,9 @@ class ExecutorSettings(SettingsModel):
     )
     helper_image: Annotated[str, Field(pattern=r"^\S+$", max_length=512)] | None = Field(
         default=None, description="Image of the helper container; $VARIABLES of the job are replaced."
+    )
+    helper_image_autoset_arch_and_os: bool | None = Field(
+        default=None, description="Take the helper image for the architecture that the manager runs on."
     )
     helper_image_flavor: Annotated[str, Field(pattern=r"^[a-z0-9.-]+$")] | None = Field(
         default=None, description="Flavor of the helper image: alpine, alpine-latest, ubuntu and so on."

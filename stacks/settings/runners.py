@@ -166,6 +166,11 @@ class ContainerResources(SettingsModel):
         """Return the highest limit that a container may have, in vCPU or bytes; never below a request."""
         return max(self._amounts(resource, "request") + self._amounts(resource, "limit"), default=Decimal(0))
 
+    def is_limited(self, resource: str) -> bool:
+        """Return whether the settings name a limit or a maximum for a resource."""
+        keys = ("limit", "limit_overwrite_max_allowed", "request_overwrite_max_allowed")
+        return any(getattr(self, f"{resource}_{key}") is not None for key in keys)
+
     def _amounts(self, resource: str, kind: str) -> list[Decimal]:
         keys = (f"{resource}_{kind}", f"{resource}_{kind}_overwrite_max_allowed")
         return [quantity(text) for text in (getattr(self, key) for key in keys) if text is not None]
@@ -247,7 +252,9 @@ class RunnerSettings(SettingsModel):
             memory_request_overwrite_max_allowed="16Gi",
             memory_limit_overwrite_max_allowed="16Gi",
         ),
-        description="The container that runs the job's script.",
+        description="The container that runs the job's script. What is given here replaces the default as a "
+        "whole. Containers without a limit get the highest limit or maximum that the fleet names for the "
+        "resource.",
     )
     helper: ContainerResources = Field(
         default=ContainerResources(cpu_request="100m", memory_request="128Mi"),

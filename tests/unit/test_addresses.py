@@ -63,3 +63,18 @@ def test_addresses_are_readable(stack: str, example: Synthesized) -> None:
     for resource in chain.from_iterable(named.values() for named in example[stack]["resource"].values()):
         metadata = resource["//"]["metadata"]
         assert metadata["path"] == f"{stack}/{metadata['uniqueId']}"
+
+
+def test_what_workloads_must_not_lose_keeps_its_place(example: Synthesized) -> None:
+    """Inside a construct an address has a hash; what may not change is the path that it is made of."""
+    kinds = ("aws_s3_bucket", "kubernetes_namespace_v1", "kubernetes_secret_v1", "helm_release")
+    resources = example["workloads"]["resource"]
+    paths = {item["//"]["metadata"]["path"] for kind in kinds for item in resources[kind].values()}
+    assert paths == {
+        "workloads/cache/bucket",
+        "workloads/cluster_autoscaler/release",
+        "workloads/runner_default/job_namespace",
+        "workloads/runner_default/manager_namespace",
+        "workloads/runner_default/release",
+        "workloads/runner_default/token_secret",
+    }

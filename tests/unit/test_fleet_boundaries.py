@@ -86,6 +86,14 @@ def test_no_container_of_the_settings_is_above_the_limits(
     assert limits["max"]["memory"] == "32Gi"
 
 
+def test_a_request_alone_limits_nothing(synthesize_changed: Callable[..., Synthesized]) -> None:
+    """A fleet that names neither limit nor maximum lets its jobs use what the node has."""
+    build = {"cpu_request": "2", "memory_request": "4Gi", "memory_limit": "8Gi"}
+    (limits,) = of_jobs(synthesize_changed({"runners.default.build": build}), "limit_range")["limit"]
+    assert limits["max"] == limits["default"] == {"memory": "8Gi"}
+    assert limits["default_request"] == {"cpu": "100m", "memory": "128Mi"}
+
+
 def test_no_job_pod_is_evicted(example: Synthesized) -> None:
     """As many pods as the quota allows must stay, so that a drain has none to take."""
     budget = of_jobs(example, "pod_disruption_budget")

@@ -89,6 +89,17 @@ def test_further_executor_keys_are_passed_through(synthesize_changed: Callable[.
     assert [volume["name"] for volume in table["volumes"]["empty_dir"]] == ["tmp", "docker-certs"]
 
 
+def test_patches_of_the_pod_come_with_their_feature_flag(
+    synthesize_changed: Callable[..., Synthesized], example: Synthesized
+) -> None:
+    """The runner ignores `pod_spec` without it."""
+    patch = [{"name": "host", "patch": "hostname: build", "patch_type": "strategic"}]
+    runner = runners(synthesize_changed({"runners.default.kubernetes.pod_spec": patch}))["default"]
+    assert runner["kubernetes"]["pod_spec"] == patch
+    assert runner["feature_flags"] == {"FF_USE_ADVANCED_POD_SPEC_CONFIGURATION": True}
+    assert "feature_flags" not in runners(example)["default"]
+
+
 def test_texts_of_the_settings_are_nobodys_template(synthesize_changed: Callable[..., Synthesized]) -> None:
     """Terraform reads `$${` and `%%{` as `${` and `%{`; the chart's templates print a quoted `{{`."""
     annotations = {"a": "${CI_JOB_ID} %{if} {{ .Values.x }}"}
