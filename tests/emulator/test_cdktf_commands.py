@@ -6,7 +6,7 @@ from tests.emulator.project import Project
 
 def test_diff_after_deploy_finds_no_changes(deployed: Project) -> None:
     """`cdktf diff` of a deployed stack says so."""
-    done = deployed.cdktf("diff", "network")
+    done = deployed.run("node_modules/.bin/cdktf", "diff", "network")
     assert done.returncode == 0, done.stderr
     assert "No changes." in done.stdout
 
