@@ -22,7 +22,7 @@ from stacks.versions import AWS_PROVIDER
 
 STACKS = ("network", "cluster", "workloads")
 PLACES = ("/opt", "/srv", "/usr/local", "/usr/lib", "/usr/share")
-DEPTH = 4  # folders below a place
+DEPTH = 5  # folders below a place
 LINK = Path("terraform.d/plugins")
 LOCK = ".terraform.lock.hcl"
 
@@ -46,12 +46,12 @@ def prepare(output: Path) -> None:
 
 
 def _mirrors() -> Iterator[Path]:
+    """Yield each folder that is laid out as `<host>/<namespace>/<provider>/<version>` and holds ours."""
     for place in PLACES:
         for folder, names, _ in os.walk(place):
-            if "registry.terraform.io" in names:
+            if "hashicorp" in names and (Path(folder) / "hashicorp/aws" / AWS_PROVIDER).is_dir():
                 names.clear()
-                if (Path(folder) / "registry.terraform.io/hashicorp/aws" / AWS_PROVIDER).is_dir():
-                    yield Path(folder)
+                yield Path(folder).parent
             elif folder.count(os.sep) - place.count(os.sep) >= DEPTH:
                 names.clear()
 
