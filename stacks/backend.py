@@ -9,9 +9,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from stacks.settings.model import Region
+
 # Amazon S3, "General purpose bucket naming rules".
 Bucket = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]|\.[a-z0-9]){1,61}[a-z0-9]$", max_length=63)]
-Region = Annotated[str, Field(pattern=r"^([a-z]{2}|eusc)(-[a-z]+)+-[0-9]$")]
 
 _ACCEPTED = {
     "bucket": "a bucket name: 3 to 63 of a-z, 0-9, - and ., such as cicd-terraform-state",

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from stacks.settings.model import PORT, SettingsModel, refuse
+from stacks.settings.model import PORT, Region, SettingsModel, refuse
 
 # The emulator's placeholders. With them in place the credentials of a real account are never looked for.
 EMULATOR_CREDENTIALS = {"access_key": "local", "secret_key": "local"}
@@ -17,9 +17,7 @@ TagValue = Annotated[str, Field(pattern=r"^[\w .:/=+@-]*$", max_length=256)]
 class AwsSettings(SettingsModel):
     """The account and region that an environment lives in."""
 
-    region: str = Field(
-        description="AWS region, such as eu-central-1.", pattern=r"^([a-z]{2}|eusc)(-[a-z]+)+-[0-9]$"
-    )
+    region: Region = Field(description="AWS region, such as eu-central-1.")
     endpoint_url: str | None = Field(
         default=None,
         description="Only for an emulated AWS: its http:// URL on this machine without a path, such as "

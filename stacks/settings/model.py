@@ -15,6 +15,8 @@ from pydantic_core import PydanticCustomError
 MapKey = Annotated[str, Field(pattern=r"^[a-z]([a-z0-9-]{0,28}[a-z0-9])?$")]
 MAP_KEY_RULE = "names have up to 30 of a-z, 0-9 and -, start with a letter and do not end with -"
 
+Region = Annotated[str, Field(pattern=r"^([a-z]{2}|eusc)(-[a-z]+)+-[0-9]$")]
+
 # A URL's optional port, 1 to 65535.
 PORT = r"(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?"
 
