@@ -1,0 +1,242 @@
+"""Write a review as Markdown for a merge request (GitLab Flavored Markdown).
+
+Whatever comes from a plan stands in code: nothing in it can be taken for Markdown, a mention or a
+quick action.
+"""
+
+import difflib
+import json
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from plan_review.findings import TITLES, Danger, Finding
+from plan_review.plan import Change
+from plan_review.review import ACTIONS, APPROVAL, CHANGES, ERROR, NOTHING, PlannedStack, Review, rest
+from plan_review.values import Difference, Sensitive, Unknown
+
+# A comment of GitLab's holds a million characters; a reader's patience, fewer.
+LONGEST_VALUE = 200
+LONGEST_DIFF = 60
+MOST_ATTRIBUTES = 12
+MOST_RESOURCES = 300
+
+RED, ORANGE = "🔴", "🟠"
+
+_SIGNS = {"create": "+", "update": "~", "replace": "±", "delete": "-", "forget": "forget", "no-op": "="}
+_VERDICTS = {
+    NOTHING: "✅ Nothing to do.",
+    ERROR: "❌ Not every stack could be planned.",
+    CHANGES: "Changes, none of which needs an explicit approval.",
+}
+
+
+def write(review: Review) -> str:
+    """Return the whole report."""
+    return "\n".join([*_head(review), *_findings(review), *_rest(review), *_drift(review)]).rstrip() + "\n"
+
+
+def _head(review: Review) -> Iterator[str]:
+    yield f"# {review.title}"
+    yield ""
+    approvals = sum(item.needs_approval for item in review.findings)
+    others = len(review.findings) - approvals
+    if review.exit_status == APPROVAL:
+        noun = "change needs" if approvals == 1 else "changes need"
+        yield f"{RED} **{approvals} {noun} an explicit approval**" + (
+            f", {ORANGE} {others} more to look at." if others else "."
+        )
+    else:
+        yield _VERDICTS[review.exit_status] + (f" {ORANGE} {others} to look at." if others else "")
+    yield ""
+    shown = [
+        action for action in ACTIONS if action in _ALWAYS or any(s.totals[action] for s in review.stacks)
+    ]
+    yield f"| stack | {' | '.join(shown)} | |"
+    yield f"| --- | {' | '.join('--:' for _ in shown)} | --- |"
+    for stack in review.stacks:
+        numbers = [str(stack.totals[action]) if stack.plan else "-" for action in shown]
+        yield f"| {_code(stack.name)} | {' | '.join(numbers)} | {_escaped(_note(stack))} |"
+    yield ""
+
+
+_ALWAYS = ("create", "update", "replace", "delete")
+
+
+def _note(stack: PlannedStack) -> str:
+    notes = [stack.note.splitlines()[0] if stack.note else ""]
+    if stack.plan and not stack.has_changes:
+        notes.append("no changes")
+    elif stack.plan and not stack.plan.changes:
+        notes.append("only outputs")
+    if stack.plan and not stack.plan.complete:
+        notes.append("incomplete: Terraform deferred a part")
+    return ". ".join(note for note in notes if note)
+
+
+def _findings(review: Review) -> Iterator[str]:
+    for stack in review.stacks:
+        if stack.failed:
+            yield f"## {RED} {_code(stack.name)} could not be planned"
+            yield ""
+            yield from _fenced(stack.note.splitlines(), "")
+    several = len(review.stacks) > 1
+    for danger in Danger:
+        found = review.of(danger)
+        if not found:
+            continue
+        mark = RED if any(item.needs_approval for _, item in found) else ORANGE
+        yield f"## {mark} {TITLES[danger]}"
+        yield ""
+        for name, finding in found:
+            yield from _finding(finding, f" ({name})" if several else "")
+
+
+def _finding(finding: Finding, where: str) -> Iterator[str]:
+    mark = RED if finding.needs_approval else ORANGE
+    subject = f"**{_code(finding.address)}**{where} " if finding.address else f"{where.strip()} ".lstrip()
+    text = finding.text if finding.address or finding.danger == Danger.CAPACITY else _code(finding.text)
+    yield f"{mark} {subject}{text}"
+    yield ""
+    if finding.danger == Danger.DESTRUCTION and finding.differences:
+        yield from _attributes(finding.differences, "forces the replacement")
+    elif finding.differences:
+        yield from _attributes(finding.differences, "")
+    if finding.diff:
+        yield from _fenced(_cut(list(finding.diff)), "diff")
+
+
+def _attributes(items: Sequence[Difference], remark: str) -> Iterator[str]:
+    remark = f" *{remark}*" if remark else ""
+    blocks: list[Difference] = []
+    for item in items[:MOST_ATTRIBUTES]:
+        if _is_text(item.before) or _is_text(item.after):
+            blocks.append(item)
+        else:
+            yield f"- {_code(item.path) if item.path else 'value'}: {_change(item)}{remark}"
+    if len(items) > MOST_ATTRIBUTES:
+        yield f"- … and {len(items) - MOST_ATTRIBUTES} more"
+    yield ""
+    for item in blocks:
+        yield f"{_code(item.path)}{remark}:"
+        yield ""
+        yield from _fenced(_cut(_text_diff(item)), "diff")
+
+
+def _change(item: Difference) -> str:
+    if item.before is None:
+        return f"added {_value(item.after)}"
+    if item.after is None:
+        return f"removed {_value(item.before)}"
+    return f"{_value(item.before)} → {_value(item.after)}"
+
+
+def _value(value: Any) -> str:  # noqa: ANN401 - JSON
+    text = _plain(value)
+    return _code(text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}…")
+
+
+def _plain(value: Any) -> str:  # noqa: ANN401 - JSON
+    if isinstance(value, str | Sensitive | Unknown):
+        return str(value) or '""'
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _is_text(value: Any) -> bool:  # noqa: ANN401 - JSON
+    return isinstance(value, str) and "\n" in value.strip()
+
+
+def _text_diff(item: Difference) -> list[str]:
+    before, after = ("" if side is None else _plain(side) for side in (item.before, item.after))
+    lines = difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=2)
+    return [line for line in list(lines)[2:] if not line.startswith("@@")]
+
+
+def _cut(lines: list[str]) -> list[str]:
+    long = [line if len(line) <= LONGEST_VALUE else f"{line[:LONGEST_VALUE]}…" for line in lines]
+    return (
+        long
+        if len(long) <= LONGEST_DIFF
+        else [*long[:LONGEST_DIFF], f"… and {len(long) - LONGEST_DIFF} lines"]
+    )
+
+
+def _rest(review: Review) -> Iterator[str]:
+    for stack in review.stacks:
+        changes = rest(stack)
+        if changes:
+            yield from _folded(f"{stack.name}: {len(changes)} other changes", _table(changes))
+
+
+def _drift(review: Review) -> Iterator[str]:
+    for stack in review.stacks:
+        drifted = [change for change in stack.plan.drift if change.differences] if stack.plan else []
+        if drifted:
+            title = f"{stack.name}: {len(drifted)} resources were changed outside of Terraform"
+            yield from _folded(title, _table(drifted))
+
+
+def _folded(title: str, lines: Iterator[str]) -> Iterator[str]:
+    yield f"<details><summary>{_escaped(title)}</summary>"
+    yield ""
+    yield from lines
+    yield ""
+    yield "</details>"
+    yield ""
+
+
+def _table(changes: Sequence[Change]) -> Iterator[str]:
+    yield "| | resource | what |"
+    yield "| --- | --- | --- |"
+    for change in changes[:MOST_RESOURCES]:
+        yield f"| {_SIGNS.get(change.action, change.action)} | {_cell(change.address)} | {_what(change)} |"
+    if len(changes) > MOST_RESOURCES:
+        yield f"| | … and {len(changes) - MOST_RESOURCES} more | |"
+
+
+def _what(change: Change) -> str:
+    parts = []
+    if change.previous_address:
+        parts.append(f"moved from {_cell(change.previous_address)}")
+    if change.importing:
+        parts.append("imported")
+    if change.action == "update":
+        items = change.differences
+        parts += [
+            _cell(item.path)
+            if _is_text(item.before) or _is_text(item.after)
+            else f"{_cell(item.path)}: {_change(item).replace('|', PIPE)}"
+            for item in items[:MOST_ATTRIBUTES]
+        ]
+        if len(items) > MOST_ATTRIBUTES:
+            parts.append(f"… and {len(items) - MOST_ATTRIBUTES} more")
+    return "<br>".join(parts)
+
+
+PIPE = "\\|"
+
+
+def _cell(text: str) -> str:
+    """Return a text as code in a table, where a bar would end the cell even in code."""
+    return _code(text).replace("|", PIPE)
+
+
+def _code(text: str) -> str:
+    """Return a text as a code span that nothing in it can end."""
+    flat = " ".join(text.split()) or " "
+    fence = "`" * (max((len(run) for run in re.findall("`+", flat)), default=0) + 1)
+    space = " " if flat.startswith("`") or flat.endswith("`") else ""
+    return f"{fence}{space}{flat}{space}{fence}"
+
+
+def _fenced(lines: Sequence[str], language: str) -> Iterator[str]:
+    longest = max((len(run) for line in lines for run in re.findall("`+", line)), default=0)
+    fence = "`" * max(3, longest + 1)
+    yield f"{fence}{language}"
+    yield from lines
+    yield fence
+    yield ""
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"([\\`*_{}\[\]<>|@#~])", r"\\\1", text)

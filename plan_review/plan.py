@@ -1,0 +1,195 @@
+"""Read a plan as `terraform show -json` writes it (Terraform, "JSON Output Format")."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property, reduce
+from typing import Any
+
+from plan_review.values import Difference, Unknown, differences, masked, with_unknowns
+
+# What Terraform's `action_reason` means to a reader. What is not here speaks for itself.
+REASONS = {
+    "replace_because_tainted": "it is tainted",
+    "replace_by_request": "asked for by -replace",
+    "replace_by_triggers": "by replace_triggered_by",
+    "delete_because_no_resource_config": "it is no longer in the configuration",
+    "delete_because_no_module": "its module is no longer in the configuration",
+    "delete_because_wrong_repetition": "count or for_each was added or removed",
+    "delete_because_count_index": "its index is beyond count",
+    "delete_because_each_key": "its key is no longer in for_each",
+    "delete_because_no_move_target": "its moved block leads nowhere",
+}
+
+
+class PlanError(Exception):
+    """A file is not a plan that can be reviewed; the message says what is wrong and what to do."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a plan does to one resource, or to one output.
+
+    Attributes:
+        address: Terraform's address, with the deposed key if it is about a deposed object.
+        type: The resource's type; empty for an output.
+        action: create, update, replace, delete, forget, read or no-op.
+        before: Attributes now, masked; None if it is not there.
+        after: Attributes afterwards, masked, with unknowns marked; None if it is gone.
+        reason: Why Terraform replaces or deletes, in words; may be empty.
+        replace_paths: Paths of the attributes that force a replacement.
+        create_first: For a replacement, whether the new one comes before the old one goes.
+        previous_address: Address before a move; empty if it did not move.
+        importing: Whether it is imported.
+
+    """
+
+    address: str
+    type: str
+    action: str
+    before: Any
+    after: Any
+    reason: str = ""
+    replace_paths: tuple[str, ...] = ()
+    create_first: bool = False
+    previous_address: str = ""
+    importing: bool = False
+
+    @cached_property
+    def differences(self) -> list[Difference]:
+        """What differs, without the values that a new resource gets only by the apply."""
+        before, after = ({} if side is None else side for side in (self.before, self.after))
+        found = differences(before, after)
+        if self.action == "replace":
+            return [item for item in found if not isinstance(item.after, Unknown) or self.forces(item)]
+        return list(found)
+
+    def forces(self, difference: Difference) -> bool:
+        """Return whether a difference is what forces the replacement."""
+        return any(
+            difference.path == path or difference.path.startswith((f"{path}.", f"{path}["))
+            for path in self.replace_paths
+        )
+
+    def get(self, name: str) -> tuple[Any, Any]:
+        """Return an attribute before and after."""
+        return (self.before or {}).get(name), (self.after or {}).get(name)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One plan.
+
+    Attributes:
+        resources: Changes of managed resources, those that change nothing among them.
+        outputs: Changes of the root module's outputs; the address is the output's name.
+        drift: What Terraform found changed outside of it.
+        failed_checks: Messages of `check` blocks and conditions that fail.
+        complete: False if Terraform deferred a part of the work to a later plan.
+
+    """
+
+    resources: tuple[Change, ...]
+    outputs: tuple[Change, ...]
+    drift: tuple[Change, ...]
+    failed_checks: tuple[str, ...]
+    complete: bool
+
+    @property
+    def changes(self) -> list[Change]:
+        """The changes that do something to a resource or to its place in the state."""
+        return [
+            change
+            for change in self.resources
+            if change.action != "no-op" or change.previous_address or change.importing
+        ]
+
+    @property
+    def output_changes(self) -> list[Change]:
+        """The outputs that get another value."""
+        return [change for change in self.outputs if change.action != "no-op"]
+
+
+def read_plan(text: str | bytes) -> Plan:
+    """Return the plan in a JSON text.
+
+    Raises:
+        PlanError: If it is no JSON, no plan, of an unknown format, or the plan of a failed run.
+
+    """
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        message = "not JSON. Accepted: what `terraform show -json <plan file>` prints"
+        raise PlanError(message) from None
+    if not isinstance(document, dict) or "format_version" not in document:
+        message = "not a plan. Accepted: what `terraform show -json <plan file>` prints"
+        raise PlanError(message)
+    version = str(document["format_version"])
+    if version.partition(".")[0] not in ("0", "1"):
+        message = f"format_version: {version}: unknown. Accepted: 0.x and 1.x"
+        raise PlanError(message)
+    if "planned_values" not in document and "resource_changes" not in document:
+        message = "a state, not a plan. Accepted: what `terraform show -json <plan file>` prints"
+        raise PlanError(message)
+    if document.get("errored"):
+        message = "the plan of a run that failed: incomplete. Accepted: the plan of a run without errors"
+        raise PlanError(message)
+    try:
+        return _plan(document)
+    except (AttributeError, KeyError, TypeError, RecursionError):
+        message = "not laid out as a plan. Accepted: what `terraform show -json <plan file>` prints"
+        raise PlanError(message) from None
+
+
+def _plan(document: Mapping[str, Any]) -> Plan:
+    return Plan(
+        resources=tuple(
+            _change(item) for item in document.get("resource_changes") or [] if item["mode"] == "managed"
+        ),
+        outputs=tuple(
+            _change({"address": name, "type": "", "change": change})
+            for name, change in (document.get("output_changes") or {}).items()
+        ),
+        drift=tuple(
+            _change(item) for item in document.get("resource_drift") or [] if item["mode"] == "managed"
+        ),
+        failed_checks=tuple(_failed_checks(document.get("checks") or [])),
+        complete=document.get("complete", True),
+    )
+
+
+def _change(item: Mapping[str, Any]) -> Change:
+    change = item["change"]
+    actions = list(change["actions"])
+    deposed = item.get("deposed")
+    # What is sensitive on one side must not be read on the other.
+    marks = (change.get("before_sensitive"), change.get("after_sensitive"))
+    after = with_unknowns(change.get("after"), change.get("after_unknown"))
+    return Change(
+        address=f"{item['address']} (deposed {deposed})" if deposed else item["address"],
+        type=item["type"],
+        action="replace" if len(actions) > 1 else actions[0],
+        before=reduce(masked, marks, change.get("before")),
+        after=reduce(masked, marks, after),
+        reason=REASONS.get(item.get("action_reason") or "", ""),
+        replace_paths=tuple(_path(path) for path in change.get("replace_paths") or []),
+        create_first=actions[:1] == ["create"],
+        previous_address=item.get("previous_address") or "",
+        importing=bool(change.get("importing")),
+    )
+
+
+def _path(steps: list[str | int]) -> str:
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps).removeprefix(".")
+
+
+def _failed_checks(checks: list[Any]) -> list[str]:
+    found = []
+    for check in checks:
+        for instance in check.get("instances") or [{"address": check["address"], "status": check["status"]}]:
+            if instance["status"] not in ("fail", "error"):
+                continue
+            problems = [problem["message"] for problem in instance.get("problems") or []]
+            found.append(f"{instance['address']['to_display']}: {'; '.join(problems) or 'fails'}")
+    return found

@@ -1,0 +1,46 @@
+"""Tokens, passwords and other secrets that get another value. The value itself is in no plan."""
+
+import re
+from collections.abc import Iterator
+
+from plan_review.findings import Danger, Finding
+from plan_review.plan import Change
+from plan_review.values import Difference, Sensitive
+
+# The number that stands beside a write-only attribute: `data_wo_revision`, `password_wo_version`
+# (Terraform, "Use write-only arguments").
+WRITE_ONLY_VERSION = re.compile(r"(^|\.|\])\w+_wo_(version|revision)$")
+_SECRETS = frozenset(
+    {
+        *("aws_secretsmanager_secret_version", "aws_ssm_parameter", "aws_iam_access_key"),
+        *("kubernetes_secret", "kubernetes_secret_v1", "random_password", "tls_private_key"),
+    }
+)
+_SECRET_VALUES = re.compile(r"^(secret_string|secret_binary|value|data|binary_data|secret|result)\b")
+
+
+def find(change: Change) -> Iterator[Finding]:
+    """Yield the finding of a secret that is written anew."""
+    if change.action not in ("update", "replace"):
+        return
+    items = tuple(
+        item
+        for item in change.differences
+        if (WRITE_ONLY_VERSION.search(item.path) and item.before is not None) or _is_secret(change, item)
+    )
+    if items:
+        yield Finding(
+            Danger.TOKEN,
+            needs_approval=False,
+            address=change.address,
+            text="is written anew",
+            differences=items,
+        )
+
+
+def _is_secret(change: Change, item: Difference) -> bool:
+    return (
+        change.type in _SECRETS
+        and bool(_SECRET_VALUES.match(item.path))
+        and isinstance(item.before, Sensitive)
+    )

@@ -1,0 +1,145 @@
+"""Values of a plan: masked where sensitive, marked where unknown, and how two of them differ."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Sensitive:
+    """A value that nobody may see; two of them can still be told apart."""
+
+    value: Any = field(repr=False)
+
+    def __str__(self) -> str:
+        """Return what is shown in its place."""
+        return "(sensitive)"
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """A value that only the apply will bring; no two are known to be the same."""
+
+    def __str__(self) -> str:
+        """Return Terraform's own words for it."""
+        return "(known after apply)"
+
+
+UNKNOWN = Unknown()
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One attribute, or one element of a list, that a change gives another value.
+
+    Attributes:
+        path: The attribute's path, such as `scaling_config[0].max_size`.
+        before: Its value; None if there is none.
+        after: Its value; None if there is none.
+
+    """
+
+    path: str
+    before: Any
+    after: Any
+
+
+def masked(value: Any, marks: Any) -> Any:  # noqa: ANN401 - JSON
+    """Return a value with everything that Terraform marks as sensitive behind `Sensitive`.
+
+    Args:
+        value: `before` or `after` of a plan's change.
+        marks: `before_sensitive` or `after_sensitive`: the same shape, with true where it is sensitive.
+
+    """
+    if marks is True:
+        return value if value is None or isinstance(value, Sensitive) else Sensitive(value)
+    return _walked(value, marks, masked)
+
+
+def with_unknowns(value: Any, marks: Any) -> Any:  # noqa: ANN401 - JSON
+    """Return `after` of a plan's change with `UNKNOWN` where `after_unknown` has true."""
+    if marks is True:
+        return UNKNOWN
+    if isinstance(marks, dict) and isinstance(value, dict | None):
+        value = {key: None for key in marks if _has_mark(marks[key])} | (value or {})
+    elif isinstance(marks, list) and isinstance(value, list | None):
+        value = [*(value or []), *[None] * (len(marks) - len(value or []))]
+    return _walked(value, marks, with_unknowns)
+
+
+def _has_mark(marks: Any) -> bool:  # noqa: ANN401 - JSON
+    if isinstance(marks, dict | list):
+        return any(map(_has_mark, marks.values() if isinstance(marks, dict) else marks))
+    return marks is True
+
+
+def _walked(value: Any, marks: Any, step: Any) -> Any:  # noqa: ANN401 - JSON, and a function of it
+    if isinstance(value, dict) and isinstance(marks, dict):
+        return {key: step(part, marks.get(key)) for key, part in value.items()}
+    if isinstance(value, list) and isinstance(marks, list):
+        padded = [*marks, *[None] * (len(value) - len(marks))]
+        return [step(part, mark) for part, mark in zip(value, padded, strict=False)]
+    return value
+
+
+def differences(before: Any, after: Any, path: str = "") -> Iterator[Difference]:  # noqa: ANN401 - JSON
+    """Yield what differs, leaf by leaf; a text that holds JSON is compared as the value that it holds."""
+    if same(before, after):
+        return
+    left, right = _parsed(before), _parsed(after)
+    if isinstance(left, dict) and isinstance(right, dict):
+        for key in [*left, *(key for key in right if key not in left)]:
+            yield from differences(left.get(key), right.get(key), _joined(path, key))
+    elif isinstance(left, list) and isinstance(right, list):
+        yield from _list_differences(left, right, path)
+    else:
+        yield Difference(path, before, after)
+
+
+def same(before: Any, after: Any) -> bool:  # noqa: ANN401 - JSON
+    """Return whether a value stays; null, an empty list and an empty mapping are the same to Terraform."""
+    if isinstance(before, Unknown) or isinstance(after, Unknown):
+        return False
+    if _is_empty(before) and _is_empty(after):
+        return True
+    return bool(before == after) and isinstance(before, bool) == isinstance(after, bool)
+
+
+def _is_empty(value: Any) -> bool:  # noqa: ANN401 - JSON
+    return value is None or value in ([], {}, "")
+
+
+def _joined(path: str, key: str) -> str:
+    if key.replace("_", "").replace("-", "").isalnum():
+        return f"{path}.{key}" if path else key
+    return f"{path}[{json.dumps(key)}]"
+
+
+def _list_differences(before: list[Any], after: list[Any], path: str) -> Iterator[Difference]:
+    """Yield what differs between two lists, which in a plan's JSON may be sets: order means nothing."""
+    gone, new = list(before), []
+    for item in after:
+        if item in gone and not isinstance(item, Unknown):
+            gone.remove(item)
+        else:
+            new.append(item)
+    if not gone and not new:
+        yield Difference(path, before, after)  # the same entries in another order
+    elif len(gone) == len(new) and all(isinstance(item, dict | list) for item in [*gone, *new]):
+        for left, right in zip(gone, new, strict=True):
+            yield from differences(left, right, f"{path}[{before.index(left)}]")
+    else:
+        yield from (Difference(path, item, None) for item in gone)
+        yield from (Difference(path, None, item) for item in new)
+
+
+def _parsed(value: Any) -> Any:  # noqa: ANN401 - JSON
+    """Return the object or list that a text holds as JSON, else the value itself."""
+    if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
+        try:
+            return json.loads(value)
+        except ValueError:
+            return value
+    return value

@@ -1,0 +1,79 @@
+"""Other versions of what runs: Kubernetes, add-ons, charts, machine images, databases."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from plan_review.findings import Danger, Finding
+from plan_review.plan import Change
+from plan_review.values import Difference, differences
+
+ATTRIBUTES: dict[str, tuple[str, ...]] = {
+    "aws_eks_cluster": ("version",),
+    "aws_eks_node_group": ("version", "release_version", "ami_type", "launch_template"),
+    "aws_eks_addon": ("addon_version",),
+    "helm_release": ("chart", "version"),
+    "aws_launch_template": ("image_id",),
+    "aws_launch_configuration": ("image_id",),
+    "aws_instance": ("ami",),
+    "aws_lambda_function": ("runtime",),
+    "google_container_cluster": ("min_master_version", "node_version"),
+    "google_container_node_pool": ("version",),
+    "azurerm_kubernetes_cluster": ("kubernetes_version",),
+}
+# AWS calls it so in databases, caches, brokers and search.
+_EVERYWHERE = ("engine_version",)
+# Keys of a chart's values that name what runs.
+_VALUES_KEYS = frozenset({"tag", "image", "version", "appVersion"})
+# A control plane never goes back to an older version (Amazon EKS, "Update existing cluster to new
+# Kubernetes version"); nor do the others'.
+_NO_WAY_BACK = frozenset({"aws_eks_cluster", "google_container_cluster", "azurerm_kubernetes_cluster"})
+
+
+def find(change: Change) -> Iterator[Finding]:
+    """Yield the finding of a resource that gets another version."""
+    if change.action not in ("update", "replace"):
+        return
+    watched = (*ATTRIBUTES.get(change.type, ()), *_EVERYWHERE)
+    items = [
+        item
+        for item in change.differences
+        if item.path.split("[")[0] in watched and item.before is not None and _is_version(item)
+    ]
+    if change.type == "helm_release":
+        items += _values_tags(change)
+    if items:
+        final = change.type in _NO_WAY_BACK and change.action == "update"
+        yield Finding(
+            Danger.VERSION,
+            needs_approval=final,
+            address=change.address,
+            text="gets another version" + (", and there is no way back" if final else ""),
+            differences=tuple(items),
+        )
+
+
+def _is_version(item: Difference) -> bool:
+    """Return whether it is a version, not the id or name of a launch template."""
+    return "." not in item.path or item.path.endswith(".version")
+
+
+def _values_tags(change: Change) -> Iterator[Difference]:
+    """Yield what differs in a chart's values under a key that names an image or its version."""
+    old, new = (_values(side) for side in change.get("values"))
+    for item in differences(old, new):
+        key = item.path.rpartition(".")[2]
+        if key in _VALUES_KEYS and item.before is not None:
+            yield Difference(f"values: {item.path}", item.before, item.after)
+
+
+def _values(given: Any) -> list[Any]:  # noqa: ANN401 - JSON
+    parsed = []
+    for text in given if isinstance(given, list) else []:
+        try:
+            parsed.append(YAML(typ="safe", pure=True).load(text) if isinstance(text, str) else None)
+        except (YAMLError, ValueError):
+            parsed.append(None)
+    return parsed

@@ -1,0 +1,401 @@
+"""Plan every stack of an environment into files that people review; apply exactly those files.
+
+Intent: what was reviewed is what is applied. `plan` keeps the plan files, their JSON and one report in
+`plans/<environment>/`; `apply` refuses them as soon as state, settings or code have moved on.
+Not here: what in a plan deserves a look (plan_review/).
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from rich.console import Console
+from rich.markdown import Markdown
+
+from main import synthesize
+from plan_review import markdown
+from plan_review.plan import PlanError, read_plan
+from plan_review.review import ERROR, PlannedStack, Review
+from stacks.backend import BackendError
+from stacks.settings.file import PROJECT, SettingsError, load_environment
+
+LOCK = ".terraform.lock.hcl"
+
+_EPILOG = """exit status of plan:
+  0  nothing to do
+  2  changes
+  3  changes that need an explicit approval
+  1  error
+exit status of apply:
+  0  applied, or nothing to apply
+  1  refused, or failed
+
+ENV=<file name under environments/> chooses the environment.
+"""
+
+
+class PlansError(Exception):
+    """Planning or applying can't be done; the message says why and what to do."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class StackRecord(_Record):
+    """What was planned for one stack, and from what.
+
+    Attributes:
+        configuration_sha256: Checksum of its Terraform JSON.
+        state: Lineage and serial of its state; null if it had none.
+        plan_sha256: Checksum of its plan file; null if it was not planned.
+        preview: Whether the plan is only for reading, since a stack before it is going to change.
+        has_changes: Whether applying the plan does anything.
+
+    """
+
+    configuration_sha256: str
+    state: str | None
+    plan_sha256: str | None
+    preview: bool
+    has_changes: bool
+
+
+class PlansRecord(_Record):
+    """`plans.json`: what one run of `plan` has left."""
+
+    exit_status: int
+    stacks: dict[str, StackRecord]
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A synthesized stack, and Terraform in its folder.
+
+    Attributes:
+        name: Its id.
+        folder: Where its Terraform JSON is.
+        upstream: Names of the stack or stacks whose outputs it reads.
+
+    """
+
+    name: str
+    folder: Path
+    upstream: tuple[str, ...]
+
+    @property
+    def configuration(self) -> bytes:
+        """Its Terraform JSON."""
+        return (self.folder / "cdk.tf.json").read_bytes()
+
+    def terraform(self, *arguments: str) -> str:
+        """Run Terraform, and return what it prints.
+
+        Raises:
+            PlansError: If it fails; the message is Terraform's.
+
+        """
+        done = subprocess.run(  # noqa: S603 - our own arguments
+            ["terraform", *arguments],  # noqa: S607 - the user's Terraform
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            message = f"{self.name}: terraform {arguments[0]} failed\n{done.stderr.strip()}"
+            raise PlansError(message)
+        return done.stdout
+
+    def init(self) -> None:
+        """Prepare the folder for its backend and providers."""
+        self.terraform("init", "-input=false", "-no-color")
+
+    def state(self) -> dict[str, Any]:
+        """Return its state; empty if there is none."""
+        found: dict[str, Any] = json.loads(self.terraform("state", "pull") or "{}")
+        return found
+
+    def missing_outputs(self, state: dict[str, Any]) -> list[str]:
+        """Return the outputs that its code publishes and a state of it does not have."""
+        return [
+            name for name in json.loads(self.configuration)["output"] if name not in state.get("outputs", {})
+        ]
+
+
+def main() -> None:
+    """Plan or apply; exit with 1 and one message if that can't be done."""
+    parser = _Parser(
+        prog="plans.py",
+        description=(__doc__ or "").splitlines()[0],
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, text in (
+        ("plan", "plan every stack that can be planned, and write the report"),
+        ("apply", "apply the plan files of the last plan, unless they are stale"),
+    ):
+        commands.add_parser(name, help=text, description=text)
+    command = parser.parse_args().command
+    try:
+        settings = load_environment(os.environ.get("ENV"))
+        stacks = read_stacks(synthesize(settings))
+        folder = PROJECT / "plans" / settings.environment
+        if command == "plan":
+            sys.exit(plan(stacks, folder, settings.environment))
+        apply(stacks, folder, settings.environment)
+    except (SettingsError, BackendError, PlansError) as error:
+        sys.exit(str(error))
+    except FileNotFoundError as error:
+        sys.exit(f"{error.filename}: not found")
+    except KeyboardInterrupt:
+        sys.exit("interrupted")
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose own errors can't be taken for a plan with changes."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong with the command line, and end with 1."""
+        self.print_usage(sys.stderr)
+        self.exit(ERROR, f"{self.prog}: {message}\n")
+
+
+def read_stacks(output: Path) -> list[Stack]:
+    """Return the synthesized stacks, each after those whose outputs it reads."""
+    manifest = json.loads((output / "manifest.json").read_text(encoding="utf-8"))["stacks"]
+    ordered: dict[str, Stack] = {}
+    while len(ordered) < len(manifest):
+        for name, item in manifest.items():
+            if name not in ordered and all(upstream in ordered for upstream in item["dependencies"]):
+                ordered[name] = Stack(name, output / item["workingDirectory"], tuple(item["dependencies"]))
+    return list(ordered.values())
+
+
+def plan(stacks: Sequence[Stack], folder: Path, environment: str) -> int:
+    """Plan each stack that can be planned, and write everything that a review needs to `folder`.
+
+    Returns:
+        0 nothing to do, 2 changes, 3 changes that need an explicit approval, 1 if a stack failed.
+
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    # Plan files hold whatever a state holds.
+    folder.mkdir(parents=True, mode=0o700)
+    planner = _Planner(folder)
+    planned = [planner.plan(stack) for stack in stacks]
+    review = Review(f"Plan of {environment}", planned)
+    report = markdown.write(review)
+    (folder / "report.md").write_text(report, encoding="utf-8")
+    (folder / "gitlab.json").write_text(json.dumps(review.gitlab_report) + "\n", encoding="utf-8")
+    record = PlansRecord(exit_status=review.exit_status, stacks=planner.records)
+    (folder / "plans.json").write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    print()
+    if sys.stdout.isatty():
+        Console().print(Markdown(report))
+    else:
+        print(report)
+    print(f"The report: {_shown(folder)}/report.md")
+    return review.exit_status
+
+
+class _Planner:
+    """Plans one stack after the other, each in the light of those before it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.records: dict[str, StackRecord] = {}
+        self._folder = folder
+        self._undeployed: dict[str, str] = {}
+        self._changing: dict[str, str] = {}
+
+    def plan(self, stack: Stack) -> PlannedStack:
+        """Plan one stack; what goes wrong is part of the review."""
+        print(f"{stack.name}: planning", flush=True)
+        state = None
+        try:
+            stack.init()
+            state = stack.state()
+            missing = stack.missing_outputs(state)
+            if missing:
+                what = (
+                    "is not deployed yet"
+                    if not state.get("outputs")
+                    else f"does not publish {missing[0]} yet"
+                )
+                self._undeployed[stack.name] = f"{stack.name} {what}"
+            for upstream in stack.upstream:
+                if upstream in self._undeployed:
+                    self._undeployed.setdefault(stack.name, self._undeployed[upstream])
+                    planned = PlannedStack(
+                        stack.name,
+                        None,
+                        f"not planned: {self._undeployed[upstream]}; apply that, then plan again",
+                    )
+                    break
+            else:
+                planned = self._planned(stack)
+        except (PlansError, PlanError) as error:
+            planned = PlannedStack(stack.name, None, str(error), failed=True)
+            print(error, file=sys.stderr, flush=True)
+        self._record(stack, state, planned)
+        totals = ", ".join(f"{number} to {action}" for action, number in planned.totals.items() if number)
+        if not planned.failed:
+            print(
+                f"{stack.name}: {planned.note if planned.plan is None else totals or 'no changes'}",
+                flush=True,
+            )
+        return planned
+
+    def _planned(self, stack: Stack) -> PlannedStack:
+        file = self._folder / f"{stack.name}.tfplan"
+        text = stack.terraform("plan", "-input=false", "-no-color", f"-out={file}")
+        (self._folder / f"{stack.name}.txt").write_text(text, encoding="utf-8")
+        document = stack.terraform("show", "-json", str(file))
+        (self._folder / f"{stack.name}.json").write_text(document, encoding="utf-8")
+        # A saved plan is tied to the providers of this lock file.
+        shutil.copy(stack.folder / LOCK, self._folder / f"{stack.name}{LOCK}")
+        found = read_plan(document)
+        before = next((name for name in stack.upstream if name in self._changing), None)
+        if before or found.output_changes:
+            self._changing[stack.name] = self._changing[before] if before else stack.name
+        note = (
+            f"a preview: outputs of {self._changing[before]} change, so plan again after that is applied"
+            if before
+            else ""
+        )
+        return PlannedStack(stack.name, found, note)
+
+    def _record(self, stack: Stack, state: dict[str, Any] | None, planned: PlannedStack) -> None:
+        file = self._folder / f"{stack.name}.tfplan"
+        self.records[stack.name] = StackRecord(
+            configuration_sha256=_sha256(stack.configuration),
+            state=_version(state or {}),
+            plan_sha256=_sha256(file.read_bytes()) if planned.plan else None,
+            preview=planned.plan is not None and bool(planned.note),
+            has_changes=planned.has_changes,
+        )
+
+
+def apply(stacks: Sequence[Stack], folder: Path, environment: str) -> None:
+    """Apply the plan files in `folder`, in the stacks' order.
+
+    Raises:
+        PlansError: If there are none, if they are stale (then nothing is changed), or if Terraform fails.
+
+    """
+    again = f"Plan again: make plan ENV={environment}"
+    record = _read_record(folder, again)
+    for problem in _stale(stacks, record, folder):
+        message = f"{_shown(folder)}: stale, nothing was applied: {problem}. {again}"
+        raise PlansError(message)
+    planned = record.stacks
+    wanted = [
+        stack for stack in stacks if planned[stack.name].has_changes and not planned[stack.name].preview
+    ]
+    for stack in wanted:
+        print(f"{stack.name}: applying {_shown(folder)}/{stack.name}.tfplan", flush=True)
+        _apply(stack, folder / f"{stack.name}.tfplan", again)
+    if not wanted:
+        print("nothing to apply")
+    # They can't be applied twice.
+    for file in [folder / "plans.json", *folder.glob("*.tfplan")]:
+        file.unlink(missing_ok=True)
+    left = [name for name, item in record.stacks.items() if item.preview or item.plan_sha256 is None]
+    if left:
+        print(f"not applied, since a stack before had to be applied first: {', '.join(left)}. {again}")
+
+
+def _read_record(folder: Path, again: str) -> PlansRecord:
+    file = folder / "plans.json"
+    try:
+        record = PlansRecord.model_validate_json(file.read_bytes())
+    except FileNotFoundError:
+        message = f"{_shown(folder)}: there is no plan to apply. {again}"
+        raise PlansError(message) from None
+    except ValidationError:
+        message = f"{_shown(file)}: not what `plan` wrote. {again}"
+        raise PlansError(message) from None
+    if record.exit_status == ERROR:
+        message = f"{_shown(folder)}: not every stack could be planned. {again}"
+        raise PlansError(message)
+    return record
+
+
+def _stale(stacks: Sequence[Stack], record: PlansRecord, folder: Path) -> Iterator[str]:
+    """Yield what has changed since the plan; what can be seen without AWS comes first."""
+    if list(record.stacks) != [stack.name for stack in stacks]:
+        yield f"it was of the stacks {', '.join(record.stacks)}"
+        return
+    for stack in stacks:
+        planned, file = record.stacks[stack.name], folder / f"{stack.name}.tfplan"
+        if _sha256(stack.configuration) != planned.configuration_sha256:
+            yield f"the settings or the code give another configuration of {stack.name} than was planned"
+        if planned.plan_sha256 and (not file.exists() or _sha256(file.read_bytes()) != planned.plan_sha256):
+            yield f"{file.name} is not the file that was planned"
+    for stack in stacks:
+        lock = folder / f"{stack.name}{LOCK}"
+        if lock.exists():
+            shutil.copy(lock, stack.folder / LOCK)
+        stack.init()
+        found = _version(stack.state())
+        planned_on = record.stacks[stack.name].state
+        if found != planned_on:
+            yield (
+                f"the state of {stack.name} has changed "
+                f"({found or 'none'}, planned on {planned_on or 'none'})"
+            )
+
+
+def _apply(stack: Stack, file: Path, again: str) -> None:
+    """Apply one plan file; an interrupt is Terraform's to handle, which saves the state before it ends."""
+    process = subprocess.Popen(  # noqa: S603 - our own arguments
+        ["terraform", "apply", "-input=false", str(file)],  # noqa: S607 - the user's Terraform
+        cwd=stack.folder,
+        stdin=subprocess.DEVNULL,
+    )
+
+    def end(_signal: int, _frame: FrameType | None) -> None:
+        process.terminate()
+
+    # Ctrl-C reaches Terraform by itself, and a second one would make it give up the state.
+    interrupted = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    terminated = signal.signal(signal.SIGTERM, end)
+    try:
+        status = process.wait()
+    finally:
+        signal.signal(signal.SIGINT, interrupted)
+        signal.signal(signal.SIGTERM, terminated)
+    if status:
+        message = (
+            f"{stack.name}: terraform apply failed (exit status {status}); its messages are above. {again}"
+        )
+        raise PlansError(message)
+
+
+def _version(state: dict[str, Any]) -> str | None:
+    return f"serial {state['serial']} of {state['lineage']}" if state else None
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _shown(path: Path) -> Path:
+    return path.relative_to(PROJECT)
+
+
+if __name__ == "__main__":
+    main()
