@@ -10,7 +10,7 @@ VENV := .venv/bin
 CDKTF := node_modules/.bin/cdktf
 # The local environment has its own way to the providers of the workloads stack (local_aws/kubernetes.py).
 ifeq ($(ENV),local)
-CDKTF := $(VENV)/python -m local_aws run $(CDKTF)
+LOCALLY := $(VENV)/python -m local_aws run
 CDKTF_OPTIONS := --skip-provider-lock
 endif
 
@@ -79,17 +79,22 @@ synth: setup ## Write the Terraform JSON of ENV to cdktf.out/
 	@$(VENV)/python main.py
 	@echo "cdktf.out/stacks: $$(ls cdktf.out/stacks | tr '\n' ' ')"
 
+# make itself ends with 2 on any failure: a pipeline that gates on 2 or 3 calls plans.py.
 .PHONY: plan
-plan: setup ## Show what deploying ENV would change, stack by stack
-	@for stack in network cluster workloads; do $(CDKTF) diff $$stack $(CDKTF_OPTIONS); done
+plan: setup ## Plan every stack of ENV, and write the report for its reviewers
+	@$(LOCALLY) $(VENV)/python plans.py plan || (( $$? > 1 ))
+
+.PHONY: apply
+apply: setup ## Apply exactly what the last plan of ENV has planned
+	@$(LOCALLY) $(VENV)/python plans.py apply
 
 .PHONY: deploy
-deploy: setup ## Deploy all stacks of ENV, in their order
-	@$(CDKTF) deploy '*' $(CDKTF_OPTIONS)
+deploy: setup ## Deploy all stacks of ENV in their order; cdktf shows each plan and asks
+	@$(LOCALLY) $(CDKTF) deploy '*' $(CDKTF_OPTIONS)
 
 .PHONY: destroy
 destroy: setup ## Destroy all stacks of ENV, in the reverse order
-	@$(CDKTF) destroy '*' $(CDKTF_OPTIONS)
+	@$(LOCALLY) $(CDKTF) destroy '*' $(CDKTF_OPTIONS)
 
 .PHONY: show
 show: setup ## Show what the rehearsal of the local environment put into its cluster

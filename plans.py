@@ -9,6 +9,7 @@ import argparse
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -86,7 +87,7 @@ class Stack:
     Attributes:
         name: Its id.
         folder: Where its Terraform JSON is.
-        upstream: Names of the stack or stacks whose outputs it reads.
+        upstream: Names of the stacks whose outputs it reads.
 
     """
 
@@ -128,11 +129,10 @@ class Stack:
         found: dict[str, Any] = json.loads(self.terraform("state", "pull") or "{}")
         return found
 
-    def missing_outputs(self, state: dict[str, Any]) -> list[str]:
-        """Return the outputs that its code publishes and a state of it does not have."""
-        return [
-            name for name in json.loads(self.configuration)["output"] if name not in state.get("outputs", {})
-        ]
+    def outputs_read(self, upstream: str) -> set[str]:
+        """Return the outputs of another stack that its code reads."""
+        reference = re.compile(rf"terraform_remote_state\.{re.escape(upstream)}\.outputs\.(\w+)")
+        return set(reference.findall(self.configuration.decode()))
 
 
 def main() -> None:
@@ -218,46 +218,41 @@ class _Planner:
     def __init__(self, folder: Path) -> None:
         self.records: dict[str, StackRecord] = {}
         self._folder = folder
-        self._undeployed: dict[str, str] = {}
-        self._changing: dict[str, str] = {}
+        # By stack: the outputs that its state has, and those that its plan changes.
+        self._published: dict[str, set[str]] = {}
+        self._changing: dict[str, set[str]] = {}
+        self._previews: set[str] = set()
 
     def plan(self, stack: Stack) -> PlannedStack:
         """Plan one stack; what goes wrong is part of the review."""
         print(f"{stack.name}: planning", flush=True)
-        state = None
+        state: dict[str, Any] = {}
         try:
             stack.init()
             state = stack.state()
-            missing = stack.missing_outputs(state)
-            if missing:
-                what = (
-                    "is not deployed yet"
-                    if not state.get("outputs")
-                    else f"does not publish {missing[0]} yet"
-                )
-                self._undeployed[stack.name] = f"{stack.name} {what}"
-            for upstream in stack.upstream:
-                if upstream in self._undeployed:
-                    self._undeployed.setdefault(stack.name, self._undeployed[upstream])
-                    planned = PlannedStack(
-                        stack.name,
-                        None,
-                        f"not planned: {self._undeployed[upstream]}; apply that, then plan again",
-                    )
-                    break
-            else:
-                planned = self._planned(stack)
+            self._published[stack.name] = set(state.get("outputs", {}))
+            reason = self._unplannable(stack)
+            planned = PlannedStack(stack.name, None, reason) if reason else self._planned(stack)
         except (PlansError, PlanError) as error:
             planned = PlannedStack(stack.name, None, str(error), failed=True)
             print(error, file=sys.stderr, flush=True)
         self._record(stack, state, planned)
         totals = ", ".join(f"{number} to {action}" for action, number in planned.totals.items() if number)
         if not planned.failed:
-            print(
-                f"{stack.name}: {planned.note if planned.plan is None else totals or 'no changes'}",
-                flush=True,
-            )
+            print(f"{stack.name}: {totals or planned.note or 'no changes'}", flush=True)
         return planned
+
+    def _unplannable(self, stack: Stack) -> str:
+        """Return why a stack can't be planned yet; empty if it can."""
+        for upstream in stack.upstream:
+            if upstream not in self._published:
+                return f"not planned: the state of {upstream} can't be read"
+            missing = stack.outputs_read(upstream) - self._published[upstream]
+            if missing and self._published[upstream]:
+                return f"not planned: {upstream} does not publish {min(missing)} yet; apply that first"
+            if missing:
+                return f"not planned: {upstream} is not deployed yet; apply that first"
+        return ""
 
     def _planned(self, stack: Stack) -> PlannedStack:
         file = self._folder / f"{stack.name}.tfplan"
@@ -268,23 +263,24 @@ class _Planner:
         # A saved plan is tied to the providers of this lock file.
         shutil.copy(stack.folder / LOCK, self._folder / f"{stack.name}{LOCK}")
         found = read_plan(document)
-        before = next((name for name in stack.upstream if name in self._changing), None)
-        if before or found.output_changes:
-            self._changing[stack.name] = self._changing[before] if before else stack.name
-        note = (
-            f"a preview: outputs of {self._changing[before]} change, so plan again after that is applied"
-            if before
-            else ""
-        )
-        return PlannedStack(stack.name, found, note)
+        self._changing[stack.name] = {change.address for change in found.output_changes}
+        for upstream in stack.upstream:
+            changing = stack.outputs_read(upstream) & self._changing.get(upstream, set())
+            if changing or upstream in self._previews:
+                self._previews.add(stack.name)
+                what = f"{min(changing)} of {upstream} changes" if changing else f"so is {upstream}"
+                return PlannedStack(
+                    stack.name, found, f"a preview, since {what}: plan again after that is applied"
+                )
+        return PlannedStack(stack.name, found)
 
-    def _record(self, stack: Stack, state: dict[str, Any] | None, planned: PlannedStack) -> None:
+    def _record(self, stack: Stack, state: dict[str, Any], planned: PlannedStack) -> None:
         file = self._folder / f"{stack.name}.tfplan"
         self.records[stack.name] = StackRecord(
             configuration_sha256=_sha256(stack.configuration),
-            state=_version(state or {}),
+            state=_version(state),
             plan_sha256=_sha256(file.read_bytes()) if planned.plan else None,
-            preview=planned.plan is not None and bool(planned.note),
+            preview=stack.name in self._previews,
             has_changes=planned.has_changes,
         )
 

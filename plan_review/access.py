@@ -14,7 +14,7 @@ from typing import Any
 
 from plan_review.findings import Danger, Finding
 from plan_review.plan import Change
-from plan_review.values import UNKNOWN, Difference, Unknown
+from plan_review.values import UNKNOWN, Difference
 
 # Types that grant something by being there, with or without a policy document.
 GRANTS = re.compile(
@@ -53,7 +53,7 @@ class _Document:
 
 def find(change: Change) -> Iterator[Finding]:
     """Yield the finding of a resource that grants, or that has a policy document."""
-    documents = list(_documents(change.before, change.after, ""))
+    documents = list(_documents(change.before, change.after_as_written, ""))
     grants = bool(GRANTS.match(change.type))
     if change.action in ("no-op", "forget", "read") or not (documents or grants):
         yield from _pod_security(change)
@@ -88,14 +88,7 @@ def _other_differences(change: Change, documents: Sequence[str]) -> Iterator[Dif
         top = re.split(r"[.\[]", item.path)[0]
         if top in _NO_GRANT or item.path.startswith(tuple(documents)):
             continue
-        # A new resource's computed attributes say nothing; an unknown reference to a role says something.
-        if change.action in ("create", "replace") and isinstance(item.after, Unknown) and not _refers(top):
-            continue
         yield item
-
-
-def _refers(attribute: str) -> bool:
-    return attribute.endswith(("_arn", "_arns")) or attribute in ("role", "user", "group", "policy", "roles")
 
 
 def _pod_security(change: Change) -> Iterator[Finding]:

@@ -44,7 +44,7 @@ def find(changes: Sequence[Change]) -> Iterator[Finding]:
         Danger.CAPACITY,
         needs_approval=after > before,
         address="",
-        text=f"All node groups together: at most {before} → {after} nodes",
+        text=f"at most {before} → {after} nodes in all groups together",
         differences=tuple(items),
     )
 

@@ -80,23 +80,27 @@ def _findings(review: Review) -> Iterator[str]:
             yield f"## {RED} {_code(stack.name)} could not be planned"
             yield ""
             yield from _fenced(stack.note.splitlines(), "")
-    several = len(review.stacks) > 1
-    for danger in Danger:
-        found = review.of(danger)
-        if not found:
-            continue
-        mark = RED if any(item.needs_approval for _, item in found) else ORANGE
+    for mark, danger, found in sorted(_sections(review), key=lambda section: section[0] != RED):
         yield f"## {mark} {TITLES[danger]}"
         yield ""
         for name, finding in found:
-            yield from _finding(finding, f" ({name})" if several else "")
+            yield from _finding(finding, name if len(review.stacks) > 1 else "")
 
 
-def _finding(finding: Finding, where: str) -> Iterator[str]:
+def _sections(review: Review) -> Iterator[tuple[str, Danger, list[tuple[str, Finding]]]]:
+    for danger in Danger:
+        found = review.of(danger)
+        if found:
+            yield RED if found[0][1].needs_approval else ORANGE, danger, found
+
+
+def _finding(finding: Finding, stack: str) -> Iterator[str]:
     mark = RED if finding.needs_approval else ORANGE
-    subject = f"**{_code(finding.address)}**{where} " if finding.address else f"{where.strip()} ".lstrip()
-    text = finding.text if finding.address or finding.danger == Danger.CAPACITY else _code(finding.text)
-    yield f"{mark} {subject}{text}"
+    where = f" ({stack})" if stack else ""
+    subject = f" **{_code(finding.address)}**{where}" if finding.address else where
+    # A check's message is not ours.
+    text = _code(finding.text) if finding.danger == Danger.CHECK else finding.text
+    yield f"{mark}{subject} {text}"
     yield ""
     if finding.danger == Danger.DESTRUCTION and finding.differences:
         yield from _attributes(finding.differences, "forces the replacement")
@@ -165,60 +169,33 @@ def _rest(review: Review) -> Iterator[str]:
     for stack in review.stacks:
         changes = rest(stack)
         if changes:
-            yield from _folded(f"{stack.name}: {len(changes)} other changes", _table(changes))
+            noun = "change" if len(changes) == 1 else "changes"
+            yield from _folded(f"{stack.name}: {len(changes)} other {noun}", changes)
 
 
 def _drift(review: Review) -> Iterator[str]:
     for stack in review.stacks:
         drifted = [change for change in stack.plan.drift if change.differences] if stack.plan else []
         if drifted:
-            title = f"{stack.name}: {len(drifted)} resources were changed outside of Terraform"
-            yield from _folded(title, _table(drifted))
+            yield from _folded(f"{stack.name}: changed since the last apply, outside of this stack", drifted)
 
 
-def _folded(title: str, lines: Iterator[str]) -> Iterator[str]:
+def _folded(title: str, changes: Sequence[Change]) -> Iterator[str]:
     yield f"<details><summary>{_escaped(title)}</summary>"
     yield ""
-    yield from lines
+    for change in changes[:MOST_RESOURCES]:
+        remarks = [f"moved from {_code(change.previous_address)}"] if change.previous_address else []
+        remarks += ["imported"] if change.importing else []
+        sign = _SIGNS.get(change.action, change.action)
+        yield " ".join([f"**{sign}**", _code(change.address), *remarks])
+        yield ""
+        if change.action == "update":
+            yield from _attributes(change.differences, "")
+    if len(changes) > MOST_RESOURCES:
+        yield f"… and {len(changes) - MOST_RESOURCES} more"
     yield ""
     yield "</details>"
     yield ""
-
-
-def _table(changes: Sequence[Change]) -> Iterator[str]:
-    yield "| | resource | what |"
-    yield "| --- | --- | --- |"
-    for change in changes[:MOST_RESOURCES]:
-        yield f"| {_SIGNS.get(change.action, change.action)} | {_cell(change.address)} | {_what(change)} |"
-    if len(changes) > MOST_RESOURCES:
-        yield f"| | … and {len(changes) - MOST_RESOURCES} more | |"
-
-
-def _what(change: Change) -> str:
-    parts = []
-    if change.previous_address:
-        parts.append(f"moved from {_cell(change.previous_address)}")
-    if change.importing:
-        parts.append("imported")
-    if change.action == "update":
-        items = change.differences
-        parts += [
-            _cell(item.path)
-            if _is_text(item.before) or _is_text(item.after)
-            else f"{_cell(item.path)}: {_change(item).replace('|', PIPE)}"
-            for item in items[:MOST_ATTRIBUTES]
-        ]
-        if len(items) > MOST_ATTRIBUTES:
-            parts.append(f"… and {len(items) - MOST_ATTRIBUTES} more")
-    return "<br>".join(parts)
-
-
-PIPE = "\\|"
-
-
-def _cell(text: str) -> str:
-    """Return a text as code in a table, where a bar would end the cell even in code."""
-    return _code(text).replace("|", PIPE)
 
 
 def _code(text: str) -> str:

@@ -10,6 +10,11 @@ from plan_review.plan import Change
 from plan_review.values import UNKNOWN, Difference, Sensitive
 
 INTERNET = frozenset({"0.0.0.0/0", "::/0"})
+# RFC 1918, "Address Allocation for Private Internets", RFC 6598 (shared) and RFC 4193 (unique local).
+PRIVATE = tuple(
+    ip_network(block)
+    for block in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
+)
 _S3_BLOCKS = ("block_public_acls", "block_public_policy", "ignore_public_acls", "restrict_public_buckets")
 _RULE_SOURCES = (
     *("cidr_blocks", "ipv6_cidr_blocks", "cidr_ipv4", "cidr_ipv6", "prefix_list_ids", "prefix_list_id"),
@@ -115,9 +120,13 @@ def _finding(change: Change, text: str, items: tuple[Difference, ...], *, public
 def _is_public(source: Any) -> bool:  # noqa: ANN401 - JSON
     """Return whether a source may be outside of private networks; what is not known may be."""
     try:
-        return not ip_network(str(source), strict=False).is_private or str(source) in INTERNET
+        network = ip_network(str(source), strict=False)
     except ValueError:
         return source is UNKNOWN or isinstance(source, Sensitive)
+    return not any(
+        network.version == block.version and network.subnet_of(block)  # type: ignore[arg-type] # same version
+        for block in PRIVATE
+    )
 
 
 def _newly_in(change: Change, before: set[Any], after: set[Any], path: str, text: str) -> Iterator[Finding]:

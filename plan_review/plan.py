@@ -1,7 +1,8 @@
 """Read a plan as `terraform show -json` writes it (Terraform, "JSON Output Format")."""
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from typing import Any
@@ -20,6 +21,9 @@ REASONS = {
     "delete_because_each_key": "its key is no longer in for_each",
     "delete_because_no_move_target": "its moved block leads nowhere",
 }
+
+
+_INDEX = re.compile(r'\[(?:"(?:[^"\\]|\\.)*"|\d+)\]')
 
 
 class PlanError(Exception):
@@ -41,6 +45,8 @@ class Change:
         create_first: For a replacement, whether the new one comes before the old one goes.
         previous_address: Address before a move; empty if it did not move.
         importing: Whether it is imported.
+        configured: The attributes that the configuration sets, each with its text there, where a plan
+            has it (Terraform's JSON syntax); None if the plan tells nothing of the configuration.
 
     """
 
@@ -54,15 +60,31 @@ class Change:
     create_first: bool = False
     previous_address: str = ""
     importing: bool = False
+    configured: Mapping[str, str] | None = None
 
     @cached_property
     def differences(self) -> list[Difference]:
-        """What differs, without the values that a new resource gets only by the apply."""
+        """What differs, without what the provider computes and only the apply will tell."""
         before, after = ({} if side is None else side for side in (self.before, self.after))
-        found = differences(before, after)
-        if self.action == "replace":
-            return [item for item in found if not isinstance(item.after, Unknown) or self.forces(item)]
-        return list(found)
+        return [
+            item
+            for item in differences(before, after)
+            if not isinstance(item.after, Unknown) or self._is_configured(item.path) or self.forces(item)
+        ]
+
+    def _is_configured(self, path: str) -> bool:
+        return self.configured is None or re.split(r"[.\[]", path)[0] in ("", *self.configured)
+
+    @cached_property
+    def after_as_written(self) -> Any:  # noqa: ANN401 - JSON
+        """The attributes afterwards; what is unknown stands as the configuration has it, if a plan tells."""
+        if not isinstance(self.after, dict):
+            return self.after
+        written = self.configured or {}
+        return {
+            name: written.get(name) or value if isinstance(value, Unknown) else value
+            for name, value in self.after.items()
+        }
 
     def forces(self, difference: Difference) -> bool:
         """Return whether a difference is what forces the replacement."""
@@ -143,9 +165,13 @@ def read_plan(text: str | bytes) -> Plan:
 
 
 def _plan(document: Mapping[str, Any]) -> Plan:
+    module = (document.get("configuration") or {}).get("root_module")
+    configured = None if module is None else dict(_configured(module, ""))
     return Plan(
         resources=tuple(
-            _change(item) for item in document.get("resource_changes") or [] if item["mode"] == "managed"
+            _change(item, configured)
+            for item in document.get("resource_changes") or []
+            if item["mode"] == "managed"
         ),
         outputs=tuple(
             _change({"address": name, "type": "", "change": change})
@@ -159,7 +185,24 @@ def _plan(document: Mapping[str, Any]) -> Plan:
     )
 
 
-def _change(item: Mapping[str, Any]) -> Change:
+def _configured(module: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield what the configuration sets of each resource of a module and of those below it, by address."""
+    for resource in module.get("resources") or []:
+        expressions = resource.get("expressions") or {}
+        yield (
+            f"{prefix}{resource['address']}",
+            {name: _text(expression) for name, expression in expressions.items()},
+        )
+    for name, call in (module.get("module_calls") or {}).items():
+        yield from _configured(call.get("module") or {}, f"{prefix}module.{name}.")
+
+
+def _text(expression: Any) -> str:  # noqa: ANN401 - JSON
+    text = expression.get("constant_value") if isinstance(expression, dict) else None
+    return text if isinstance(text, str) else ""
+
+
+def _change(item: Mapping[str, Any], configured: Mapping[str, Mapping[str, str]] | None = None) -> Change:
     change = item["change"]
     actions = list(change["actions"])
     deposed = item.get("deposed")
@@ -177,6 +220,8 @@ def _change(item: Mapping[str, Any]) -> Change:
         create_first=actions[:1] == ["create"],
         previous_address=item.get("previous_address") or "",
         importing=bool(change.get("importing")),
+        # A resource that is gone from the configuration sets nothing.
+        configured=None if configured is None else configured.get(_INDEX.sub("", item["address"]), {}),
     )
 
 

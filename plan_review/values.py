@@ -127,12 +127,17 @@ def _list_differences(before: list[Any], after: list[Any], path: str) -> Iterato
             new.append(item)
     if not gone and not new:
         yield Difference(path, before, after)  # the same entries in another order
-    elif len(gone) == len(new) and all(isinstance(item, dict | list) for item in [*gone, *new]):
+    elif len(gone) == len(new) and all(map(_has_parts, [*gone, *new])):
         for left, right in zip(gone, new, strict=True):
             yield from differences(left, right, f"{path}[{before.index(left)}]")
     else:
         yield from (Difference(path, item, None) for item in gone)
         yield from (Difference(path, None, item) for item in new)
+
+
+def _has_parts(value: Any) -> bool:  # noqa: ANN401 - JSON
+    """Return whether a list's element may be the old one in another form, not another one."""
+    return isinstance(_parsed(value), dict | list) or (isinstance(value, str) and "\n" in value)
 
 
 def _parsed(value: Any) -> Any:  # noqa: ANN401 - JSON
