@@ -107,14 +107,7 @@ class Stack:
             PlansError: If it fails; the message is Terraform's.
 
         """
-        done = subprocess.run(  # noqa: S603 - our own arguments
-            ["terraform", *arguments],  # noqa: S607 - the user's Terraform
-            cwd=self.folder,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = _terraform(self.folder, *arguments, output=subprocess.PIPE)
         if done.returncode:
             message = f"{self.name}: terraform {arguments[0]} failed\n{done.stderr.strip()}"
             raise PlansError(message)
@@ -302,8 +295,13 @@ def apply(stacks: Sequence[Stack], folder: Path, environment: str) -> None:
         stack for stack in stacks if planned[stack.name].has_changes and not planned[stack.name].preview
     ]
     for stack in wanted:
-        print(f"{stack.name}: applying {_shown(folder)}/{stack.name}.tfplan", flush=True)
-        _apply(stack, folder / f"{stack.name}.tfplan", again)
+        file = folder / f"{stack.name}.tfplan"
+        print(f"{stack.name}: applying {_shown(file)}", flush=True)
+        colours = [] if sys.stdout.isatty() else ["-no-color"]
+        done = _terraform(stack.folder, "apply", "-input=false", *colours, str(file), output=None)
+        if done.returncode:
+            message = f"{stack.name}: terraform apply failed; its messages are above. {again}"
+            raise PlansError(message)
     if not wanted:
         print("nothing to apply")
     # They can't be applied twice.
@@ -319,7 +317,7 @@ def _read_record(folder: Path, again: str) -> PlansRecord:
     try:
         record = PlansRecord.model_validate_json(file.read_bytes())
     except FileNotFoundError:
-        message = f"{_shown(folder)}: there is no plan to apply. {again}"
+        message = f"{_shown(folder)}: there is no plan to apply. Plan first: make plan ENV={folder.name}"
         raise PlansError(message) from None
     except ValidationError:
         message = f"{_shown(file)}: not what `plan` wrote. {again}"
@@ -355,30 +353,38 @@ def _stale(stacks: Sequence[Stack], record: PlansRecord, folder: Path) -> Iterat
             )
 
 
-def _apply(stack: Stack, file: Path, again: str) -> None:
-    """Apply one plan file; an interrupt is Terraform's to handle, which saves the state before it ends."""
+def _terraform(folder: Path, *arguments: str, output: int | None) -> subprocess.CompletedProcess[str]:
+    """Run Terraform to its end, even if this program is told to end: else a lock or a state would be lost.
+
+    Raises:
+        KeyboardInterrupt: After Terraform has ended, if there was an interrupt.
+
+    """
     process = subprocess.Popen(  # noqa: S603 - our own arguments
-        ["terraform", "apply", "-input=false", str(file)],  # noqa: S607 - the user's Terraform
-        cwd=stack.folder,
+        ["terraform", *arguments],  # noqa: S607 - the user's Terraform
+        cwd=folder,
         stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        text=True,
     )
+    received = []
 
-    def end(_signal: int, _frame: FrameType | None) -> None:
-        process.terminate()
+    def end(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
+        # Ctrl-C reaches Terraform by itself, and a second one would make it give up the state.
+        if number == signal.SIGTERM:
+            process.terminate()
 
-    # Ctrl-C reaches Terraform by itself, and a second one would make it give up the state.
-    interrupted = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    terminated = signal.signal(signal.SIGTERM, end)
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        status = process.wait()
+        printed, complained = process.communicate()
     finally:
-        signal.signal(signal.SIGINT, interrupted)
-        signal.signal(signal.SIGTERM, terminated)
-    if status:
-        message = (
-            f"{stack.name}: terraform apply failed (exit status {status}); its messages are above. {again}"
-        )
-        raise PlansError(message)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if received:
+        raise KeyboardInterrupt
+    return subprocess.CompletedProcess(process.args, process.returncode, printed, complained)
 
 
 def _version(state: dict[str, Any]) -> str | None:
