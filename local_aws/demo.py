@@ -111,8 +111,15 @@ def run(command: Sequence[str]) -> int:
     Returns:
         The command's exit status.
 
+    Raises:
+        emulator.EmulatorError: If the emulator does not run.
+
     """
-    missing = _missing(load_local_settings())
+    settings = load_local_settings()
+    if emulator.running_pid() is None:
+        message = f"no emulator of ours runs at {settings.aws.endpoint_url}: `make demo` starts it"
+        raise emulator.EmulatorError(message)
+    missing = _missing(settings)
     if missing:
         print(f"workloads is rehearsed, not deployed: {missing}")
     with kubernetes.providers(missing) as environment:

@@ -94,11 +94,24 @@ def test_what_was_reviewed_is_applied_from_another_checkout(deployed: Project, t
     assert run(deployed, "apply").returncode == 0
 
 
-@pytest.fixture
-def planned(deployed: Project) -> Iterator[Project]:
-    """A plan with one change, which is never applied."""
-    with deployed.changed({"aws.tags": {"team": "ci"}}):
+TAGGED = {"aws.tags": {"team": "ci"}}
+
+
+@pytest.fixture(scope="module")
+def tagged_plan(deployed: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of a plan with one small change in each stack."""
+    kept = tmp_path_factory.mktemp("plans") / "local"
+    with deployed.changed(TAGGED):
         assert run(deployed, "plan").returncode == 2
+        shutil.copytree(plans(deployed), kept)
+    return kept
+
+
+@pytest.fixture
+def planned(deployed: Project, tagged_plan: Path) -> Iterator[Project]:
+    """A plan that was made and not applied."""
+    with deployed.changed(TAGGED):
+        shutil.copytree(tagged_plan, plans(deployed), dirs_exist_ok=True)
         yield deployed
 
 
@@ -118,22 +131,21 @@ def test_a_plan_of_other_settings_is_stale(planned: Project) -> None:
         refused(planned, "the settings or the code give another configuration of network than was planned")
 
 
-def test_a_plan_of_another_state_is_stale(planned: Project) -> None:
-    """What somebody else applied after the plan, be it in the last stack, refuses all of it."""
-    with_another_serial = planned.terraform("workloads", "state", "pull")
-    state = json.loads(with_another_serial.stdout)
-    state["serial"] += 1
-    file = planned.folder / "another.tfstate"
-    file.write_text(json.dumps(state))
-    assert planned.terraform("workloads", "state", "push", str(file)).returncode == 0
-    refused(planned, "the state of workloads has changed")
-
-
 def test_a_plan_file_that_was_edited_is_refused(planned: Project) -> None:
     """Only the very file that the report was made from is applied."""
     with (plans(planned) / "network.tfplan").open("ab") as file:
         file.write(b"x")
     refused(planned, "network.tfplan is not the file that was planned")
+
+
+def test_a_plan_of_another_state_is_stale(planned: Project) -> None:
+    """What somebody else applied after the plan, be it in the last stack, refuses all of it."""
+    state = json.loads(planned.terraform("workloads", "state", "pull").stdout)
+    state["serial"] += 1
+    file = planned.folder / "another.tfstate"
+    file.write_text(json.dumps(state))
+    assert planned.terraform("workloads", "state", "push", str(file)).returncode == 0
+    refused(planned, "the state of workloads has changed")
 
 
 def test_a_stack_that_can_not_be_planned_is_an_error(deployed: Project) -> None:
