@@ -1,6 +1,7 @@
 """A copy of the project that a test deploys, and the ways to look at what came of it."""
 
 import json
+import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,14 @@ from ruamel.yaml import YAML
 
 from local_aws import emulator
 from stacks.settings import Settings
+
+
+def inherited_environment() -> dict[str, str]:
+    """Return this program's environment variables without any AWS credentials and settings of the user."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    if not Path(inherited.get("TF_CLI_CONFIG_FILE", __file__)).exists():
+        del inherited["TF_CLI_CONFIG_FILE"]  # Terraform warns of a missing one at each command
+    return inherited
 
 
 @dataclass(frozen=True)
