@@ -2,7 +2,6 @@
 
 import contextlib
 import secrets
-import shutil
 from collections.abc import Iterator
 
 import pytest
@@ -11,19 +10,15 @@ import bootstrap
 import provider_mirror
 from local_aws import emulator, kubernetes
 from stacks.backend import read_backend
-from stacks.settings.file import PROJECT, load_settings
-from tests.emulator.project import Project, inherited_environment
-
-NOT_COPIED = (".git", ".venv", ".work", "node_modules", "cdktf.out", ".*_cache", "__pycache__")
+from stacks.settings.file import load_settings
+from tests.emulator.project import Project, copy_project, inherited_environment
 
 
 @pytest.fixture(scope="session")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """A copy of the project on an emulated AWS of its own, with a state bucket and a token."""
     folder = tmp_path_factory.mktemp("project") / "project"
-    shutil.copytree(PROJECT, folder, ignore=shutil.ignore_patterns(*NOT_COPIED))
-    for name in (".venv", "node_modules"):
-        (folder / name).symlink_to(PROJECT / name)
+    copy_project(folder)
     with contextlib.ExitStack() as stack:
         endpoint_url = stack.enter_context(emulator.running(folder / ".work"))
         local = folder / "environments" / "local.yaml"
