@@ -37,7 +37,7 @@ endif
 
 .PHONY: help
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r name text; do printf '  %-12s %s\n' "$$name" "$$text"; done
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r name text; do printf '  %-15s %s\n' "$$name" "$$text"; done
 	@echo "ENV=<file name under environments/> chooses the environment (now: $(ENV))."
 
 .PHONY: setup
@@ -73,6 +73,12 @@ demo-down: setup ## Destroy what demo deployed, and stop the emulator
 .PHONY: bootstrap
 bootstrap: setup ## Create the state bucket of backend.tf.json for ENV
 	@$(VENV)/python bootstrap.py
+
+# What sets up goes to standard error: `make consumer-policy … > policy.json` holds the policy alone.
+.PHONY: consumer-policy
+consumer-policy: ## Print the IAM policy for reading the state of STACKS="network cluster" of ENV
+	@$(MAKE) --no-print-directory setup >&2
+	@$(VENV)/python consumer_policy.py $(STACKS)
 
 .PHONY: synth
 synth: setup ## Write the Terraform JSON of ENV to cdktf.out/

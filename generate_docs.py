@@ -13,6 +13,7 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from consumer_policy import consumer_policy
 from stacks.backend import read_backend
 from stacks.cluster import ClusterOutputs
 from stacks.network import NetworkOutputs
@@ -28,6 +29,36 @@ from stacks.workloads import WorkloadsOutputs
 
 NOTE = "<!-- Made by `python generate_docs.py` from the models' descriptions. Change those. -->\n"
 OUTPUTS = {"network": NetworkOutputs, "cluster": ClusterOutputs, "workloads": WorkloadsOutputs}
+
+ACCESS = """\
+## Access
+
+Who reads the state of a stack needs this IAM policy and no more. The project prints it for any stacks,
+without credentials:
+
+```sh
+make consumer-policy ENV=example STACKS="network cluster" > policy.json
+```
+
+```json
+{policy}
+```
+
+It allows to read the states of these stacks and to see whether they are there; not to write, to lock, or to
+read any other state. A state holds more than its outputs: every attribute of the stack's resources. It holds
+no runner token.
+
+A consumer in another account assumes a role in the bucket's account that has this policy (`assume_role` in
+the configuration of `terraform_remote_state`): the policy of its own account is not enough there.
+
+Terraform says `Unable to find remote state` of a stack that is not deployed yet. S3 may call such a state
+forbidden instead. This tells the two apart: it lists nothing if the state is missing, and says `AccessDenied`
+if it is forbidden.
+
+```sh
+aws s3api list-objects-v2 --bucket {bucket} --prefix example/network.tfstate
+```
+"""
 
 # Section → its model and an example that changes environments/example.yaml at the section's path.
 SECTIONS: dict[str, tuple[type[BaseModel], str]] = {
@@ -202,7 +233,8 @@ def outputs_page(backend: Mapping[str, Any]) -> str:
         parts += [*lines, "  }\n}\n"]
         reference = f"data.terraform_remote_state.{stack}.outputs.{fields(outputs)[0].name}"
         parts += [f'output "example_{stack}" {{\n  value = {reference}\n}}\n```\n']
-    return "\n".join(parts)
+    policy = json.dumps(consumer_policy("example", backend, ["network", "cluster"]), indent=2)
+    return "\n".join([*parts, ACCESS.format(policy=policy, bucket=backend["bucket"])])
 
 
 def _table(*head: str, rows: Sequence[tuple[str, ...]]) -> Iterator[str]:

@@ -74,14 +74,20 @@ def stop(*, work: Path = WORK) -> bool:
 
 
 @contextlib.contextmanager
-def running(work: Path) -> Iterator[str]:
-    """Run an emulator of one's own on a free port, and yield its URL; it ends with this program."""
+def running(work: Path, *, auth: bool = False) -> Iterator[str]:
+    """Run an emulator of one's own on a free port, and yield its URL; it ends with this program.
+
+    Args:
+        work: Folder for its log and temporary files.
+        auth: Whether it checks signatures and evaluates IAM policies; `client` is then the account's root.
+
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         endpoint_url = f"http://127.0.0.1:{free.getsockname()[1]}"
     work.mkdir(parents=True, exist_ok=True)
     with _log(work).open("wb") as log:
-        process = _spawn(endpoint_url, work, "--stop-with-parent", stdin=subprocess.PIPE, log=log)
+        process = _spawn(endpoint_url, work, "--stop-with-parent", stdin=subprocess.PIPE, log=log, auth=auth)
     try:
         _wait_until_it_answers(process, endpoint_url, work)
         yield endpoint_url
@@ -115,6 +121,7 @@ def _spawn(
     *arguments: str,
     stdin: int,
     log: Any,  # noqa: ANN401 - a binary file
+    auth: bool = False,
 ) -> subprocess.Popen[bytes]:
     temporary = work / "emulator"
     temporary.mkdir(parents=True, exist_ok=True)
@@ -126,6 +133,12 @@ def _spawn(
         "TMPDIR": str(temporary),
         "S3_DATA_DIR": str(temporary / "s3"),
     }
+    if auth:  # ministack takes the credentials of its own environment for root
+        environment |= {
+            "AUTH": "true",
+            "AWS_ACCESS_KEY_ID": EMULATOR_CREDENTIALS["access_key"],
+            "AWS_SECRET_ACCESS_KEY": EMULATOR_CREDENTIALS["secret_key"],
+        }
     return subprocess.Popen(  # noqa: S603 - our own interpreter and module
         [sys.executable, "-m", "local_aws.server", *arguments],
         cwd=PROJECT,

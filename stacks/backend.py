@@ -1,6 +1,6 @@
-"""Read `backend.tf.json`, the one place that names the state bucket.
+"""Where state lies: `backend.tf.json`, the one place that names the bucket, and each state's key in it.
 
-Not here: which key a stack's state has (state.py). No cdktf import.
+Not here: what Terraform makes of it (state.py). No cdktf import.
 """
 
 import json
@@ -64,6 +64,11 @@ def read_backend(path: Path) -> dict[str, Any]:
     except ValidationError as error:
         raise BackendError("\n".join(f"{path.name}: {_worded(item)}" for item in error.errors())) from None
     return document.terraform.backend.s3.model_dump()
+
+
+def state_key(environment: str, stack: str) -> str:
+    """Return the key of one stack's state in the bucket: `<environment>/<stack>.tfstate`."""
+    return f"{environment}/{stack}.tfstate"
 
 
 def _worded(mistake: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails, a dict

@@ -1,8 +1,7 @@
 """Remote state: where each stack keeps its state, what it publishes, how the next one reads it.
 
-Intent: the only file that knows of backends, state keys and outputs. `backend.tf.json` alone names
-the bucket; a key is `<environment>/<stack>.tfstate`.
-Not here: what the outputs are (each stack's Outputs dataclass).
+Intent: the only file that knows of Terraform's backends and outputs.
+Not here: the bucket and the keys (backend.py); what the outputs are (each stack's Outputs dataclass).
 """
 
 from collections.abc import Callable, Mapping
@@ -12,6 +11,7 @@ from typing import Any, TypeVar
 from cdktf import DataTerraformRemoteStateS3, S3Backend, TerraformOutput, TerraformStack, Token
 from constructs import Construct
 
+from stacks.backend import state_key
 from stacks.settings.aws import EMULATOR_CREDENTIALS, AwsSettings
 
 Outputs = TypeVar("Outputs")
@@ -27,8 +27,7 @@ class Environment:
 
     def state(self, stack: str) -> dict[str, Any]:
         """Return the arguments of Terraform's `s3` backend for the state of one stack."""
-        key = f"{self.name}/{stack}.tfstate"
-        return {**self.backend, "key": key, **_emulator_options(self.aws)}
+        return {**self.backend, "key": state_key(self.name, stack), **_emulator_options(self.aws)}
 
 
 def _emulator_options(aws: AwsSettings) -> dict[str, Any]:

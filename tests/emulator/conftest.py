@@ -1,11 +1,8 @@
 """A copy of the project, deployed with cdktf and real Terraform to an emulated AWS of its own."""
 
 import contextlib
-import os
 import secrets
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -13,19 +10,15 @@ import bootstrap
 import provider_mirror
 from local_aws import emulator, kubernetes
 from stacks.backend import read_backend
-from stacks.settings.file import PROJECT, load_settings
-from tests.emulator.project import Project
-
-NOT_COPIED = (".git", ".venv", ".work", "node_modules", "cdktf.out", ".*_cache", "__pycache__")
+from stacks.settings.file import load_settings
+from tests.emulator.project import Project, copy_project, inherited_environment
 
 
 @pytest.fixture(scope="session")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """A copy of the project on an emulated AWS of its own, with a state bucket and a token."""
     folder = tmp_path_factory.mktemp("project") / "project"
-    shutil.copytree(PROJECT, folder, ignore=shutil.ignore_patterns(*NOT_COPIED))
-    for name in (".venv", "node_modules"):
-        (folder / name).symlink_to(PROJECT / name)
+    copy_project(folder)
     with contextlib.ExitStack() as stack:
         endpoint_url = stack.enter_context(emulator.running(folder / ".work"))
         local = folder / "environments" / "local.yaml"
@@ -36,16 +29,13 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
         provider_mirror.prepare(folder / "cdktf.out")
         record = folder / ".work" / "rehearsal.json"
         providers = stack.enter_context(kubernetes.providers(kubernetes.missing_for_workloads(None), record))
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-        if not Path(inherited.get("TF_CLI_CONFIG_FILE", __file__)).exists():
-            del inherited["TF_CLI_CONFIG_FILE"]  # Terraform warns of a missing one at each command
         yield Project(
             folder=folder,
             settings=settings,
             state_bucket=backend["bucket"],
             token=f"glrt-{secrets.token_urlsafe(15)}",
             record=record,
-            environment={**inherited, **providers, "CI": "1", "ENV": "local", "NO_COLOR": "1"},
+            environment={**inherited_environment(), **providers, "CI": "1", "ENV": "local", "NO_COLOR": "1"},
         )
 
 

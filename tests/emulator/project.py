@@ -1,6 +1,8 @@
 """A copy of the project that a test deploys, and the ways to look at what came of it."""
 
 import json
+import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +13,26 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from local_aws import emulator
+from stacks.backend import state_key
 from stacks.settings import Settings
+from stacks.settings.file import PROJECT
+
+NOT_COPIED = (".git", ".venv", ".work", "node_modules", "cdktf.out", ".*_cache", "__pycache__")
+
+
+def inherited_environment() -> dict[str, str]:
+    """Return this program's environment variables without any AWS credentials and settings of the user."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    if not Path(inherited.get("TF_CLI_CONFIG_FILE", __file__)).exists():
+        del inherited["TF_CLI_CONFIG_FILE"]  # Terraform warns of a missing one at each command
+    return inherited
+
+
+def copy_project(folder: Path) -> None:
+    """Copy the project without what its tools have made, and link the tools themselves."""
+    shutil.copytree(PROJECT, folder, ignore=shutil.ignore_patterns(*NOT_COPIED))
+    for name in (".venv", "node_modules"):
+        (folder / name).symlink_to(PROJECT / name)
 
 
 @dataclass(frozen=True)
@@ -24,6 +45,7 @@ class Project:
     token: str
     record: Path
     environment: dict[str, str] = field(repr=False)
+    output: str = "cdktf.out"
 
     def run(self, *command: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
         """Run a command as a user would, and keep what it prints as a log beside the project."""
@@ -34,7 +56,7 @@ class Project:
             capture_output=True,
             text=True,
             stdin=subprocess.DEVNULL,
-            timeout=300,
+            timeout=600,
             check=False,
         )
         with (self.folder / "commands.log").open("a") as log:
@@ -43,7 +65,9 @@ class Project:
 
     def cdktf(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run cdktf in the project's folder."""
-        return self.run("node_modules/.bin/cdktf", *arguments, "--skip-provider-lock")
+        return self.run(
+            "node_modules/.bin/cdktf", *arguments, "--output", self.output, "--skip-provider-lock"
+        )
 
     def terraform(self, stack: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run Terraform in a synthesized stack's folder, as people who review plans do."""
@@ -92,7 +116,7 @@ class Project:
 
     def stack_folder(self, stack: str) -> Path:
         """Return the synthesized stack's folder."""
-        return self.folder / "cdktf.out" / "stacks" / stack
+        return self.folder / self.output / "stacks" / stack
 
     def client(self, service: str) -> Any:
         """Return a boto3 client of the emulated AWS."""
@@ -104,5 +128,7 @@ class Project:
 
     def outputs(self, stack: str) -> dict[str, Any]:
         """Return a stack's outputs as any other project finds them: in its state in S3."""
-        found = self.client("s3").get_object(Bucket=self.state_bucket, Key=f"local/{stack}.tfstate")
+        found = self.client("s3").get_object(
+            Bucket=self.state_bucket, Key=state_key(self.settings.environment, stack)
+        )
         return {name: item["value"] for name, item in json.loads(found["Body"].read())["outputs"].items()}

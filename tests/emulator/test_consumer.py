@@ -1,7 +1,8 @@
-"""Another Terraform project that reads what the stacks publish."""
+"""Other projects, in plain Terraform and in cdktf, that read what the stacks publish."""
 
 import shutil
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 from stacks.settings.aws import EMULATOR_CREDENTIALS
@@ -9,40 +10,91 @@ from stacks.settings.file import PROJECT
 from tests.emulator.project import Project
 
 
-def test_a_plain_terraform_project_builds_on_the_outputs(deployed: Project, tmp_path: Path) -> None:
-    """The example needs nothing but backend.tf.json, a key of its own and the environment's name."""
-    folder = tmp_path / "consumer"
-    shutil.copytree(PROJECT / "examples" / "consumer", folder)
-    shutil.copy(deployed.folder / "backend.tf.json", folder)
-    mirror = deployed.stack_folder("network") / "terraform.d"
-    if mirror.exists():
-        (folder / "terraform.d").symlink_to(mirror)
-    environment = {
-        **deployed.environment,
-        "AWS_ENDPOINT_URL": str(deployed.settings.aws.endpoint_url),
-        "AWS_ACCESS_KEY_ID": EMULATOR_CREDENTIALS["access_key"],
-        "AWS_SECRET_ACCESS_KEY": EMULATOR_CREDENTIALS["secret_key"],
-        "TF_VAR_environment": "local",
-    }
+@dataclass(frozen=True)
+class Consumer:
+    """A copy of an example, in a folder outside the project, with a copy of backend.tf.json."""
 
-    def terraform(*arguments: str) -> str:
+    producer: Project
+    folder: Path
+
+    @classmethod
+    def of(cls, producer: Project, example: str, folder: Path) -> "Consumer":
+        """Copy an example into a new folder."""
+        shutil.copytree(PROJECT / "examples" / example, folder)
+        shutil.copy(producer.folder / "backend.tf.json", folder)
+        return cls(producer, folder)
+
+    def find_providers(self, *, below: str = ".") -> None:
+        """Let Terraform find its providers where the project finds its own."""
+        mirror = self.producer.stack_folder("network") / "terraform.d"
+        if mirror.exists():
+            (self.folder / below).mkdir(parents=True, exist_ok=True)
+            (self.folder / below / "terraform.d").symlink_to(mirror)
+
+    def run(self, *command: str, below: str = ".") -> str:
+        """Run a command that must succeed, with nothing but credentials and the environment's name."""
         done = subprocess.run(
-            ["terraform", *arguments],
-            cwd=folder,
-            env=environment,
+            command,
+            cwd=self.folder / below,
+            env={
+                **self.producer.environment,
+                "AWS_ENDPOINT_URL": str(self.producer.settings.aws.endpoint_url),
+                "AWS_ACCESS_KEY_ID": EMULATOR_CREDENTIALS["access_key"],
+                "AWS_SECRET_ACCESS_KEY": EMULATOR_CREDENTIALS["secret_key"],
+                "TF_VAR_environment": "local",
+                "ENVIRONMENT": "local",
+            },
             capture_output=True,
             text=True,
+            stdin=subprocess.DEVNULL,
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    terraform("init", "-input=false", "-backend-config=key=consumers/registry.tfstate")
-    terraform("apply", "-input=false", "-auto-approve")
+
+def test_a_plain_terraform_project_builds_on_the_outputs(deployed: Project, tmp_path: Path) -> None:
+    """The example needs nothing but backend.tf.json, a key of its own and the environment's name."""
+    consumer = Consumer.of(deployed, "consumer", tmp_path / "consumer")
+    consumer.find_providers()
+    consumer.run("terraform", "init", "-input=false", "-backend-config=key=consumers/registry.tfstate")
+    consumer.run("terraform", "apply", "-input=false", "-auto-approve")
     try:
-        endpoint = terraform("output", "-raw", "endpoint_id")
+        endpoint = consumer.run("terraform", "output", "-raw", "endpoint_id")
         (found,) = deployed.client("ec2").describe_vpc_endpoints(VpcEndpointIds=[endpoint])["VpcEndpoints"]
         assert set(found["SubnetIds"]) == set(deployed.outputs("network")["private_subnet_ids"])
         # No second plan: ministack forgets an interface endpoint's groups and private DNS.
     finally:
-        terraform("destroy", "-input=false", "-auto-approve")
+        consumer.run("terraform", "destroy", "-input=false", "-auto-approve")
+
+
+def test_a_cdktf_project_builds_on_the_outputs(deployed: Project, tmp_path: Path) -> None:
+    """Away from this project's code, the example is deployed, plans nothing more, and is destroyed whole."""
+    consumer = Consumer.of(deployed, "cdktf_consumer", tmp_path / "consumer")
+    (consumer.folder / ".venv").symlink_to(PROJECT / ".venv")
+    configuration = consumer.folder / "cdktf.json"
+    # Without an activated virtual environment.
+    configuration.write_text(configuration.read_text().replace('"python ', '".venv/bin/python '))
+    stack = "cdktf.out/stacks/database"
+    consumer.find_providers(below=stack)
+    cdktf = str(PROJECT / "node_modules/.bin/cdktf")
+    options = ("--auto-approve", "--skip-provider-lock")
+    consumer.run(cdktf, "deploy", *options)
+    try:
+        group = consumer.run("terraform", "output", "-raw", "security_group_id", below=stack)
+        (found,) = deployed.client("ec2").describe_security_groups(GroupIds=[group])["SecurityGroups"]
+        (rule,) = found["IpPermissions"]
+        assert found["VpcId"] == deployed.outputs("network")["vpc_id"]
+        assert [pair["GroupId"] for pair in rule["UserIdGroupPairs"]] == [
+            deployed.outputs("cluster")["cluster_security_group_id"]
+        ]
+        (subnets,) = deployed.client("rds").describe_db_subnet_groups(DBSubnetGroupName="local-database")[
+            "DBSubnetGroups"
+        ]
+        assert {item["SubnetIdentifier"] for item in subnets["Subnets"]} == set(
+            deployed.outputs("network")["private_subnet_ids"]
+        )
+        assert "No changes." in consumer.run("terraform", "plan", "-no-color", below=stack)
+    finally:
+        consumer.run(cdktf, "destroy", *options)
+    assert deployed.client("rds").describe_db_subnet_groups()["DBSubnetGroups"] == []

@@ -3,6 +3,15 @@
 from tests.emulator.project import Project
 
 
+def test_a_stack_that_others_stand_on_is_not_destroyed_alone(deployed: Project) -> None:
+    """`cdktf destroy network` names the stacks to be destroyed first, and destroys nothing."""
+    refused = deployed.cdktf("destroy", "network", "--auto-approve")
+    assert refused.returncode != 0
+    assert "cluster" in refused.stdout + refused.stderr
+    (vpc,) = deployed.client("ec2").describe_vpcs(VpcIds=[deployed.outputs("network")["vpc_id"]])["Vpcs"]
+    assert vpc["State"] == "available"
+
+
 def test_destroy_leaves_nothing(deployed: Project) -> None:
     """`cdktf destroy '*'` takes the stacks down in the reverse order, and AWS holds none of them."""
     done = deployed.cdktf("destroy", "*", "--auto-approve")
