@@ -8,7 +8,7 @@ import difflib
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
@@ -70,38 +70,7 @@ def load_environment(name: str | None) -> Settings:
     if file not in known:  # nor is a path into another folder: the state's key has the file's name alone
         accepted = ", ".join(name.removesuffix(".yaml") for name in known) or "none yet"
         raise SettingsError([f"environments/{file}: no such environment. Accepted: {accepted}"])
-    settings = load_settings(folder / file)
-    refuse_taken_cluster_name(settings, [folder / other for other in known if other != file])
-    return settings
-
-
-def refuse_taken_cluster_name(settings: Settings, others: Iterable[Path]) -> None:
-    """Refuse an environment whose cluster has the name of another one's in the same account and region.
-
-    AWS would refuse the second cluster only after its network is deployed. A file that can't be read says
-    nothing: it is refused when its own turn comes.
-
-    Raises:
-        SettingsError: If one of the other files names such a cluster.
-
-    """
-    for path in others:
-        try:
-            other = load_settings(path)
-        except SettingsError:
-            continue
-        if _place_of_cluster(other) == _place_of_cluster(settings):
-            mistake = (
-                f"environments/{settings.environment}.yaml: cluster.name: {_shown(settings.cluster.name)}: "
-                "must be a name of its own: the cluster of "
-                f"environments/{path.name} has this one in the same account and region"
-            )
-            raise SettingsError([mistake])
-
-
-def _place_of_cluster(settings: Settings) -> tuple[str | None, ...]:
-    aws = settings.aws
-    return aws.endpoint_url, aws.account_id, aws.region, settings.cluster.name
+    return load_settings(folder / file)
 
 
 def load_settings(path: Path) -> Settings:

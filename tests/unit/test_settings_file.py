@@ -9,21 +9,10 @@ from pathlib import Path
 import pytest
 
 from stacks.backend import BackendError, read_backend
-from stacks.settings.file import (
-    PROJECT,
-    SettingsError,
-    load_environment,
-    load_settings,
-    refuse_taken_cluster_name,
-)
+from stacks.settings.file import PROJECT, SettingsError, load_environment, load_settings
 from tests.conftest import Mistakes, WriteEnvironment
 
 S3 = '"bucket": "b", "region": "eu-central-1", "encrypt": true, "use_lockfile": true'
-
-FRANKFURT_TO_DUBLIN = {
-    "aws.region": "eu-west-1",
-    "network.availability_zones": ["eu-west-1a", "eu-west-1b", "eu-west-1c"],
-}
 
 
 @pytest.mark.parametrize(
@@ -91,25 +80,6 @@ def test_an_unknown_environment_lists_those_there_are(name: str) -> None:
 def test_an_environment_is_named_by_its_file(name: str | None, environment: str) -> None:
     """With or without the ending; without any name it is the local one."""
     assert load_environment(name).environment == environment
-
-
-def test_two_clusters_of_one_account_and_region_need_two_names(
-    write_environment: WriteEnvironment, tmp_path: Path
-) -> None:
-    """A copied environment that kept the cluster's name is refused before anything is deployed."""
-    blue = write_environment({}, name="blue")
-    broken = tmp_path / "broken.yaml"
-    broken.write_text("aws: {region")
-    for same in ({}, {"network.cidr": "10.1.0.0/16"}):
-        green = load_settings(write_environment(same, name="green"))
-        with pytest.raises(SettingsError) as refused:
-            refuse_taken_cluster_name(green, [broken, blue])
-        assert str(refused.value) == (
-            'environments/green.yaml: cluster.name: "cicd": must be a name of its own: the cluster of '
-            "environments/blue.yaml has this one in the same account and region"
-        )
-    for other in ({"cluster.name": "green"}, {"aws.account_id": "210987654321"}, FRANKFURT_TO_DUBLIN):
-        refuse_taken_cluster_name(load_settings(write_environment(other, name="green")), [broken, blue])
 
 
 @pytest.mark.parametrize("name", ["Prod", "a.b", "a_b", "1a", "a-", "a" * 21])
