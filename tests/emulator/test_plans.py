@@ -168,7 +168,7 @@ def test_without_a_plan_there_is_nothing_to_apply(deployed: Project) -> None:
     shutil.rmtree(plans(deployed), ignore_errors=True)
     done = run(deployed, "apply")
     assert done.returncode == 1
-    assert done.stderr == "plans/local: there is no plan to apply. Plan first: make plan ENV=local\n"
+    assert done.stderr.endswith("plans/local: there is no plan to apply. Plan first: make plan ENV=local\n")
 
 
 @pytest.fixture
