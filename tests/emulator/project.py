@@ -10,8 +10,10 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+import provider_mirror
 from local_aws import emulator
 from stacks.settings import Settings
+from stacks.settings.file import load_settings
 
 
 @dataclass(frozen=True)
@@ -49,27 +51,50 @@ class Project:
         """Run Terraform in a synthesized stack's folder, as people who review plans do."""
         return self.run("terraform", *arguments, folder=self.stack_folder(stack))
 
+    def apply(self, stack: str) -> None:
+        """Apply a stack with plain Terraform, from `init` on."""
+        for command in (("init",), ("apply", "-auto-approve")):
+            done = self.terraform(stack, *command, "-input=false", "-no-color")
+            assert done.returncode == 0, done.stdout + done.stderr
+
     @contextmanager
     def changed(self, changes: dict[str, Any]) -> Iterator[None]:
         """Change settings of the environment, by their paths, and synthesize; the block's end undoes it."""
-        file = self.folder / "environments" / "local.yaml"
-        before = file.read_text()
-        document = YAML(typ="safe").load(before)
-        for path, value in changes.items():
-            *parents, last = path.split(".")
-            node = document
-            for parent in parents:
-                node = node.setdefault(parent, {})
-            node[last] = value
+        before = self._file.read_text()
         try:
-            YAML(typ="safe").dump(document, file)
-            self._synthesize()
+            YAML(typ="safe").dump(_changed(before, changes), self._file)
+            self.synthesize()
             yield
         finally:
-            file.write_text(before)
-            self._synthesize()
+            self._file.write_text(before)
+            self.synthesize()
 
-    def _synthesize(self) -> None:
+    def another(self, name: str, changes: dict[str, Any]) -> "Project":
+        """Return another environment of the same project, synthesized to a folder of its own.
+
+        Args:
+            name: The environment's name.
+            changes: In what its settings differ from the local environment's, by their paths.
+
+        """
+        output = self.folder / ".work" / name
+        other = Project(
+            **{
+                **vars(self),
+                "environment": {**self.environment, "ENV": name, "CDKTF_OUTDIR": str(output)},
+            }
+        )
+        YAML(typ="safe").dump(_changed(self._file.read_text(), changes), other._file)
+        provider_mirror.prepare(output)
+        other.synthesize()
+        return Project(**{**vars(other), "settings": load_settings(other._file)})
+
+    @property
+    def _file(self) -> Path:
+        return self.folder / "environments" / f"{self.environment['ENV']}.yaml"
+
+    def synthesize(self) -> None:
+        """Write the stacks' JSON anew."""
         done = self.run(".venv/bin/python", "main.py")
         assert done.returncode == 0, done.stderr
 
@@ -92,7 +117,7 @@ class Project:
 
     def stack_folder(self, stack: str) -> Path:
         """Return the synthesized stack's folder."""
-        return self.folder / "cdktf.out" / "stacks" / stack
+        return Path(self.environment.get("CDKTF_OUTDIR", self.folder / "cdktf.out")) / "stacks" / stack
 
     def client(self, service: str) -> Any:
         """Return a boto3 client of the emulated AWS."""
@@ -104,5 +129,22 @@ class Project:
 
     def outputs(self, stack: str) -> dict[str, Any]:
         """Return a stack's outputs as any other project finds them: in its state in S3."""
-        found = self.client("s3").get_object(Bucket=self.state_bucket, Key=f"local/{stack}.tfstate")
+        found = self.client("s3").get_object(
+            Bucket=self.state_bucket, Key=f"{self.environment['ENV']}/{stack}.tfstate"
+        )
         return {name: item["value"] for name, item in json.loads(found["Body"].read())["outputs"].items()}
+
+
+def _changed(document: str, changes: dict[str, Any]) -> dict[str, Any]:
+    """Return an environment's file with some settings changed; a value of None removes the key."""
+    settings: dict[str, Any] = YAML(typ="safe").load(document)
+    for path, value in changes.items():
+        *parents, last = path.split(".")
+        node = settings
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        if value is None:
+            del node[last]
+        else:
+            node[last] = value
+    return settings
