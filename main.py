@@ -25,7 +25,12 @@ from stacks.workloads import WorkloadsStack
 
 def build(app: App, settings: Settings, backend: Mapping[str, Any]) -> None:
     """Add the three stacks of one environment to `app`, each reading the outputs of those before it."""
-    environment = Environment(name=settings.environment, aws=settings.aws, backend=backend)
+    environment = Environment(
+        name=settings.environment,
+        name_prefix=settings.resource_prefix,
+        aws=settings.aws,
+        backend=backend,
+    )
     network = _network(app, settings, environment)
     cluster = ClusterStack(
         app,

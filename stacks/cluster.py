@@ -130,7 +130,7 @@ class ClusterStack(EnvironmentStack):
         )
 
     def _name(self, thing: str) -> str:
-        return f"{self._environment.name}-{thing}"
+        return f"{self._environment.name_prefix}-{thing}"
 
     def _managed_policy(self, name: str) -> str:
         return f"arn:{self._partition.partition}:iam::aws:policy/{name}"
@@ -284,7 +284,7 @@ class ClusterStack(EnvironmentStack):
     def _build_node_groups(self, zones: Sequence[str]) -> dict[str, EksNodeGroup]:
         builder = NodeGroupBuilder(
             self,
-            environment_name=self._environment.name,
+            name_prefix=self._environment.name_prefix,
             cluster_name=self._cluster.name,
             kubernetes_version=self._settings.kubernetes_version,
             node_role_arn=self._node_role.arn,

@@ -88,7 +88,7 @@ class NetworkStack(EnvironmentStack):
         )
 
     def _name(self, thing: str) -> dict[str, str]:
-        return {"Name": f"{self._environment.name}-{thing}"}
+        return {"Name": f"{self._environment.name_prefix}-{thing}"}
 
     def _build_vpc(self) -> Vpc:
         vpc = Vpc(

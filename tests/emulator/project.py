@@ -4,7 +4,7 @@ import json
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -74,20 +74,29 @@ class Project:
 
         Args:
             name: The environment's name.
-            changes: In what its settings differ from the local environment's, by their paths.
+            changes: In what its settings differ from this one's, by their paths.
 
         """
         output = self.folder / ".work" / name
-        other = Project(
-            **{
-                **vars(self),
-                "environment": {**self.environment, "ENV": name, "CDKTF_OUTDIR": str(output)},
-            }
-        )
-        YAML(typ="safe").dump(_changed(self._file.read_text(), changes), other._file)
         provider_mirror.prepare(output)
-        other.synthesize()
-        return Project(**{**vars(other), "settings": load_settings(other._file)})
+        return self._called(name, changes, CDKTF_OUTDIR=str(output))
+
+    def renamed(self, name: str, changes: dict[str, Any]) -> "Project":
+        """Give the environment's file another name, change its settings, and synthesize it anew."""
+        renamed = self._called(name, changes)
+        self._file.unlink()
+        return renamed
+
+    def _called(self, name: str, changes: dict[str, Any], **variables: str) -> "Project":
+        file = self._file.with_stem(name)
+        YAML(typ="safe").dump(_changed(self._file.read_text(), changes), file)
+        called = replace(
+            self,
+            settings=load_settings(file),
+            environment={**self.environment, "ENV": name, **variables},
+        )
+        called.synthesize()
+        return called
 
     @property
     def _file(self) -> Path:

@@ -119,7 +119,7 @@ def test_the_cluster_and_its_nodes_are_in_the_named_subnets(adopted: Project, vp
             "subnets"
         ]
     }
-    assert cluster["resourcesVpcConfig"]["subnetIds"] == vpc.private
+    assert set(cluster["resourcesVpcConfig"]["subnetIds"]) == set(vpc.private)
     assert of_groups == set(vpc.private)
 
 
