@@ -22,7 +22,7 @@ from stacks.settings.aws import AwsSettings
 from stacks.settings.cluster import ClusterSettings
 from stacks.settings.executor import AffinitySettings, ExecutorSettings
 from stacks.settings.file import PROJECT
-from stacks.settings.network import NetworkSettings
+from stacks.settings.network import ExistingNetworkSettings, NetworkSettings
 from stacks.settings.node_groups import NodeGroupSettings, TaintSettings
 from stacks.settings.runners import AutoscalerSettings, ContainerResources, RunnerSettings
 from stacks.workloads import WorkloadsOutputs
@@ -85,6 +85,17 @@ network:
   cidr: 10.20.0.0/16
   availability_zones: [eu-central-1a, eu-central-1b]
   nat_gateways: one_per_zone
+""",
+    ),
+    "network.existing": (
+        ExistingNetworkSettings,
+        """\
+network:
+  availability_zones: [eu-central-1a, eu-central-1b]
+  existing:
+    vpc_id: vpc-0123456789abcdef0
+    private_subnet_ids: [subnet-0a00000000000000a, subnet-0a00000000000000b]
+    public_subnet_ids: [subnet-0b00000000000000a, subnet-0b00000000000000b]
 """,
     ),
     "cluster": (

@@ -14,6 +14,8 @@ from cdktf import App
 
 from stacks.backend import BackendError, read_backend
 from stacks.cluster import ClusterStack
+from stacks.environment import EnvironmentStack
+from stacks.existing_network import ExistingNetworkStack
 from stacks.network import NetworkStack
 from stacks.settings import Settings
 from stacks.settings.file import PROJECT, SettingsError, load_environment
@@ -23,14 +25,13 @@ from stacks.workloads import WorkloadsStack
 
 def build(app: App, settings: Settings, backend: Mapping[str, Any]) -> None:
     """Add the three stacks of one environment to `app`, each reading the outputs of those before it."""
-    environment = Environment(name=settings.environment, aws=settings.aws, backend=backend)
-    network = NetworkStack(
-        app,
-        "network",
-        environment=environment,
-        settings=settings.network,
-        cluster_name=settings.cluster.name,
+    environment = Environment(
+        name=settings.environment,
+        name_prefix=settings.resource_prefix,
+        aws=settings.aws,
+        backend=backend,
     )
+    network = _network(app, settings, environment)
     cluster = ClusterStack(
         app,
         "cluster",
@@ -51,6 +52,24 @@ def build(app: App, settings: Settings, backend: Mapping[str, Any]) -> None:
     )
     cluster.add_dependency(network)
     workloads.add_dependency(cluster)
+
+
+def _network(app: App, settings: Settings, environment: Environment) -> EnvironmentStack:
+    if settings.network.existing:
+        return ExistingNetworkStack(
+            app,
+            "network",
+            environment=environment,
+            availability_zones=settings.network.availability_zones,
+            settings=settings.network.existing,
+        )
+    return NetworkStack(
+        app,
+        "network",
+        environment=environment,
+        settings=settings.network,
+        cluster_name=settings.cluster.name,
+    )
 
 
 def forget_other_environments(output: Path, environment: str) -> None:

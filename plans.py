@@ -26,7 +26,7 @@ from rich.markdown import Markdown
 
 from main import synthesize
 from plan_review import markdown
-from plan_review.plan import PlanError, read_plan
+from plan_review.plan import Plan, PlanError, read_plan
 from plan_review.review import ERROR, PlannedStack, Review
 from stacks.backend import BackendError
 from stacks.settings.file import PROJECT, SettingsError, load_environment
@@ -248,6 +248,28 @@ class _Planner:
         return ""
 
     def _planned(self, stack: Stack) -> PlannedStack:
+        waits_for = self._waits_for(stack)
+        try:
+            found = self._plan_files(stack)
+        except PlansError:
+            if not waits_for:
+                raise
+            # On the outputs that are about to change it may well not fit.
+            return PlannedStack(stack.name, None, f"not planned: {waits_for}; apply that first")
+        self._changing[stack.name] = {change.address for change in found.output_changes}
+        note = f"a preview: {waits_for}; plan again after that is applied" if waits_for else ""
+        return PlannedStack(stack.name, found, note)
+
+    def _waits_for(self, stack: Stack) -> str:
+        """Return what is going to change before a stack's plan can be applied; empty if nothing is."""
+        for upstream in stack.upstream:
+            changing = stack.outputs_read(upstream) & self._changing.get(upstream, set())
+            if changing or upstream in self._previews:
+                self._previews.add(stack.name)
+                return f"{min(changing)} of {upstream} changes" if changing else f"{upstream} changes first"
+        return ""
+
+    def _plan_files(self, stack: Stack) -> Plan:
         file = self._folder / f"{stack.name}.tfplan"
         text = stack.terraform("plan", "-input=false", "-no-color", f"-out={file}")
         (self._folder / f"{stack.name}.txt").write_text(text, encoding="utf-8")
@@ -255,17 +277,7 @@ class _Planner:
         (self._folder / f"{stack.name}.json").write_text(document, encoding="utf-8")
         # A saved plan is tied to the providers of this lock file.
         shutil.copy(stack.folder / LOCK, self._folder / f"{stack.name}{LOCK}")
-        found = read_plan(document)
-        self._changing[stack.name] = {change.address for change in found.output_changes}
-        for upstream in stack.upstream:
-            changing = stack.outputs_read(upstream) & self._changing.get(upstream, set())
-            if changing or upstream in self._previews:
-                self._previews.add(stack.name)
-                what = f"{min(changing)} of {upstream} changes" if changing else f"so is {upstream}"
-                return PlannedStack(
-                    stack.name, found, f"a preview, since {what}: plan again after that is applied"
-                )
-        return PlannedStack(stack.name, found)
+        return read_plan(document)
 
     def _record(self, stack: Stack, state: dict[str, Any], planned: PlannedStack) -> None:
         file = self._folder / f"{stack.name}.tfplan"

@@ -111,7 +111,8 @@ def holds_resources(settings: Settings, stack: str) -> bool:
 
 def _state(settings: Settings, stack: str) -> dict[str, Any]:
     backend = read_backend(PROJECT / "backend.tf.json")
-    state = Environment(settings.environment, settings.aws, backend).state(stack)
+    environment = Environment(settings.environment, settings.resource_prefix, settings.aws, backend)
+    state = environment.state(stack)
     s3 = emulator.client("s3", endpoint_url=str(settings.aws.endpoint_url), region=state["region"])
     try:
         found = s3.get_object(Bucket=state["bucket"], Key=state["key"])

@@ -1,8 +1,10 @@
 """What AWS answers and ministack 1.5.33 does not, so that a second plan is empty and edits apply.
 
-Four gaps: fields of a created cluster or node group that EKS would echo; the calls that change one
+Seven gaps: fields of a created cluster or node group that EKS would echo; the calls that change one
 in place; the filters of Auto Scaling's DescribeTags; the sizes of instance types (moto has a copy of what
-EC2 says of them). When ministack closes them, this file goes.
+EC2 says of them); the addresses of NAT gateways; the filter of DescribeRouteTables by ID; tags
+that are set on a thing of EKS later on.
+When ministack closes them, this file goes.
 """
 
 import gzip
@@ -52,8 +54,12 @@ def fill() -> None:
     eks._create_cluster = create_cluster_and_echo  # noqa: SLF001
     eks._create_nodegroup = create_node_group_and_echo  # noqa: SLF001
     eks._handle_request_sync = handle_or_update  # noqa: SLF001
+    eks._tag_resource = _shown_in_record(eks._tag_resource)  # noqa: SLF001
+    eks._untag_resource = _shown_in_record(eks._untag_resource)  # noqa: SLF001
     autoscaling._ACTION_MAP["DescribeTags"] = _describe_tags  # noqa: SLF001
     ec2._ACTION_MAP["DescribeInstanceTypes"] = _describe_instance_types  # noqa: SLF001
+    ec2._ACTION_MAP["DescribeNatGateways"] = _describe_nat_gateways  # noqa: SLF001
+    ec2._ACTION_MAP["DescribeRouteTables"] = _describe_route_tables  # noqa: SLF001
 
 
 def _describe_instance_types(parameters: dict[str, Any]) -> Response:
@@ -82,6 +88,32 @@ def _describe_instance_types(parameters: dict[str, Any]) -> Response:
     return status, headers, re.sub(item, corrected, body.decode(), flags=re.DOTALL).encode()
 
 
+def _describe_nat_gateways(parameters: dict[str, Any]) -> Response:
+    def addressed(item: re.Match[str]) -> str:
+        allocation = ec2._nat_gateways[item[1]]["AllocationId"]  # noqa: SLF001
+        address = ec2._addresses.get(allocation)  # noqa: SLF001
+        if address is None:  # a private one
+            return item[0]
+        entry = (
+            f"<item><allocationId>{allocation}</allocationId><publicIp>{address['PublicIp']}</publicIp>"
+            "<isPrimary>true</isPrimary></item>"
+        )
+        return item[0].replace(
+            "<natGatewayAddressSet/>", f"<natGatewayAddressSet>{entry}</natGatewayAddressSet>"
+        )
+
+    status, headers, body = ec2._describe_nat_gateways(parameters)  # noqa: SLF001
+    item = r"<natGatewayId>([^<]+)</natGatewayId>.*?<natGatewayAddressSet/>"
+    return status, headers, re.sub(item, addressed, body.decode(), flags=re.DOTALL).encode()
+
+
+def _describe_route_tables(parameters: dict[str, Any]) -> Response:
+    wanted = ec2._parse_filters(parameters).get("route-table-id", [])  # noqa: SLF001
+    by_id = {f"RouteTableId.{number}": [name] for number, name in enumerate(wanted, start=1)}
+    response: Response = ec2._describe_route_tables({**parameters, **by_id})  # noqa: SLF001
+    return response
+
+
 def _describe_tags(parameters: dict[str, str]) -> Response:
     filters: dict[str, set[str]] = {}
     for name, value in parameters.items():
@@ -105,6 +137,20 @@ def _describe_tags(parameters: dict[str, str]) -> Response:
 def _echo(record: dict[str, Any] | None, body: dict[str, Any], fields: tuple[str, ...]) -> None:
     if record is not None:
         record.update({name: body[name] for name in fields if name in body})
+
+
+def _shown_in_record(change: Callable[[str, Any], Response]) -> Callable[[str, Any], Response]:
+    """Let what changes the tags of an ARN change them where the thing is described, too."""
+
+    def change_and_show(arn: str, given: Any) -> Response:  # noqa: ANN401
+        response = change(arn, given)
+        for kind in (eks._clusters, eks._nodegroups, eks._addons, eks._access_entries):  # noqa: SLF001
+            for record in kind.values():
+                if arn in record.values():
+                    record["tags"] = dict(eks._tags.get(arn, {}))  # noqa: SLF001
+        return response
+
+    return change_and_show
 
 
 def _update_cluster(body: dict[str, Any], cluster: str) -> Response:

@@ -9,9 +9,11 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cdktf import Fn, Token
+from cdktf import Fn, Precondition, TerraformLocal, TerraformResourceLifecycle, Token
 from cdktf_cdktf_provider_aws.cloudwatch_log_group import CloudwatchLogGroup
 from cdktf_cdktf_provider_aws.data_aws_caller_identity import DataAwsCallerIdentity
+from cdktf_cdktf_provider_aws.data_aws_eks_cluster import DataAwsEksCluster
+from cdktf_cdktf_provider_aws.data_aws_eks_clusters import DataAwsEksClusters
 from cdktf_cdktf_provider_aws.data_aws_partition import DataAwsPartition
 from cdktf_cdktf_provider_aws.eks_access_entry import EksAccessEntry
 from cdktf_cdktf_provider_aws.eks_access_policy_association import EksAccessPolicyAssociation
@@ -128,7 +130,7 @@ class ClusterStack(EnvironmentStack):
         )
 
     def _name(self, thing: str) -> str:
-        return f"{self._environment.name}-{thing}"
+        return f"{self._environment.name_prefix}-{thing}"
 
     def _managed_policy(self, name: str) -> str:
         return f"arn:{self._partition.partition}:iam::aws:policy/{name}"
@@ -189,6 +191,31 @@ class ClusterStack(EnvironmentStack):
                 **({"public_access_cidrs": public_cidrs} if public_cidrs else {}),
             },
             depends_on=[permissions, logs],
+            lifecycle=TerraformResourceLifecycle(precondition=[self._one_minor_version_at_a_time()]),
+        )
+
+    def _one_minor_version_at_a_time(self) -> Precondition:
+        """Return what must hold of the version that the cluster runs now; a new cluster may have any.
+
+        Amazon EKS, "Update existing cluster to new Kubernetes version": one minor version at a time.
+        """
+        version = self._settings.kubernetes_version
+        minor = version.partition(".")[2]
+        # Read from AWS: the resource's own version is the planned one.
+        clusters = DataAwsEksClusters(self, "clusters")
+        cluster = DataAwsEksCluster(self, "running_cluster", name=self._settings.name)
+        there = f'contains({clusters.fqn}.names, "{self._settings.name}")'
+        cluster.add_override("count", f"${{{there} ? 1 : 0}}")
+        running = TerraformLocal(
+            self,
+            "running_minor_version",
+            f'${{try(tonumber(split(".", {cluster.fqn}[0].version)[1]), {minor})}}',
+        ).fqn
+        return Precondition(
+            condition=f"${{contains([0, 1], {minor} - {running})}}",
+            error_message=f"cluster.kubernetes_version: {version}: the cluster runs 1.${{{running}}}. "
+            f"Accepted: 1.${{{running}}} or 1.${{{running} + 1}}, since EKS upgrades one minor version at a "
+            "time.",
         )
 
     def _build_admin_role(self) -> IamRole:
@@ -257,7 +284,7 @@ class ClusterStack(EnvironmentStack):
     def _build_node_groups(self, zones: Sequence[str]) -> dict[str, EksNodeGroup]:
         builder = NodeGroupBuilder(
             self,
-            environment_name=self._environment.name,
+            name_prefix=self._environment.name_prefix,
             cluster_name=self._cluster.name,
             kubernetes_version=self._settings.kubernetes_version,
             node_role_arn=self._node_role.arn,

@@ -2,7 +2,8 @@
 
 Intent: one VPC for the cluster: private subnets for nodes and pods, public ones for NAT gateways
 and load balancers, over the configured availability zones.
-Not here: security groups (EKS makes its own in the cluster stack).
+Not here: security groups (EKS makes its own in the cluster stack); a VPC that was there before
+(existing_network.py).
 """
 
 from dataclasses import dataclass
@@ -36,7 +37,10 @@ class NetworkOutputs:
     private_subnet_ids: list[str] = output("IDs of the private subnets, one per zone: nodes and pods.")
     public_subnet_ids: list[str] = output("IDs of the public subnets, one per zone: load balancers.")
     private_route_table_ids: list[str] = output("IDs of the private subnets' route tables, one per zone.")
-    nat_public_ips: list[str] = output("Addresses from which nodes and pods reach the internet.")
+    nat_public_ips: list[str] = output(
+        "Addresses from which nodes and pods reach the internet: those of the NAT gateways in the private "
+        "route tables; none if an existing VPC has another way out."
+    )
 
 
 class NetworkStack(EnvironmentStack):
@@ -84,7 +88,7 @@ class NetworkStack(EnvironmentStack):
         )
 
     def _name(self, thing: str) -> dict[str, str]:
-        return {"Name": f"{self._environment.name}-{thing}"}
+        return {"Name": f"{self._environment.name_prefix}-{thing}"}
 
     def _build_vpc(self) -> Vpc:
         vpc = Vpc(

@@ -19,9 +19,14 @@ Outputs = TypeVar("Outputs")
 
 @dataclass(frozen=True)
 class Environment:
-    """What every stack of one environment shares: name, account and region, state bucket."""
+    """What every stack of one environment shares.
+
+    `name` is where state is kept and what tags say; `name_prefix` is what names in AWS begin with, and
+    stays when an environment is renamed.
+    """
 
     name: str
+    name_prefix: str
     aws: AwsSettings
     backend: Mapping[str, Any]
 

@@ -58,7 +58,7 @@ class WorkloadsStack(EnvironmentStack):
         self._cluster = read_outputs(self, "cluster", ClusterOutputs, environment=environment)
         self._configure_kubernetes()
 
-        identities = PodIdentities(environment.name, cluster.name, self._cluster.cluster_arn)
+        identities = PodIdentities(environment.name_prefix, cluster.name, self._cluster.cluster_arn)
         steady = cluster.steady_node_group
         scaler = ClusterAutoscaler(
             self,
@@ -72,7 +72,7 @@ class WorkloadsStack(EnvironmentStack):
         cache = RunnerCache(
             self,
             "cache",
-            environment_name=environment.name,
+            name_prefix=environment.name_prefix,
             region=environment.aws.region,
             expiration_days=cache_expiration_days,
         )

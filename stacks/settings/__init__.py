@@ -7,6 +7,7 @@ Not here: reading the YAML file and wording the messages (file.py). No cdktf imp
 
 import re
 from itertools import combinations
+from typing import Annotated
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -16,14 +17,15 @@ from stacks.settings.model import MAP_KEY_RULE, MapKey, SettingsModel, refuse
 from stacks.settings.network import NetworkSettings
 from stacks.settings.runners import AutoscalerSettings, RunnerSettings
 
+EnvironmentName = Annotated[str, Field(pattern=r"^[a-z]([a-z0-9-]{0,18}[a-z0-9])?$")]
+
 
 class Settings(SettingsModel):
     """Everything that one environment says."""
 
-    environment: str = Field(
+    environment: EnvironmentName = Field(
         description="The file's name is the environment's name: up to 20 of a-z, 0-9 and -, starting "
         "with a letter, not ending with -.",
-        pattern=r"^[a-z]([a-z0-9-]{0,18}[a-z0-9])?$",
     )
     aws: AwsSettings = Field(description="Account and region.")
     network: NetworkSettings = Field(description="The network stack.")
@@ -46,6 +48,17 @@ class Settings(SettingsModel):
     runners: dict[MapKey, RunnerSettings] = Field(
         description=f"Runner fleets by name, one at least; {MAP_KEY_RULE}.", min_length=1
     )
+    name_prefix: EnvironmentName | None = Field(
+        default=None,
+        description="What names in AWS begin with (`<name_prefix>-<thing>`); without it, the environment's "
+        "name. Only for an environment that was renamed: its old name, up to 20 of a-z, 0-9 and -, starting "
+        "with a letter, not ending with -. Another prefix replaces roles and the cluster.",
+    )
+
+    @property
+    def resource_prefix(self) -> str:
+        """What names in AWS begin with."""
+        return self.name_prefix or self.environment
 
     @field_validator("network")
     @classmethod

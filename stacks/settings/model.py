@@ -11,7 +11,7 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-# Short enough that `<environment>-<thing>-<key>` is a legal name everywhere in AWS and Kubernetes.
+# Short enough that `<name_prefix>-<thing>-<key>` is a legal name everywhere in AWS and Kubernetes.
 MapKey = Annotated[str, Field(pattern=r"^[a-z]([a-z0-9-]{0,28}[a-z0-9])?$")]
 MAP_KEY_RULE = "names have up to 30 of a-z, 0-9 and -, start with a letter and do not end with -"
 

@@ -1,16 +1,51 @@
 """What may be said of the network stack."""
 
 from ipaddress import IPv4Network
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from stacks.settings.model import Ipv4Range, SettingsModel, refuse_duplicates
+from stacks.settings.model import Ipv4Range, SettingsModel, refuse, refuse_duplicates
 
 # Amazon EC2 makes no VPC of these: this network, loopback, link-local, multicast and reserved.
 _UNUSABLE_RANGES = [
     IPv4Network(block) for block in ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3")
 ]
+
+# Amazon EC2, "Resource IDs": eight hexadecimal digits until 2018, seventeen since.
+VpcId = Annotated[str, Field(pattern=r"^vpc-([0-9a-f]{8}|[0-9a-f]{17})$")]
+SubnetId = Annotated[str, Field(pattern=r"^subnet-([0-9a-f]{8}|[0-9a-f]{17})$")]
+
+
+class ExistingNetworkSettings(SettingsModel):
+    """A VPC to use instead of making one. It is only read; docs/operations.md says what it must have."""
+
+    vpc_id: VpcId = Field(description="ID of the VPC, such as vpc-0123456789abcdef0.")
+    private_subnet_ids: tuple[SubnetId, ...] = Field(
+        description="IDs of the subnets for nodes and pods, such as subnet-0123456789abcdef0: one for each "
+        "of `availability_zones`, in their order.",
+    )
+    public_subnet_ids: tuple[SubnetId, ...] = Field(
+        default=(),
+        description="IDs of the subnets for internet-facing load balancers, likewise; or none.",
+    )
+
+    @field_validator("private_subnet_ids")
+    @classmethod
+    def _subnets_are_distinct(cls, ids: tuple[str, ...]) -> tuple[str, ...]:
+        refuse_duplicates(ids)
+        return ids
+
+    @field_validator("public_subnet_ids")
+    @classmethod
+    def _no_subnet_is_of_both_kinds(cls, ids: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        refuse_duplicates(ids)
+        refuse(
+            ((str(index),), subnet_id, "must not be one of private_subnet_ids")
+            for index, subnet_id in enumerate(ids)
+            if subnet_id in info.data.get("private_subnet_ids", ())
+        )
+        return ids
 
 
 class NetworkSettings(SettingsModel):
@@ -45,6 +80,11 @@ class NetworkSettings(SettingsModel):
         description="single: one NAT gateway for all zones (cheaper). one_per_zone: a zone's failure "
         "leaves the others online.",
     )
+    existing: ExistingNetworkSettings | None = Field(
+        default=None,
+        description="A VPC that is there already, to be used instead of making one. Beside it only "
+        "`availability_zones` may be set.",
+    )
 
     @field_validator("availability_zones")
     @classmethod
@@ -73,6 +113,38 @@ class NetworkSettings(SettingsModel):
                 )
                 raise ValueError(message)
         return cidr
+
+    @field_validator("existing")
+    @classmethod
+    def _each_zone_has_a_subnet(
+        cls, existing: ExistingNetworkSettings | None, info: ValidationInfo
+    ) -> ExistingNetworkSettings | None:
+        zones = info.data.get("availability_zones")
+        if existing and zones:
+            accepted = f"must be one subnet for each of the {len(zones)} availability_zones, in their order"
+            lists = {
+                "private_subnet_ids": (existing.private_subnet_ids, accepted),
+                "public_subnet_ids": (existing.public_subnet_ids, f"{accepted}; or none"),
+            }
+            refuse(
+                ((name,), list(ids), rule)
+                for name, (ids, rule) in lists.items()
+                if len(ids) != len(zones) and (ids or name == "private_subnet_ids")
+            )
+        return existing
+
+    @model_validator(mode="after")
+    def _an_existing_vpc_is_as_it_is(self) -> Self:
+        if self.existing:
+            refuse(
+                (
+                    (name,),
+                    str(getattr(self, name)),
+                    "must not be set beside `existing`: that VPC is used as it is",
+                )
+                for name in sorted(self.model_fields_set - {"existing", "availability_zones"})
+            )
+        return self
 
     def private_subnet(self, index: int) -> IPv4Network:
         """Return the private subnet of the zone at `index`: counted from the range's start."""

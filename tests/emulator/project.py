@@ -6,16 +6,17 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 
+import provider_mirror
 from local_aws import emulator
 from stacks.backend import state_key
 from stacks.settings import Settings
-from stacks.settings.file import PROJECT
+from stacks.settings.file import PROJECT, load_settings
 
 NOT_COPIED = (".git", ".venv", ".work", "node_modules", "cdktf.out", ".*_cache", "__pycache__")
 
@@ -45,7 +46,6 @@ class Project:
     token: str
     record: Path
     environment: dict[str, str] = field(repr=False)
-    output: str = "cdktf.out"
 
     def run(self, *command: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
         """Run a command as a user would, and keep what it prints as a log beside the project."""
@@ -66,34 +66,70 @@ class Project:
     def cdktf(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run cdktf in the project's folder."""
         return self.run(
-            "node_modules/.bin/cdktf", *arguments, "--output", self.output, "--skip-provider-lock"
+            "node_modules/.bin/cdktf", *arguments, "--output", self._output, "--skip-provider-lock"
         )
 
     def terraform(self, stack: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run Terraform in a synthesized stack's folder, as people who review plans do."""
         return self.run("terraform", *arguments, folder=self.stack_folder(stack))
 
+    def apply(self, stack: str) -> None:
+        """Apply a stack with plain Terraform, from `init` on."""
+        for command in (("init",), ("apply", "-auto-approve")):
+            done = self.terraform(stack, *command, "-input=false", "-no-color")
+            assert done.returncode == 0, done.stdout + done.stderr
+
     @contextmanager
     def changed(self, changes: dict[str, Any]) -> Iterator[None]:
         """Change settings of the environment, by their paths, and synthesize; the block's end undoes it."""
-        file = self.folder / "environments" / "local.yaml"
-        before = file.read_text()
-        document = YAML(typ="safe").load(before)
-        for path, value in changes.items():
-            *parents, last = path.split(".")
-            node = document
-            for parent in parents:
-                node = node.setdefault(parent, {})
-            node[last] = value
+        before = self._file.read_text()
         try:
-            YAML(typ="safe").dump(document, file)
-            self._synthesize()
+            YAML(typ="safe").dump(_changed(before, changes), self._file)
+            self.synthesize()
             yield
         finally:
-            file.write_text(before)
-            self._synthesize()
+            self._file.write_text(before)
+            self.synthesize()
 
-    def _synthesize(self) -> None:
+    def another(self, name: str, changes: dict[str, Any]) -> "Project":
+        """Return another environment of the same project, synthesized to a folder of its own.
+
+        Args:
+            name: The environment's name.
+            changes: In what its settings differ from this one's, by their paths.
+
+        """
+        output = f".work/{name}"
+        provider_mirror.prepare(self.folder / output)
+        return self._called(name, changes, CDKTF_OUTDIR=output)
+
+    def renamed(self, name: str, changes: dict[str, Any]) -> "Project":
+        """Give the environment's file another name, change its settings, and synthesize it anew."""
+        renamed = self._called(name, changes)
+        self._file.unlink()
+        return renamed
+
+    def _called(self, name: str, changes: dict[str, Any], **variables: str) -> "Project":
+        file = self._file.with_stem(name)
+        YAML(typ="safe").dump(_changed(self._file.read_text(), changes), file)
+        called = replace(
+            self,
+            settings=load_settings(file),
+            environment={**self.environment, "ENV": name, **variables},
+        )
+        called.synthesize()
+        return called
+
+    @property
+    def _output(self) -> str:
+        return self.environment.get("CDKTF_OUTDIR", "cdktf.out")
+
+    @property
+    def _file(self) -> Path:
+        return self.folder / "environments" / f"{self.environment['ENV']}.yaml"
+
+    def synthesize(self) -> None:
+        """Write the stacks' JSON anew."""
         done = self.run(".venv/bin/python", "main.py")
         assert done.returncode == 0, done.stderr
 
@@ -116,7 +152,7 @@ class Project:
 
     def stack_folder(self, stack: str) -> Path:
         """Return the synthesized stack's folder."""
-        return self.folder / self.output / "stacks" / stack
+        return self.folder / self._output / "stacks" / stack
 
     def client(self, service: str) -> Any:
         """Return a boto3 client of the emulated AWS."""
@@ -132,3 +168,18 @@ class Project:
             Bucket=self.state_bucket, Key=state_key(self.settings.environment, stack)
         )
         return {name: item["value"] for name, item in json.loads(found["Body"].read())["outputs"].items()}
+
+
+def _changed(document: str, changes: dict[str, Any]) -> dict[str, Any]:
+    """Return an environment's file with some settings changed; a value of None removes the key."""
+    settings: dict[str, Any] = YAML(typ="safe").load(document)
+    for path, value in changes.items():
+        *parents, last = path.split(".")
+        node = settings
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        if value is None:
+            del node[last]
+        else:
+            node[last] = value
+    return settings

@@ -120,8 +120,10 @@ def test_an_unusable_token_is_refused_by_its_setting(
 
 def test_a_version_out_of_standard_support_warns_with_its_date(deployed: Project) -> None:
     """The plan goes on, and says since when AWS charges extra or upgrades by itself."""
-    with deployed.changed({"cluster.kubernetes_version": "1.33"}):
+    # Another cluster, since the deployed one can't go back to this version.
+    with deployed.changed({"cluster.kubernetes_version": "1.33", "cluster.name": "old"}):
         plan = deployed.plan("cluster")
+    assert plan.returncode == 0, plan.stderr
     assert "EKS's standard support of 1.33 ended on 2026-07-29" in plan.stdout + plan.stderr
 
 

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from stacks.settings.file import load_settings
 from tests.conftest import STACKS
 from tests.emulator.project import Project
 
@@ -174,22 +173,11 @@ def test_without_a_plan_there_is_nothing_to_apply(deployed: Project) -> None:
 @pytest.fixture
 def fresh(deployed: Project) -> Iterator[Project]:
     """A second environment, of which nothing is deployed."""
-    file = deployed.folder / "environments" / "fresh.yaml"
-    settings = YAML(typ="safe").load((deployed.folder / "environments" / "local.yaml").read_text())
-    settings["cluster"]["name"] = "fresh"
-    YAML(typ="safe").dump(settings, file)
-    output = deployed.folder / "fresh.out"
-    for stack in STACKS:
-        mirror = deployed.stack_folder(stack) / "terraform.d"
-        if mirror.exists():
-            shutil.copytree(mirror, output / "stacks" / stack / "terraform.d", symlinks=True)
-    environment = {**deployed.environment, "ENV": "fresh", "CDKTF_OUTDIR": str(output)}
-    project = replace(deployed, environment=environment, settings=load_settings(file))
-    yield project
-    network = output / "stacks" / "network"
-    done = project.run("terraform", "destroy", "-auto-approve", "-no-color", folder=network)
+    environment = deployed.another("fresh", {"cluster.name": "fresh"})
+    yield environment
+    done = environment.terraform("network", "destroy", "-auto-approve", "-no-color")
     assert done.returncode == 0, done.stdout + done.stderr
-    file.unlink()
+    (deployed.folder / "environments" / "fresh.yaml").unlink()
 
 
 def test_a_new_environment_is_deployed_plan_by_plan(fresh: Project) -> None:
@@ -230,6 +218,14 @@ def test_a_new_environment_is_deployed_plan_by_plan(fresh: Project) -> None:
     environment = fresh.folder / "environments" / "fresh.yaml"
     settings = YAML(typ="safe").load(environment.read_text())
     settings["network"]["availability_zones"].append(ANOTHER_ZONE)
+    YAML(typ="safe").dump(settings, environment)
+    # The cluster has node groups in a zone whose subnets are not there yet.
+    assert run(fresh, "plan").returncode == 3
+    assert (
+        "private_subnet_ids of network changes; apply that first" in (plans(fresh) / "report.md").read_text()
+    )
+
+    settings["protect_running_jobs"] = False  # then each group spans all zones
     YAML(typ="safe").dump(settings, environment)
     assert run(fresh, "plan").returncode == 3
     stacks = record(fresh)["stacks"]

@@ -66,6 +66,7 @@ def environments(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str,
             YAML(typ="safe").dump(document, file)
             settings = load_settings(file)
             record = folder / ".work" / f"{name}.json"
+            output = f"cdktf.out/{name}"
             providers = stack.enter_context(
                 kubernetes.providers(kubernetes.missing_for_workloads(None), record)
             )
@@ -75,10 +76,16 @@ def environments(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str,
                 state_bucket=backend["bucket"],
                 token=f"glrt-of-{name}",
                 record=record,
-                environment={**inherited_environment(), **providers, "CI": "1", "ENV": name, "NO_COLOR": "1"},
-                output=f"cdktf.out/{name}",
+                environment={
+                    **inherited_environment(),
+                    **providers,
+                    "CI": "1",
+                    "CDKTF_OUTDIR": output,
+                    "ENV": name,
+                    "NO_COLOR": "1",
+                },
             )
-            provider_mirror.prepare(folder / found[name].output)
+            provider_mirror.prepare(folder / output)
             ssm = found[name].client("ssm")
             ssm.put_parameter(Name=parameter, Type="SecureString", Value=found[name].token)
         bootstrap.create_state_bucket(settings.aws, backend)

@@ -339,3 +339,24 @@ def test_irsa_is_an_option_for_other_projects(synthesize_changed: Callable[..., 
     assert provider["url"].startswith(f"${{{cluster}.identity")
     assert provider["client_id_list"] == ["sts.amazonaws.com"]
     assert stack["output"]["oidc_provider_arn"]["value"] == f"${{{address}.arn}}"
+
+
+def test_the_running_version_is_read_from_aws_and_depends_on_nothing(example: Synthesized) -> None:
+    """It is known in every plan, of a new cluster too: whether there is one is asked of a list."""
+    data = example["cluster"]["data"]
+    (listing,) = data["aws_eks_clusters"]
+    (running,) = data["aws_eks_cluster"].values()
+    assert running["name"] == "cicd"
+    assert running["count"] == f'${{contains(data.aws_eks_clusters.{listing}.names, "cicd") ? 1 : 0}}'
+    assert "depends_on" not in running
+
+
+def test_a_jump_of_the_kubernetes_version_is_refused_before_anything_changes(
+    synthesize_changed: Callable[..., Synthesized],
+) -> None:
+    """The refusal is a precondition of the cluster; it names the setting and the wanted version."""
+    stack = synthesize_changed({"cluster.kubernetes_version": "1.34"})["cluster"]
+    _, cluster = only(stack, "aws_eks_cluster")
+    (precondition,) = cluster["lifecycle"]["precondition"]
+    assert precondition["condition"] == "${contains([0, 1], 34 - local.running_minor_version)}"
+    assert precondition["error_message"].startswith("cluster.kubernetes_version: 1.34: the cluster runs 1.")

@@ -13,6 +13,7 @@ from tests.conftest import STACKS
 PLAIN = {"settings", "versions", "runner_config", "backend"}  # no cdktf, nothing of the project but these
 OUTPUTS = {
     "stacks.network": set[str](),
+    "stacks.existing_network": {"stacks.network.NetworkOutputs", "stacks.network.EVERYWHERE"},
     "stacks.cluster": {"stacks.network.NetworkOutputs"},
     "stacks.workloads": {"stacks.cluster.ClusterOutputs"},
 }

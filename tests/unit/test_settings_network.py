@@ -96,3 +96,72 @@ def test_there_is_nat_in_one_zone_or_in_all(mistakes: Mistakes) -> None:
     """Nodes without any NAT gateway would never join."""
     (line,) = mistakes({"network.nat_gateways": "none"})
     assert line.startswith("example.yaml: network.nat_gateways: \"none\": must be 'single' or 'one_per_zone'")
+
+
+VPC = "vpc-0123456789abcdef0"
+PRIVATE = [f"subnet-0a0000000000000{number:02}" for number in range(3)]
+PUBLIC = [f"subnet-0b0000000000000{number:02}" for number in range(3)]
+
+
+def existing(**changes: object) -> Changes:
+    """Return the changes of the example environment that let it use an existing VPC."""
+    settings = {"vpc_id": VPC, "private_subnet_ids": PRIVATE, "public_subnet_ids": PUBLIC, **changes}
+    return {"network": {"availability_zones": ZONES[:3], "existing": settings}}
+
+
+@pytest.mark.parametrize("public", [PUBLIC, []], ids=["with public subnets", "without"])
+def test_an_existing_vpc_needs_its_id_and_private_subnets(
+    write_environment: WriteEnvironment, public: list[str]
+) -> None:
+    """VPC and a private subnet for each zone are enough; public subnets may be named, too."""
+    found = load_settings(write_environment(existing(public_subnet_ids=public))).network.existing
+    assert found
+    assert (found.vpc_id, [*found.private_subnet_ids], [*found.public_subnet_ids]) == (VPC, PRIVATE, public)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("cidr", "10.0.0.0/16"),
+        ("nat_gateways", "single"),
+        ("private_subnet_prefix_length", 19),
+        ("public_subnet_prefix_length", 24),
+    ],
+)
+def test_what_only_a_new_vpc_can_have_is_refused_beside_an_existing_one(
+    mistakes: Mistakes, key: str, value: object
+) -> None:
+    """No setting is ignored in silence, even one that says what is the default."""
+    changes = existing()
+    changes["network"][key] = value
+    (line,) = mistakes(changes)
+    assert line.startswith(f"example.yaml: network.{key}: ")
+    assert line.endswith("must not be set beside `existing`: that VPC is used as it is")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "path", "accepted"),
+    [
+        ("vpc_id", "vpc-1", "", "ID of the VPC, such as vpc-0123456789abcdef0"),
+        ("vpc_id", PRIVATE[0], "", "ID of the VPC, such as vpc-0123456789abcdef0"),
+        ("private_subnet_ids", [*PRIVATE[:2], VPC], ".2", "one for each of `availability_zones`"),
+        ("private_subnet_ids", PRIVATE[:2], "", "must be one subnet for each of the 3 availability_zones"),
+        ("private_subnet_ids", [], "", "must be one subnet for each of the 3 availability_zones"),
+        ("private_subnet_ids", [*PRIVATE[:2], PRIVATE[0]], ".2", "must not be in the list twice"),
+        (
+            "public_subnet_ids",
+            PUBLIC[:1],
+            "",
+            "for each of the 3 availability_zones, in their order; or none",
+        ),
+        ("public_subnet_ids", [*PUBLIC[:2], PUBLIC[0]], ".2", "must not be in the list twice"),
+        ("public_subnet_ids", [*PUBLIC[:2], PRIVATE[0]], ".2", "must not be one of private_subnet_ids"),
+    ],
+)
+def test_existing_subnets_are_one_for_each_zone(
+    mistakes: Mistakes, key: str, value: object, path: str, accepted: str
+) -> None:
+    """An ID that can't be one, a missing subnet, or one that is named twice is refused by its place."""
+    (line,) = mistakes(existing(**{key: value}))
+    assert line.startswith(f"example.yaml: network.existing.{key}{path}: ")
+    assert accepted in line

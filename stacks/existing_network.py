@@ -1,0 +1,186 @@
+"""The network stack of an environment in a VPC that was there before it.
+
+Intent: the same outputs as of a VPC of our own, read from AWS; what a cluster could not work with is
+refused at plan time. Nothing is created, changed or destroyed here.
+Not here: making a VPC (network.py).
+"""
+
+from collections.abc import Mapping, Sequence
+
+from cdktf import Postcondition, Precondition, TerraformResourceLifecycle, Token
+from cdktf_cdktf_provider_aws.data_aws_nat_gateway import DataAwsNatGateway
+from cdktf_cdktf_provider_aws.data_aws_route_table import DataAwsRouteTable, DataAwsRouteTableFilter
+from cdktf_cdktf_provider_aws.data_aws_route_tables import DataAwsRouteTables, DataAwsRouteTablesFilter
+from cdktf_cdktf_provider_aws.data_aws_subnet import DataAwsSubnet
+from cdktf_cdktf_provider_aws.data_aws_subnets import DataAwsSubnets, DataAwsSubnetsFilter
+from cdktf_cdktf_provider_aws.data_aws_vpc import DataAwsVpc
+from constructs import Construct
+
+from stacks.environment import EnvironmentStack
+from stacks.network import EVERYWHERE, NetworkOutputs
+from stacks.settings.network import ExistingNetworkSettings
+from stacks.state import Environment, publish_outputs
+
+# What network.py makes, and per zone. An environment that made its VPC and then names it here forgets
+# these: without a word about them, Terraform would plan to destroy them.
+MADE_BY_NETWORK = (
+    "aws_vpc.vpc",
+    "aws_default_security_group.default_security_group",
+    "aws_internet_gateway.internet_gateway",
+    "aws_route_table.public_route_table",
+    "aws_route.internet_route",
+    "aws_vpc_endpoint.s3_endpoint",
+)
+MADE_BY_NETWORK_PER_ZONE = (
+    "aws_subnet.public_subnet",
+    "aws_route_table_association.public_route_table_association",
+    "aws_eip.nat_address",
+    "aws_nat_gateway.nat_gateway",
+    "aws_subnet.private_subnet",
+    "aws_route_table.private_route_table",
+    "aws_route.nat_route",
+    "aws_route_table_association.private_route_table_association",
+)
+
+
+class ExistingNetworkStack(EnvironmentStack):
+    """A VPC and its subnets, read and checked."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        environment: Environment,
+        availability_zones: Sequence[str],
+        settings: ExistingNetworkSettings,
+    ) -> None:
+        """Read the network that `settings` names; subnets are in the order of `availability_zones`."""
+        super().__init__(scope, id_, environment=environment)
+        self._settings = settings
+        # A zone's letter is the key of everything in it, as in network.py.
+        self._zones = {zone[-1]: zone for zone in availability_zones}
+
+        self._subnets_of_vpc = DataAwsSubnets(
+            self, "subnets", filter=[DataAwsSubnetsFilter(name="vpc-id", values=[settings.vpc_id])]
+        )
+        self._vpc = self._read_vpc(environment.aws.region)
+        private_subnets = self._read_subnets("private", settings.private_subnet_ids)
+        public_subnets = self._read_subnets("public", settings.public_subnet_ids)
+        route_tables = self._read_route_tables(private_subnets)
+        self._forget_what_network_made()
+
+        publish_outputs(
+            self,
+            NetworkOutputs(
+                vpc_id=self._vpc.id,
+                vpc_cidr=self._vpc.cidr_block,
+                availability_zones=list(availability_zones),
+                private_subnet_ids=[subnet.id for subnet in private_subnets.values()],
+                public_subnet_ids=[subnet.id for subnet in public_subnets.values()],
+                private_route_table_ids=[table.route_table_id for table in route_tables],
+                nat_public_ips=self._read_nat_addresses(route_tables),
+            ),
+        )
+
+    def _read_vpc(self, region: str) -> DataAwsVpc:
+        vpc_id = self._settings.vpc_id
+        there = Precondition(
+            condition=f"${{length({self._subnets_of_vpc.fqn}.ids) > 0}}",
+            error_message=f"network.existing.vpc_id: {vpc_id} is no VPC with subnets in {region}, or not one "
+            "of this account. Accepted: the ID of one.",
+        )
+        # Amazon EKS, "Cluster API server endpoint": the private endpoint is found by the VPC's DNS alone.
+        answers_dns = Postcondition(
+            condition="${self.enable_dns_support && self.enable_dns_hostnames}",
+            error_message=f"network.existing.vpc_id: {vpc_id} lacks DNS resolution or DNS hostnames, and "
+            "nodes would not find the cluster. Accepted: a VPC with both switched on.",
+        )
+        return DataAwsVpc(
+            self,
+            "vpc",
+            id=vpc_id,
+            lifecycle=TerraformResourceLifecycle(precondition=[there], postcondition=[answers_dns]),
+        )
+
+    def _read_subnets(self, kind: str, ids: Sequence[str]) -> dict[str, DataAwsSubnet]:
+        subnets = {}
+        for index, (subnet_id, (key, zone)) in enumerate(zip(ids, self._zones.items(), strict=False)):
+            subject = f"network.existing.{kind}_subnet_ids.{index}: {subnet_id}"
+            of_vpc = Precondition(
+                condition=f'${{contains({self._subnets_of_vpc.fqn}.ids, "{subnet_id}")}}',
+                error_message=f"{subject} is no subnet of {self._settings.vpc_id}. Accepted: a subnet of the "
+                f"VPC, in {zone}.",
+            )
+            checks = [
+                Postcondition(
+                    condition=f'${{self.availability_zone == "{zone}"}}',
+                    error_message=f"{subject} lies in ${{self.availability_zone}}. Accepted: a subnet in "
+                    f"{zone}, which has this place in network.availability_zones.",
+                )
+            ]
+            if kind == "private":
+                checks.append(
+                    Postcondition(
+                        condition="${!self.map_public_ip_on_launch}",
+                        error_message=f"{subject} gives instances public addresses. Accepted: a private "
+                        "subnet, since nodes are not to be reached from the internet.",
+                    )
+                )
+            subnets[key] = DataAwsSubnet(
+                self,
+                f"{kind}_subnet_{key}",
+                id=subnet_id,
+                lifecycle=TerraformResourceLifecycle(precondition=[of_vpc], postcondition=checks),
+            )
+        return subnets
+
+    def _read_route_tables(self, subnets: Mapping[str, DataAwsSubnet]) -> list[DataAwsRouteTable]:
+        """Return the route table of each subnet; one without any has the VPC's main table."""
+        main = DataAwsRouteTable(
+            self,
+            "main_route_table",
+            vpc_id=self._vpc.id,
+            filter=[DataAwsRouteTableFilter(name="association.main", values=["true"])],
+        )
+        tables = []
+        for index, (key, subnet) in enumerate(subnets.items()):
+            own = DataAwsRouteTables(
+                self,
+                f"private_route_tables_{key}",
+                filter=[DataAwsRouteTablesFilter(name="association.subnet-id", values=[subnet.id])],
+            )
+            leads_out = f'route.cidr_block == "{EVERYWHERE}" && startswith(route.gateway_id, "igw-")'
+            not_public = Postcondition(
+                condition=f"${{!anytrue([for route in self.routes : {leads_out}])}}",
+                error_message=f"network.existing.private_subnet_ids.{index}: the route table of "
+                f"{self._settings.private_subnet_ids[index]} leads to an internet gateway, through which "
+                "nodes without public addresses reach nothing. Accepted: a private subnet.",
+            )
+            tables.append(
+                DataAwsRouteTable(
+                    self,
+                    f"private_route_table_{key}",
+                    route_table_id=f"${{try({own.fqn}.ids[0], {main.fqn}.route_table_id)}}",
+                    lifecycle=TerraformResourceLifecycle(postcondition=[not_public]),
+                )
+            )
+        return tables
+
+    def _read_nat_addresses(self, route_tables: Sequence[DataAwsRouteTable]) -> list[str]:
+        """Return the addresses of the NAT gateways to which the route tables lead."""
+        routes = f"flatten([{', '.join(f'{table.fqn}.routes' for table in route_tables)}])"
+        ids = f'[for route in {routes} : route.nat_gateway_id if route.cidr_block == "{EVERYWHERE}"]'
+        gateway = DataAwsNatGateway(self, "nat_gateway", id="${each.value}")
+        gateway.add_override("for_each", f"${{toset(compact({ids}))}}")
+        # A NAT gateway that leads to another network has no public address.
+        addresses = f'[for gateway in {gateway.fqn} : gateway.public_ip if gateway.public_ip != ""]'
+        return Token.as_list(f"${{{addresses}}}")
+
+    def _forget_what_network_made(self) -> None:
+        per_zone = [f"{address}_{key}" for key in self._zones for address in MADE_BY_NETWORK_PER_ZONE]
+        # cdktf 0.21 has no class for `removed`.
+        self.add_override(
+            "removed",
+            [{"from": address, "lifecycle": {"destroy": False}} for address in (*MADE_BY_NETWORK, *per_zone)],
+        )

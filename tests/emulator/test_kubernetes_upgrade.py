@@ -1,0 +1,57 @@
+"""Kubernetes goes one minor version at a time, and never back."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.emulator.project import Project
+
+CLUSTER = "aws_eks_cluster.cluster"
+
+
+@contextmanager
+def running(project: Project, version: str) -> Iterator[None]:
+    """Let the cluster run a Kubernetes version while the block runs."""
+    eks, name = project.client("eks"), project.settings.cluster.name
+    eks.update_cluster_version(name=name, version=version)
+    try:
+        yield
+    finally:
+        eks.update_cluster_version(name=name, version=project.settings.cluster.kubernetes_version)
+
+
+def test_the_next_minor_version_is_an_update_in_place(deployed: Project) -> None:
+    """From 1.35 to 1.36 the control plane and the node groups are updated, and nothing is replaced."""
+    with deployed.changed({"cluster.kubernetes_version": "1.36"}):
+        changes = deployed.planned_changes("cluster")
+    assert changes[CLUSTER]["change"]["before"]["version"] == "1.35"
+    assert changes[CLUSTER]["change"]["after"]["version"] == "1.36"
+    assert {item["type"] for item in changes.values()} == {"aws_eks_cluster", "aws_eks_node_group"}
+    assert {tuple(item["change"]["actions"]) for item in changes.values()} == {("update",)}
+
+
+@pytest.mark.parametrize(
+    ("now", "wanted", "accepted"),
+    [
+        pytest.param("1.35", "1.34", "1.35 or 1.36", id="back by one"),
+        pytest.param("1.35", "1.33", "1.35 or 1.36", id="back by two"),
+        pytest.param("1.33", "1.35", "1.33 or 1.34", id="on by two"),
+    ],
+)
+def test_a_jump_or_a_way_back_is_refused(deployed: Project, now: str, wanted: str, accepted: str) -> None:
+    """The plan fails, with the setting, the version that runs, and what is accepted."""
+    with running(deployed, now), deployed.changed({"cluster.kubernetes_version": wanted}):
+        plan = deployed.plan("cluster")
+    assert plan.returncode == 1
+    assert (
+        f"cluster.kubernetes_version: {wanted}: the cluster runs {now}. Accepted: {accepted}, since EKS"
+        in plan.stderr
+    )
+
+
+def test_a_new_cluster_may_have_any_version(deployed: Project) -> None:
+    """Nothing runs under its name, so there is nothing to go on from."""
+    with deployed.changed({"cluster.kubernetes_version": "1.33", "cluster.name": "new"}):
+        plan = deployed.plan("cluster")
+    assert plan.returncode == 0, plan.stderr

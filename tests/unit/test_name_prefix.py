@@ -1,0 +1,35 @@
+"""What an environment is called, and what its resources are called."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from tests.conftest import STACKS, Mistakes, Synthesized
+
+
+def test_a_renamed_environment_differs_in_state_keys_and_tag_alone(
+    synthesize_changed: Callable[..., Synthesized],
+) -> None:
+    """With its old name as the prefix, nothing else in any stack knows of the new name."""
+    before = synthesize_changed({}, name="old")
+    after = synthesize_changed({"name_prefix": "old"}, name="new")
+    for stack in STACKS:
+        moved = json.dumps(after[stack])
+        keys = moved.count('"key": "new/') + moved.count('"environment": "new"')
+        assert moved.count('"new') == keys
+        assert json.loads(moved.replace('"new/', '"old/').replace('"new"', '"old"')) == before[stack]
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_a_prefix_begins_every_name(stack: str, synthesize_changed: Callable[..., Synthesized]) -> None:
+    """No name in AWS has the environment's own name once a prefix is set."""
+    text = json.dumps(synthesize_changed({"name_prefix": "prefix"}, name="berlin")[stack]["resource"])
+    assert '"prefix-' in text
+    assert "berlin" not in text
+
+
+def test_a_prefix_has_the_form_of_an_environments_name(mistakes: Mistakes) -> None:
+    """What could not be an environment's name can't have been one."""
+    (line,) = mistakes({"name_prefix": "Old_"})
+    assert line.startswith('example.yaml: name_prefix: "Old_": not of the accepted form. Accepted: ')
