@@ -88,7 +88,7 @@ synth: setup ## Write the Terraform JSON of ENV to cdktf.out/
 # make itself ends with 2 on any failure: a pipeline that gates on 2 or 3 calls plans.py.
 .PHONY: plan
 plan: setup ## Plan every stack of ENV, and write the report for its reviewers
-	@$(LOCALLY) $(VENV)/python plans.py plan || (( $$? > 1 ))
+	@$(LOCALLY) $(VENV)/python plans.py plan || case $$? in 2|3) ;; *) exit 1 ;; esac
 
 .PHONY: apply
 apply: setup ## Apply exactly what the last plan of ENV has planned

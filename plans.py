@@ -196,11 +196,11 @@ def plan(stacks: Sequence[Stack], folder: Path, environment: str) -> int:
     (folder / "gitlab.json").write_text(json.dumps(review.gitlab_report) + "\n", encoding="utf-8")
     record = PlansRecord(exit_status=review.exit_status, stacks=planner.records)
     (folder / "plans.json").write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    print()
+    print(flush=True)
     if sys.stdout.isatty():
         Console().print(Markdown(report))
     else:
-        print(report)
+        sys.stdout.buffer.write(report.encode())  # whatever the locale
     print(f"The report: {_shown(folder)}/report.md")
     return review.exit_status
 
@@ -232,7 +232,8 @@ class _Planner:
         self._record(stack, state, planned)
         totals = ", ".join(f"{number} to {action}" for action, number in planned.totals.items() if number)
         if not planned.failed:
-            print(f"{stack.name}: {totals or planned.note or 'no changes'}", flush=True)
+            note = planned.note.partition("\n")[0]
+            print(f"{stack.name}: {totals or note or 'no changes'}", flush=True)
         return planned
 
     def _unplannable(self, stack: Stack) -> str:
@@ -251,11 +252,13 @@ class _Planner:
         waits_for = self._waits_for(stack)
         try:
             found = self._plan_files(stack)
-        except PlansError:
+        except PlansError as error:
             if not waits_for:
                 raise
-            # On the outputs that are about to change it may well not fit.
-            return PlannedStack(stack.name, None, f"not planned: {waits_for}; apply that first")
+            # On the outputs that are about to change it may well not fit. Or something else is wrong:
+            # the reader sees what.
+            print(error, file=sys.stderr, flush=True)
+            return PlannedStack(stack.name, None, f"not planned: {waits_for}; apply that first\n{error}")
         self._changing[stack.name] = {change.address for change in found.output_changes}
         note = f"a preview: {waits_for}; plan again after that is applied" if waits_for else ""
         return PlannedStack(stack.name, found, note)
@@ -372,24 +375,28 @@ def _terraform(folder: Path, *arguments: str, output: int | None) -> subprocess.
         KeyboardInterrupt: After Terraform has ended, if there was an interrupt.
 
     """
-    process = subprocess.Popen(  # noqa: S603 - our own arguments
-        ["terraform", *arguments],  # noqa: S607 - the user's Terraform
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=output,
-        text=True,
-    )
-    received = []
+    received: list[int] = []
+    process: subprocess.Popen[str] | None = None
 
     def end(number: int, _frame: FrameType | None) -> None:
+        # At a second interrupt Terraform would give up without writing the state.
+        if process and not received:
+            process.send_signal(signal.SIGINT)
         received.append(number)
-        # Ctrl-C reaches Terraform by itself, and a second one would make it give up the state.
-        if number == signal.SIGTERM:
-            process.terminate()
 
     before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
+        process = subprocess.Popen(  # noqa: S603 - our own arguments
+            ["terraform", *arguments],  # noqa: S607 - the user's Terraform
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            text=True,
+            start_new_session=True,  # a terminal's Ctrl-C reaches it by `end` alone, and once
+        )
+        if received:
+            process.send_signal(signal.SIGINT)
         printed, complained = process.communicate()
     finally:
         for number, handler in before.items():

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import signal
 import subprocess
 from collections.abc import Sequence
 from typing import Any
@@ -122,8 +123,16 @@ def run(command: Sequence[str]) -> int:
     missing = _missing(settings)
     if missing:
         print(f"workloads is rehearsed, not deployed: {missing}")
-    with kubernetes.providers(missing) as environment:
-        return subprocess.run(command, env={**os.environ, **environment}, check=False).returncode  # noqa: S603
+    with (
+        kubernetes.providers(missing) as environment,
+        subprocess.Popen(command, env={**os.environ, **environment}) as process,  # noqa: S603 - the user's own
+    ):
+        # Ctrl-C is the command's to handle: it may need the providers until it has ended.
+        interrupted = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            return process.wait()
+        finally:
+            signal.signal(signal.SIGINT, interrupted)
 
 
 def _missing(settings: Settings) -> str:

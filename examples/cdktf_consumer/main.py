@@ -2,7 +2,7 @@
 
 It prepares a place for a database in the private subnets: the subnet group that RDS wants, and a
 security group that lets the nodes' pods in. `ENVIRONMENT` names the environment, a file under
-environments/ of the runners' project.
+environments/ of the runners' project; `AWS_REGION` its region, unless that is the state bucket's.
 """
 
 import json
@@ -25,7 +25,9 @@ POSTGRESQL_PORT = 5432
 class DatabaseStack(TerraformStack):
     """Where a database may be put, and who may reach it."""
 
-    def __init__(self, scope: Construct, id_: str, *, environment: str, backend: Mapping[str, Any]) -> None:
+    def __init__(
+        self, scope: Construct, id_: str, *, environment: str, region: str, backend: Mapping[str, Any]
+    ) -> None:
         """Read the outputs of the two stacks, and build on them."""
         super().__init__(scope, id_)
         # The key is our own. Outside the prefix of any environment it can't be mistaken for the runners'.
@@ -38,7 +40,7 @@ class DatabaseStack(TerraformStack):
         )
         # cdktf 0.21 has no argument for it.
         self.add_override("terraform.backend.s3.use_lockfile", backend["use_lockfile"])
-        AwsProvider(self, "aws", region=backend["region"])
+        AwsProvider(self, "aws", region=region)
 
         network = self._outputs_of("network", environment, backend)
         cluster = self._outputs_of("cluster", environment, backend)
@@ -88,7 +90,8 @@ def main() -> None:
     # The copied backend.tf.json is where the runners' state is, too.
     backend = json.loads((FOLDER / "backend.tf.json").read_text())["terraform"]["backend"]["s3"]
     app = App()
-    DatabaseStack(app, "database", environment=environment, backend=backend)
+    region = os.environ.get("AWS_REGION") or backend["region"]
+    DatabaseStack(app, "database", environment=environment, region=region, backend=backend)
     app.synth()
 
 

@@ -16,13 +16,20 @@ variable "environment" {
   description = "Name of the environment: a file under environments/ of the runners' project."
 }
 
+variable "region" {
+  type        = string
+  description = "AWS region of the environment. Null: that of the state bucket."
+  default     = null
+}
+
 locals {
+  region = coalesce(var.region, local.backend.region)
   # The copied backend.tf.json is where the producers' state is, too.
   backend = jsondecode(file("${path.module}/backend.tf.json")).terraform.backend.s3
 }
 
 provider "aws" {
-  region = local.backend.region
+  region = local.region
 }
 
 data "terraform_remote_state" "network" {
@@ -51,7 +58,7 @@ resource "aws_security_group" "registry" {
 
 resource "aws_vpc_endpoint" "registry" {
   vpc_id              = data.terraform_remote_state.network.outputs.vpc_id
-  service_name        = "com.amazonaws.${local.backend.region}.ecr.dkr"
+  service_name        = "com.amazonaws.${local.region}.ecr.dkr"
   vpc_endpoint_type   = "Interface"
   private_dns_enabled = true
   subnet_ids          = data.terraform_remote_state.network.outputs.private_subnet_ids

@@ -304,12 +304,21 @@ def test_a_plan_is_refused(tmp_path: Path, plans: str | None, pipeline: str | No
     assert done.stdout == ""
 
 
+@pytest.mark.parametrize("name", [".aws", ".planned", ".apply"])
+def test_what_fails_is_no_plan_with_changes(name: str) -> None:
+    """make ends with 2 whatever fails in it, and 2 is what a plan with changes ends with."""
+    lines = [*job(name).get("before_script", []), job(name).get("script", [])]
+    lines = [line for part in lines for line in ([part] if isinstance(part, str) else part)]
+    assert lines
+    assert not [line for line in lines if line.startswith("make ") and "|| exit 1" not in line]
+
+
 def test_the_token_is_in_a_private_file(tmp_path: Path) -> None:
     """Nobody else on the runner reads it, and no artifact holds it: it is outside of the project's folder."""
     project, temporary = tmp_path / "project", tmp_path / "temporary"
     project.mkdir()
     temporary.mkdir()
-    commands = [line for line in job(".aws")["before_script"] if line != "make setup"]
+    commands = [line for line in job(".aws")["before_script"] if not line.startswith("make setup")]
     done = subprocess.run(
         ["bash", "-euc", "\n".join([*commands, "env"])],
         cwd=project,
