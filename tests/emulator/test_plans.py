@@ -1,6 +1,7 @@
 """`plans.py plan` and `plans.py apply`: what is reviewed is what is applied."""
 
 import json
+import os
 import shutil
 import signal
 import stat
@@ -195,6 +196,7 @@ def test_a_new_environment_is_deployed_plan_by_plan(fresh: Project) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
     printed = ""
     assert apply.stdout
@@ -202,7 +204,8 @@ def test_a_new_environment_is_deployed_plan_by_plan(fresh: Project) -> None:
         line = apply.stdout.readline()
         assert line, printed
         printed += line
-    apply.send_signal(signal.SIGTERM)
+    for number in (signal.SIGINT, signal.SIGTERM):  # to the group, as a terminal or `timeout` does
+        os.killpg(apply.pid, number)
     rest, complaint = apply.communicate(timeout=120)
     assert apply.returncode == 1, printed + rest + complaint
     assert complaint.endswith("interrupted\n")
