@@ -15,6 +15,7 @@ from plan_review.values import (
     is_unknown,
     is_within,
     masked,
+    masked_alike,
     with_unknowns,
 )
 
@@ -242,13 +243,14 @@ def _change(item: Mapping[str, Any], configured: Mapping[str, Mapping[str, str]]
     deposed = item.get("deposed")
     # What is sensitive on one side must not be read on the other.
     marks = (change.get("before_sensitive"), change.get("after_sensitive"))
-    after = with_unknowns(change.get("after"), change.get("after_unknown"))
+    before = reduce(masked, marks, change.get("before"))
+    after = reduce(masked, marks, with_unknowns(change.get("after"), change.get("after_unknown")))
     return Change(
         address=f"{address} (deposed {deposed})" if deposed else address,
         type=item["type"],
         action=ACTIONS[actions],
-        before=reduce(masked, marks, change.get("before")),
-        after=reduce(masked, marks, after),
+        before=masked_alike(before, after),
+        after=masked_alike(after, before),
         reason=REASONS.get(str(item.get("action_reason")), ""),
         replace_paths=tuple(_path(path) for path in change.get("replace_paths") or []),
         create_first=actions[0] == "create",

@@ -65,6 +65,34 @@ def masked(value: Any, marks: Any) -> Any:  # noqa: ANN401 - JSON
     return _walked(value, marks, masked)
 
 
+def masked_alike(value: Any, other: Any) -> Any:  # noqa: ANN401 - JSON
+    """Return a value with every text behind `Sensitive` that is sensitive elsewhere in another value.
+
+    Elements of a list that move are marked at another place, or only on the side where they are known.
+    """
+    return _masked_texts(value, set(_sensitive_texts(other, hidden=False)))
+
+
+def _sensitive_texts(value: Any, *, hidden: bool) -> Iterator[str]:  # noqa: ANN401 - JSON
+    if isinstance(value, Sensitive):
+        yield from _sensitive_texts(value.value, hidden=True)
+    elif isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _sensitive_texts(part, hidden=hidden)
+    elif isinstance(value, str) and value and hidden:
+        yield value
+
+
+def _masked_texts(value: Any, secrets: set[str]) -> Any:  # noqa: ANN401 - JSON
+    if not secrets:
+        return value
+    if isinstance(value, dict):
+        return {key: _masked_texts(part, secrets) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_masked_texts(part, secrets) for part in value]
+    return Sensitive(value) if isinstance(value, str) and value in secrets else value
+
+
 def with_unknowns(value: Any, marks: Any) -> Any:  # noqa: ANN401 - JSON
     """Return `after` of a plan's change with `UNKNOWN` where `after_unknown` has true."""
     if marks is True:
