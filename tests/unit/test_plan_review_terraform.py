@@ -229,7 +229,8 @@ def test_no_secret_is_shown(project: Project) -> None:
 
 def test_a_check_that_fails_is_shown(project: Project) -> None:
     """It stops no apply, and somebody should read it."""
-    check = 'check "health" {\n  assert {\n    condition = terraform_data.this.input == 2\n    error_message = "it is @down"\n  }\n}\n'
+    condition = 'condition = terraform_data.this.input == 2\n    error_message = "it is @down"'
+    check = f'check "health" {{\n  assert {{\n    {condition}\n  }}\n}}\n'
     stack = project.plan(thing() + check)
     (found,) = stack.findings
     assert found.danger == Danger.CHECK
