@@ -4,6 +4,7 @@ A change needs an approval if there may be more nodes of any type than before, s
 prices; or if only the apply will tell how many.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -63,6 +64,12 @@ def find(changes: Sequence[Change]) -> Iterator[Finding]:
             if old != new
         ),
     )
+
+
+def shows(change: Change, path: str) -> bool:
+    """Return whether the finding of a plan shows an attribute of a group."""
+    sizes, machines = GROUPS.get(change.type, ((), ""))
+    return re.sub(r"\[\d+\]", "", path) in (*sizes, machines)
 
 
 def _by_type(groups: Sequence[_Most]) -> Counter[str]:

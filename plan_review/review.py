@@ -118,7 +118,13 @@ def rest(stack: PlannedStack) -> list[tuple[Change, list[Difference]]]:
     for change in stack.plan.changes if stack.plan else ():
         findings = found[change.address]
         changed = change.differences if change.action in ("update", "replace") else []
-        items = [item for item in changed if not any(finding.shows(item.path) for finding in findings)]
-        if not findings or items or change.previous_address or change.importing:
+        items = [
+            item
+            for item in changed
+            if not capacity.shows(change, item.path)
+            and not any(finding.shows(item.path) for finding in findings)
+        ]
+        is_seen = findings or (changed and not items)
+        if items or not is_seen or change.previous_address or change.importing:
             left.append((change, items))
     return left

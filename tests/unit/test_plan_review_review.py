@@ -96,6 +96,14 @@ def test_what_a_finding_does_not_show_is_in_the_rest() -> None:
     assert left(resource("aws_eks_addon", before, after)) == {"aws_eks_addon.this": ["configuration_values"]}
 
 
+def test_the_size_of_a_group_is_shown_once() -> None:
+    """The section of nodes has it; another attribute of the group is in the rest."""
+    before, after = ({"scaling_config": [{"max_size": size}], "labels": {"a": size}} for size in (1, 2))
+    assert left(resource("aws_eks_node_group", before, after)) == {"aws_eks_node_group.this": ["labels.a"]}
+    del before["labels"], after["labels"]
+    assert not left(resource("aws_eks_node_group", before, after))
+
+
 def test_a_move_is_told_of_a_resource_with_findings_too() -> None:
     """A reader must see where a replaced resource was before."""
     change = resource("aws_s3_bucket", {}, {}, actions=("delete", "create"), previous_address="a.old")
