@@ -68,7 +68,9 @@ def find(changes: Sequence[Change]) -> Iterator[Finding]:
 
 def shows(change: Change, path: str) -> bool:
     """Return whether the finding of a plan shows an attribute of a group."""
-    sizes, machines = GROUPS.get(change.type, ((), ""))
+    if change.type not in GROUPS or _most(change.type, change.before) == _most(change.type, change.after):
+        return False
+    sizes, machines = GROUPS[change.type]
     return re.sub(r"\[\d+\]", "", path) in (*sizes, machines)
 
 

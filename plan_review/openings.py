@@ -272,7 +272,6 @@ def _ways_out(state: dict[str, Any] | None) -> set[str]:
         for route in (blocks(state["route"]) if "route" in state else [state])
         # Through an internet gateway, or through one that is only just being made.
         if route.get("gateway_id") is UNKNOWN or str(route.get("gateway_id")).startswith("igw-")
-        if not route.get("nat_gateway_id")
         for destination in (
             *(route.get("destination_cidr_block"), route.get("destination_ipv6_cidr_block")),
             *(route.get("cidr_block"), route.get("ipv6_cidr_block")),

@@ -202,6 +202,9 @@ def test_a_grant_that_goes_needs_no_approval() -> None:
     (found,) = findings(Danger.ACCESS, resource("aws_eks_access_entry", {"principal_arn": "arn:p"}, None))
     assert not found.needs_approval
     assert [item.before for item in found.differences] == ["arn:p"]
+    role = {"assume_role_policy": policy(allow()), "permissions_boundary": "arn:b"}
+    (found,) = findings(Danger.ACCESS, resource("aws_iam_role", role, None))
+    assert not found.needs_approval
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,11 @@ def test_a_maximum_that_only_the_apply_will_tell_needs_an_approval() -> None:
     assert [item.after for item in found.differences] == ["unknown × node"]
 
 
+def test_a_group_that_stays_empty_costs_nothing() -> None:
+    """Of whichever type its machines would be."""
+    assert not findings(Danger.CAPACITY, *groups(a=(group(0), group(0, "p5.48xlarge"))))
+
+
 def test_a_desired_size_costs_no_more_than_the_maximum() -> None:
     """What the autoscaler moves within its bounds is no finding."""
     before, after = ({"scaling_config": [{"max_size": 5, "desired_size": size}]} for size in (1, 4))

@@ -60,10 +60,11 @@ def test_nothing_of_a_plan_is_taken_for_markdown(text: str) -> None:
 def test_a_stacks_name_is_taken_for_nothing_else(name: str) -> None:
     """In the table, in a heading and in a fold, where GitLab reads no Markdown."""
     made = plan(resource("acme_thing", {"a": 1}, {"a": 2}))
-    failed = PlannedStack(name, None, "it broke\n/approve", failed=True)
+    failed = PlannedStack(name, None, "it broke\n```\n/approve @all", failed=True)
     text = markdown.write(Review("Plan", [PlannedStack(name, made), failed]))
     seen = re.sub(r"<code>.*?</code>", "", visible(text))
     assert not re.search(r"<script>|@all|a\|b", seen)
+    assert "<code><script>" not in text
     assert not re.search(r"^/", text, re.MULTILINE)
     assert "<summary><code>" in text
     (row,) = re.findall(r"^\| .*\| 0 \| 1 .*$", text, re.MULTILINE)
@@ -116,7 +117,9 @@ def test_what_is_left_out_is_counted() -> None:
     many = [
         resource("aws_s3_bucket", {}, None, address=f"aws_s3_bucket.b[{number}]") for number in range(310)
     ]
-    assert "… and 10 more, of which 10 need an explicit approval" in report(*many)
+    text = report(*many)
+    assert "… and 10 more, of which 10 need an explicit approval" in text
+    assert text.count("is deleted") == 300
     some = [resource("acme_thing", None, {}, address=f"acme_thing.b[{number}]") for number in range(310)]
     assert "… and 10 more\n" in report(*some)
 

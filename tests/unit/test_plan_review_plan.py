@@ -101,6 +101,12 @@ def secrets() -> dict[str, dict[str, Any]]:
             {"a": ["y", "z", SECRET]},
             before_sensitive={"a": [False, True]},
         ),
+        "moved in a list, marked after": both(
+            "acme_thing",
+            {"a": ["y", "z", SECRET]},
+            {"a": ["x", SECRET]},
+            after_sensitive={"a": [False, True]},
+        ),
         "a key": both("acme_thing", {"a": {SECRET: 1}}, {"a": {SECRET: 2}}, before_sensitive={"a": True}),
         "JSON in a text": both(
             "acme_thing", {"secret": json.dumps({"k": SECRET})}, {"secret": "{}"}, before_sensitive=WHOLE
