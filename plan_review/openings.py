@@ -242,7 +242,8 @@ def _acl_rules(given: Any, action: str) -> _Rules:  # noqa: ANN401 - JSON
         for item in _entries(given)
         for rule in (
             [
-                (_ports(item), _hashable(source))
+                # With its number: the first rule that fits decides.
+                (f"rule {item.get('rule_no', item.get('rule_number'))}: {_ports(item)}", _hashable(source))
                 for source in (item.get("cidr_block"), item.get("ipv6_cidr_block"))
                 if source and item.get("action", item.get("rule_action")) == action
             ]

@@ -3,11 +3,12 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, reduce
 from typing import Any
 
 from plan_review.values import (
+    UNKNOWN,
     Difference,
     Unknown,
     differences,
@@ -16,6 +17,7 @@ from plan_review.values import (
     is_within,
     masked,
     masked_alike,
+    parsed,
     with_unknowns,
 )
 
@@ -43,6 +45,8 @@ ACTIONS: dict[tuple[str, ...], str] = {
     ("create", "delete"): "replace",
     ("create", "forget"): "replace",
 }
+# A reference, not a program.
+LONGEST_EXPRESSION = 100
 
 _INDEX = re.compile(r'\[(?:"(?:[^"\\]|\\.)*"|\d+)\]')
 
@@ -67,8 +71,9 @@ class Change:
         forgets: For a replacement, whether the old one stays, unmanaged.
         previous_address: Address before a move; empty if it did not move.
         importing: Whether it is imported.
-        configured: The attributes that the configuration sets, each with its text there, where a plan
-            has it (Terraform's JSON syntax); None if the plan tells nothing of the configuration.
+        configured: The attributes that the configuration sets, each with its text there (Terraform's
+            JSON syntax) or with what it refers to (HCL), as far as the plan has that; None if the plan
+            tells nothing of the configuration.
 
     """
 
@@ -90,10 +95,14 @@ class Change:
         """What differs, without what the provider computes and only the apply will tell."""
         before, after = ({} if side is None else side for side in (self.before, self.after))
         return [
-            item
+            replace(item, after=Unknown(self._expression(item.path))) if item.after == UNKNOWN else item
             for item in differences(before, after)
             if not is_unknown(item.after) or self.is_configured(item.path) or self.forces(item)
         ]
+
+    def _expression(self, path: str) -> str:
+        text = (self.configured or {}).get(path, "")
+        return text if len(text) <= LONGEST_EXPRESSION else ""
 
     def is_configured(self, path: str) -> bool:
         """Return whether the configuration may set an attribute; true if a plan does not tell."""
@@ -101,12 +110,14 @@ class Change:
 
     @cached_property
     def after_as_written(self) -> Any:  # noqa: ANN401 - JSON
-        """The attributes afterwards; what is unknown stands as the configuration has it, if a plan tells."""
+        """The attributes afterwards; an unknown text with JSON in it stands as the configuration has it."""
         if not isinstance(self.after, dict):
             return self.after
         written = self.configured or {}
         return {
-            name: written.get(name) or value if isinstance(value, Unknown) else value
+            name: written[name]
+            if isinstance(value, Unknown) and isinstance(parsed(written.get(name)), dict)
+            else value
             for name, value in self.after.items()
         }
 
@@ -225,8 +236,12 @@ def _configured(module: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, d
 
 
 def _text(expression: Any) -> str:  # noqa: ANN401 - JSON
-    text = expression.get("constant_value") if isinstance(expression, dict) else None
-    return text if isinstance(text, str) else ""
+    if not isinstance(expression, dict):
+        return ""
+    text, references = expression.get("constant_value"), expression.get("references")
+    if isinstance(text, str):
+        return text
+    return f"${{{references[0]}}}" if isinstance(references, list) and references else ""
 
 
 def _change(item: Mapping[str, Any], configured: Mapping[str, Mapping[str, str]] | None = None) -> Change:

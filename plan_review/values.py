@@ -24,11 +24,18 @@ class Sensitive:
 
 @dataclass(frozen=True)
 class Unknown:
-    """A value that only the apply will bring; no two are known to be the same."""
+    """A value that only the apply will bring; no two are known to be the same.
+
+    Attributes:
+        expression: Where the configuration takes it from; may be empty.
+
+    """
+
+    expression: str = ""
 
     def __str__(self) -> str:
         """Return Terraform's own words for it."""
-        return "(known after apply)"
+        return f"(known after apply: {self.expression})" if self.expression else "(known after apply)"
 
 
 UNKNOWN = Unknown()

@@ -150,6 +150,37 @@ def test_an_unknown_policy_is_shown_as_the_configuration_has_it() -> None:
     assert "+   Resource: ${aws_s3_bucket.cache.arn}/*" in found.diff
 
 
+@pytest.mark.parametrize(
+    "expression",
+    [
+        {"constant_value": "${data.aws_iam_policy_document.p.json}"},
+        {"references": ["data.aws_iam_policy_document.p.json", "data.aws_iam_policy_document.p"]},
+    ],
+)
+def test_a_policy_that_stands_elsewhere_stays_unknown(expression: dict[str, Any]) -> None:
+    """A reference is no text of a policy."""
+    (found,) = findings(
+        Danger.ACCESS,
+        resource("aws_s3_bucket_policy", None, {}, unknown={"policy": True}),
+        configured={"aws_s3_bucket_policy.this": {"policy": expression}},
+    )
+    assert found.needs_approval
+    assert found.diff == ("  policy:", "+ (known after apply)")
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [{"constant_value": "${aws_iam_role.runner.arn}"}, {"references": ["aws_iam_role.runner.arn", "x"]}],
+)
+def test_a_new_grant_says_which_role_it_gives(expression: dict[str, Any]) -> None:
+    """The role that is made in the same plan has no name yet but its address."""
+    change = resource(
+        "aws_eks_pod_identity_association", None, {"namespace": "ci"}, unknown={"role_arn": True}
+    )
+    text = report(change, configured={change["address"]: {"namespace": {}, "role_arn": expression}})
+    assert "- `role_arn`: added `(known after apply: ${aws_iam_role.runner.arn})`" in text
+
+
 def test_a_policy_that_the_provider_computes_is_no_finding() -> None:
     """A new bucket or key has a computed policy that nobody wrote."""
     assert not findings(

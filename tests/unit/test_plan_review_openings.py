@@ -40,6 +40,11 @@ OPENINGS = [
         {"ingress": []},
     ),
     pytest.param(
+        "aws_network_acl",
+        {"ingress": [{"rule_no": 1, "action": "deny", "protocol": "-1", "cidr_block": "0.0.0.0/0"}]},
+        {"ingress": [{"rule_no": 9, "action": "deny", "protocol": "-1", "cidr_block": "0.0.0.0/0"}]},
+    ),
+    pytest.param(
         "aws_network_acl_rule", None, {"rule_action": "allow", "egress": False, "cidr_block": "0.0.0.0/0"}
     ),
     pytest.param(
