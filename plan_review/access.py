@@ -167,7 +167,7 @@ def _documents(before: Any, after: Any, path: str) -> Iterator[_Document]:  # no
         left, right = _policy(before), _policy(after)
         is_policy = left is not None or right is not None
         hidden = after is UNKNOWN or isinstance(after, Sensitive)
-        may_be_policy = hidden and re.search(r"(^|[._])policy(_json|_document)?(\[\d+\])?$", path)
+        may_be_policy = hidden and re.search(r"(^|[._])polic(y|ies)(_json|_document)?(\[\d+\])?$", path)
         if is_policy or may_be_policy:
             yield _Document(path, left, after if hidden else right)
 

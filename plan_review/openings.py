@@ -1,7 +1,7 @@
 """What becomes reachable: from the internet, from other networks, or by the public."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_network
 from typing import Any
 
@@ -100,11 +100,28 @@ def find(change: Change) -> Iterator[Finding]:
     """Yield a finding for each thing that a change opens."""
     if change.action in ("no-op", "read", "forget"):
         return
+    change = _without_computed(change)
     yield from _flags(change)
     if change.type in _JOINS and change.action in ("create", "replace"):
         yield _finding(change, "joins two networks", tuple(change.differences), public=False)
     for finder in _FINDERS.get(change.type, ()):
         yield from finder(change)
+
+
+def _without_computed(change: Change) -> Change:
+    """Return a change without unknowns that nobody has written.
+
+    A plan calls the rules of a new group unknown, and the sources of a new rule, where the configuration
+    names none. An update keeps them: there they may come from a dynamic block.
+    """
+    if change.action == "update" or change.after is None:
+        return change
+    written = {
+        name: value
+        for name, value in change.after.items()
+        if value is not UNKNOWN or change.is_configured(name)
+    }
+    return replace(change, after=written)
 
 
 def _flags(change: Change) -> Iterator[Finding]:
@@ -199,15 +216,8 @@ def _hashable(value: Any) -> Any:  # noqa: ANN401 - JSON
 
 
 def _group(change: Change) -> Iterator[Finding]:
-    before, after = _ingress(change)
-    yield from _newly_in(change, _rules(before), _rules(after), "ingress")
-
-
-def _ingress(change: Change) -> tuple[Any, Any]:
     before, after = change.get("ingress")
-    # What is new has no rules where the configuration names none; a plan calls them unknown.
-    named = change.action == "update" or change.is_configured("ingress")
-    return before, after if named or after is not UNKNOWN else None
+    yield from _newly_in(change, _rules(before), _rules(after), "ingress")
 
 
 def _group_rule(change: Change) -> Iterator[Finding]:
@@ -219,7 +229,7 @@ def _group_rule(change: Change) -> Iterator[Finding]:
 
 
 def _acl(change: Change) -> Iterator[Finding]:
-    before, after = _ingress(change)
+    before, after = change.get("ingress")
     yield from _newly_in(change, _acl_rules(before, "allow"), _acl_rules(after, "allow"), "ingress")
     if change.action != "delete":
         denied, now_denied = _acl_rules(before, "deny"), _acl_rules(after, "deny")

@@ -128,12 +128,20 @@ def test_a_policy_hides_behind_no_spelling() -> None:
     assert policy_change(None, text).needs_approval
 
 
-def test_a_policy_that_only_the_apply_will_tell_needs_an_approval() -> None:
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("aws_s3_bucket_policy", "policy"),
+        ("aws_iam_role", "assume_role_policy"),
+        ("aws_opensearch_domain", "access_policies"),
+    ],
+)
+def test_a_policy_that_only_the_apply_will_tell_needs_an_approval(kind: str, name: str) -> None:
     """Nobody can say that an unknown policy grants no more than the old one."""
     (found,) = findings(
         Danger.ACCESS,
-        resource("aws_s3_bucket_policy", {"policy": policy(allow())}, {}, unknown={"policy": True}),
-        configured={"aws_s3_bucket_policy.this": {"policy": {"references": ["aws_s3_bucket.a.arn"]}}},
+        resource(kind, {name: policy(allow())}, {}, unknown={name: True}),
+        configured={f"{kind}.this": {name: {"references": ["aws_s3_bucket.a.arn"]}}},
     )
     assert found.needs_approval
     assert found.diff[-1] == "+ (known after apply)"

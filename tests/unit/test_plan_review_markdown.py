@@ -112,6 +112,14 @@ def test_a_text_of_several_lines_is_shown_as_a_diff() -> None:
     assert "```diff\n line 8\n line 9\n-line 10\n+new\n line 11\n line 12\n```" in text
 
 
+def test_a_text_that_is_too_long_to_compare_is_measured() -> None:
+    """Comparing very long texts line by line takes minutes."""
+    before, after = ("\n".join(f"{sign}{number}" for number in range(6000)) for sign in "ab")
+    assert "- 6000 lines\n+ 6000 lines, too many to compare here" in report(
+        resource("a", {"t": before}, {"t": after})
+    )
+
+
 def test_what_is_left_out_is_counted() -> None:
     """A report stays short enough for a comment, and says what it leaves out, and how dangerous that is."""
     many = [

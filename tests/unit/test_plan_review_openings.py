@@ -156,6 +156,21 @@ def test_a_rule_is_told_in_words() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ({"ip_protocol": "-1"}, "all traffic from"),
+        ({"ip_protocol": "tcp", "from_port": 22, "to_port": 22}, "tcp 22 from"),
+        ({"ip_protocol": "udp", "from_port": 0, "to_port": 9}, "udp 0-9 from"),
+        ({"ip_protocol": "icmpv6"}, "icmpv6 from"),
+    ],
+)
+def test_protocol_and_ports_are_told_in_words(rule: dict[str, Any], words: str) -> None:
+    """As in the arguments of `aws_vpc_security_group_ingress_rule`."""
+    (found,) = openings("aws_vpc_security_group_ingress_rule", None, {"cidr_ipv4": "10.0.0.0/8", **rule})
+    assert [item.after for item in found.differences] == [f"{words} 10.0.0.0/8"]
+
+
 def test_rules_that_stay_are_not_shown() -> None:
     """A group's new rule is shown, not those that it had."""
     old = TCP | {"cidr_blocks": ["8.8.8.8/32"]}
@@ -185,6 +200,23 @@ def test_a_new_group_without_rules_opens_nothing(kind: str) -> None:
     """A plan calls the rules of a new group unknown where the configuration names none."""
     assert not openings(kind, None, {}, unknown={"ingress": True}, configured={"name": {}})
     assert openings(kind, None, {}, unknown={"ingress": True}, configured={"ingress": {}})
+
+
+def test_what_the_provider_computes_of_a_rule_is_no_source() -> None:
+    """`source_security_group_id` of a new rule, and `gateway_id` of a new route to a NAT gateway."""
+    rule = {"type": "ingress", **TCP, "cidr_blocks": ["10.0.0.0/8"]}
+    (found,) = openings(
+        "aws_security_group_rule",
+        None,
+        rule,
+        unknown={"source_security_group_id": True},
+        configured={key: {} for key in rule},
+    )
+    assert not found.needs_approval
+    route = {"destination_cidr_block": "0.0.0.0/0", "nat_gateway_id": "nat-1"}
+    assert not openings(
+        "aws_route", None, route, unknown={"gateway_id": True}, configured={key: {} for key in route}
+    )
 
 
 def test_a_route_through_a_gateway_that_is_being_made_joins_the_internet() -> None:
