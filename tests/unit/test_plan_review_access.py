@@ -128,6 +128,7 @@ def test_a_policy_hides_behind_no_spelling() -> None:
     assert policy_change(None, text).needs_approval
 
 
+@pytest.mark.parametrize("before", ["", policy(allow())], ids=["new", "changed"])
 @pytest.mark.parametrize(
     ("kind", "name"),
     [
@@ -136,11 +137,11 @@ def test_a_policy_hides_behind_no_spelling() -> None:
         ("aws_opensearch_domain", "access_policies"),
     ],
 )
-def test_a_policy_that_only_the_apply_will_tell_needs_an_approval(kind: str, name: str) -> None:
+def test_a_policy_that_only_the_apply_will_tell_needs_an_approval(kind: str, name: str, before: str) -> None:
     """Nobody can say that an unknown policy grants no more than the old one."""
     (found,) = findings(
         Danger.ACCESS,
-        resource(kind, {name: policy(allow())}, {}, unknown={name: True}),
+        resource(kind, {name: before} if before else None, {}, unknown={name: True}),
         configured={f"{kind}.this": {name: {"references": ["aws_s3_bucket.a.arn"]}}},
     )
     assert found.needs_approval

@@ -202,6 +202,14 @@ def test_a_new_group_without_rules_opens_nothing(kind: str) -> None:
     assert openings(kind, None, {}, unknown={"ingress": True}, configured={"ingress": {}})
 
 
+def test_unknown_rules_of_a_group_that_is_there_need_an_approval() -> None:
+    """They come from a dynamic block, which a plan's configuration does not tell."""
+    (found,) = openings(
+        "aws_security_group", {"ingress": []}, {}, unknown={"ingress": True}, configured={"name": {}}
+    )
+    assert found.needs_approval
+
+
 def test_what_the_provider_computes_of_a_rule_is_no_source() -> None:
     """`source_security_group_id` of a new rule, and `gateway_id` of a new route to a NAT gateway."""
     rule = {"type": "ingress", **TCP, "cidr_blocks": ["10.0.0.0/8"]}
