@@ -53,11 +53,13 @@ def main() -> None:
         text = markdown.write(review)
         if arguments.gitlab_report:
             arguments.gitlab_report.write_text(json.dumps(review.gitlab_report) + "\n", encoding="utf-8")
+        # Whatever the locale is: the report has signs of its own.
+        sys.stdout.buffer.write(text.encode())
+        sys.stdout.flush()
     except PlanError as error:
         sys.exit(str(error))
     except OSError as error:
-        sys.exit(f"{error.filename}: {error.strerror}")
-    print(text, end="")
+        sys.exit(f"{error.filename or 'standard output'}: {error.strerror}")
     sys.exit(review.exit_status)
 
 

@@ -8,13 +8,13 @@ import itertools
 import json
 import operator
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from plan_review.findings import Danger, Finding
 from plan_review.plan import Change
-from plan_review.values import UNKNOWN, Difference
+from plan_review.values import UNKNOWN, Difference, Sensitive, blocks, is_within, parsed, unmatched
 
 # Types that grant something by being there, with or without a policy document.
 GRANTS = re.compile(
@@ -31,6 +31,18 @@ _NO_GRANT = frozenset(
         *("default_version_id", "owner_arn", "external_id", "region", "key_fingerprint"),
     }
 )
+# Attributes by which types that are not here for granting hand out rights of others.
+_GRANTING: dict[str, tuple[str, ...]] = {
+    "aws_eks_cluster": ("access_config", "role_arn"),
+    "aws_eks_node_group": ("node_role_arn",),
+    "aws_eks_addon": ("pod_identity_association", "service_account_role_arn"),
+    "aws_instance": ("iam_instance_profile",),
+    "aws_launch_template": ("iam_instance_profile",),
+    "aws_lambda_function": ("role",),
+    "aws_ecs_task_definition": ("task_role_arn", "execution_role_arn"),
+    "kubernetes_service_account": ("metadata",),
+    "kubernetes_service_account_v1": ("metadata",),
+}
 # A level that Pod Security Standards enforce, by how much it lets pods do ("Pod Security Admission").
 _POD_SECURITY = "pod-security.kubernetes.io/enforce"
 _POD_SECURITY_LEVELS = ("restricted", "baseline", "privileged")
@@ -53,11 +65,15 @@ class _Document:
 
 def find(change: Change) -> Iterator[Finding]:
     """Yield the finding of a resource that grants, or that has a policy document."""
-    documents = list(_documents(change.before, change.after_as_written, ""))
-    grants = bool(GRANTS.match(change.type))
-    if change.action in ("no-op", "forget", "read") or not (documents or grants):
-        yield from _pod_security(change)
+    yield from _pod_security(change)
+    if change.action in ("no-op", "forget", "read"):
         return
+    documents = [
+        document
+        for document in _documents(change.before, change.after_as_written, "")
+        # A provider computes policies that nobody has written.
+        if document.after is not UNKNOWN or change.is_configured(document.path)
+    ]
     diff: list[str] = []
     widens = False
     for document in documents:
@@ -66,29 +82,43 @@ def find(change: Change) -> Iterator[Finding]:
             diff += [f"  {document.path}:", *lines]
         widens |= wider
     covered = tuple(document.path for document in documents)
-    others = tuple(_other_differences(change, covered)) if grants else ()
+    others = tuple(
+        item
+        for item in change.differences
+        if _may_grant(change, item) and not any(is_within(item.path, path) for path in covered)
+    )
     if not diff and not others:
         return
-    gives = any(item.after is not None for item in others) or any("boundary" in item.path for item in others)
     yield Finding(
         Danger.ACCESS,
-        needs_approval=widens or (gives and change.action != "delete"),
+        needs_approval=widens or (change.action != "delete" and any(map(_gives, others))),
         address=change.address,
         text=f"is {_PAST[change.action]}",
         differences=others,
         diff=tuple(diff),
+        covers=covered,
     )
 
 
 _PAST = {"create": "created", "update": "changed", "replace": "replaced", "delete": "deleted"}
 
 
-def _other_differences(change: Change, documents: Sequence[str]) -> Iterator[Difference]:
-    for item in change.differences:
-        top = re.split(r"[.\[]", item.path)[0]
-        if top in _NO_GRANT or item.path.startswith(tuple(documents)):
-            continue
-        yield item
+def _may_grant(change: Change, item: Difference) -> bool:
+    """Return whether an attribute is one by which a resource grants."""
+    top = re.split(r"[.\[]", item.path)[0]
+    if not GRANTS.match(change.type):
+        return change.action != "create" and top in _GRANTING.get(change.type, ())
+    # What nobody has written is a default of the provider's. A list may come from a dynamic block,
+    # which a plan's configuration does not tell.
+    written = item.before is not None or change.is_configured(top) or "[" in item.path
+    return top not in _NO_GRANT and written
+
+
+def _gives(item: Difference) -> bool:
+    """Return whether an attribute may grant more than before; a boundary grants by its absence."""
+    if item.path == "permissions_boundary":
+        return item.before is not None
+    return item.after is not None
 
 
 def _pod_security(change: Change) -> Iterator[Finding]:
@@ -99,27 +129,30 @@ def _pod_security(change: Change) -> Iterator[Finding]:
         "replace",
     ):
         return
-    before, after = (
-        ((state or {}).get("metadata") or [{}])[0].get("labels") or {}
-        for state in (change.before, change.after)
-    )
-    old, new = before.get(_POD_SECURITY), after.get(_POD_SECURITY)
+    old, new = (_pod_security_level(state) for state in (change.before, change.after))
     if old == new:
         return
-    rank: dict[Any, int] = {level: index for index, level in enumerate(_POD_SECURITY_LEVELS)}
+    rank = {level: index for index, level in enumerate(_POD_SECURITY_LEVELS)}
     loosest = len(rank)
     yield Finding(
         Danger.ACCESS,
         needs_approval=new == "privileged"
-        or (old is not None and rank.get(new, loosest) > rank.get(old, loosest)),
+        or (old is not None and rank.get(str(new), loosest) > rank.get(str(old), loosest)),
         address=change.address,
         text="lets its pods do something else",
         differences=(Difference(f"metadata[0].labels[{json.dumps(_POD_SECURITY)}]", old, new),),
     )
 
 
+def _pod_security_level(state: dict[str, Any] | None) -> Any:  # noqa: ANN401 - JSON
+    for metadata in blocks((state or {}).get("metadata")):
+        labels = metadata.get("labels")
+        return labels.get(_POD_SECURITY) if isinstance(labels, dict) else labels
+    return None
+
+
 def _documents(before: Any, after: Any, path: str) -> Iterator[_Document]:  # noqa: ANN401 - JSON
-    """Yield each policy document in a resource that differs, or that only the apply will tell."""
+    """Yield each policy document in a resource that differs, or that can't be read."""
     if isinstance(before, dict | None) and isinstance(after, dict | None):
         for key in dict.fromkeys([*(before or {}), *(after or {})]):
             yield from _documents(
@@ -127,42 +160,42 @@ def _documents(before: Any, after: Any, path: str) -> Iterator[_Document]:  # no
             )
     elif isinstance(before, list | None) and isinstance(after, list | None):
         # Without what both have: the list may be a set, which has no order.
-        gone = [item for item in before or [] if item not in (after or [])]
-        new = [item for item in after or [] if item not in (before or [])]
-        for index, (old, item) in enumerate(itertools.zip_longest(gone, new)):
-            yield from _documents(old, item, f"{path}[{index}]")
+        gone, new = unmatched(before or [], after or [])
+        for index, (old, item) in enumerate(itertools.zip_longest(gone, new, fillvalue=(0, None))):
+            yield from _documents(old[1], item[1], f"{path}[{index}]")
     elif before != after or after is UNKNOWN:
         left, right = _policy(before), _policy(after)
         is_policy = left is not None or right is not None
-        may_be_policy = after is UNKNOWN and path.rpartition(".")[2].split("[")[0].endswith("policy")
+        hidden = after is UNKNOWN or isinstance(after, Sensitive)
+        may_be_policy = hidden and re.search(r"(^|[._])polic(y|ies)(_json|_document)?(\[\d+\])?$", path)
         if is_policy or may_be_policy:
-            yield _Document(path, left, UNKNOWN if after is UNKNOWN else right)
+            yield _Document(path, left, after if hidden else right)
 
 
 def _policy(value: Any) -> list[dict[str, Any]] | None:  # noqa: ANN401 - JSON
     """Return the statements of a policy document in a text; None if it is no such text."""
-    if not isinstance(value, str) or "Statement" not in value:
+    document = parsed(value) if isinstance(value, str) else None
+    if not isinstance(document, dict) or "Statement" not in document:
         return None
-    try:
-        statements = json.loads(value)["Statement"]
-    except (ValueError, TypeError, KeyError):
-        return None
+    statements = document["Statement"]
     statements = statements if isinstance(statements, list) else [statements]
     return statements if all(isinstance(item, dict) for item in statements) else None
 
 
 def _statements_diff(before: Any, after: Any) -> tuple[list[str], bool]:  # noqa: ANN401 - statements or a mark
     """Return the changed statements as lines of a diff, and whether they may grant more."""
-    if after is UNKNOWN:
-        gone = [f"- {line}" for item in before or [] for line in _lines(item)]
-        return [*gone, f"+ {UNKNOWN}"], True
+    if not isinstance(after, list | None):
+        gone = [f"- {line}" for item in before or [] for line in _lines(_normal(item))]
+        return [*gone, f"+ {after}"], True
     lines: list[str] = []
     widens = False
     for old, new in _pairs(before or [], after or []):
         if old == new:
             continue
         left, right = _lines(old) if old else [], _lines(new) if new else []
-        lines += [line for line in difflib.ndiff(left, right) if not line.startswith("?")]
+        # Whole statements; and ndiff takes for ever where many lines are alike.
+        changed = difflib.unified_diff(left, right, lineterm="", n=len(left))
+        lines += [f"{line[0]} {line[1:]}" for line in itertools.islice(changed, 3, None)]
         widens |= _widens(old, new)
     return lines, widens
 

@@ -38,13 +38,15 @@ def find(change: Change) -> Iterator[Finding]:
         text = "is deleted"
     elif change.action == "forget":
         text, because = "is forgotten: it stays, and Terraform no longer manages it", ""
+    elif change.forgets:
+        text = "is made anew; the old one stays, and Terraform no longer manages it"
     else:
         text = (
             "is replaced, the new one first" if change.create_first else "is replaced, the old one goes first"
         )
     yield Finding(
         Danger.DESTRUCTION,
-        needs_approval=change.type in IRREPLACEABLE and change.action != "forget",
+        needs_approval=change.type in IRREPLACEABLE and change.action != "forget" and not change.forgets,
         address=change.address,
         text=text + because,
         differences=tuple(item for item in change.differences if change.forces(item)),

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import IntEnum
 
-from plan_review.values import Difference
+from plan_review.values import Difference, is_within
 
 
 class Danger(IntEnum):
@@ -42,6 +42,7 @@ class Finding:
         text: What happens to it, as the rest of a sentence that begins with the address.
         differences: The attributes that cause the finding.
         diff: Lines of a diff, each with `+`, `-` or a space in front: statements of a policy.
+        covers: Paths of other attributes that the finding shows, with all that is in them.
 
     """
 
@@ -51,3 +52,10 @@ class Finding:
     text: str
     differences: tuple[Difference, ...] = ()
     diff: tuple[str, ...] = ()
+    covers: tuple[str, ...] = ()
+
+    def shows(self, path: str) -> bool:
+        """Return whether a reader of the finding has seen a resource's attribute."""
+        return any(
+            is_within(path, seen) for seen in (*self.covers, *(item.path for item in self.differences))
+        )

@@ -5,7 +5,10 @@ quick action.
 """
 
 import difflib
+import html
+import itertools
 import json
+import operator
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -17,9 +20,13 @@ from plan_review.values import Difference, Sensitive, Unknown
 
 # A comment of GitLab's holds a million characters; a reader's patience, fewer.
 LONGEST_VALUE = 200
-LONGEST_DIFF = 60
-MOST_ATTRIBUTES = 12
+LONGEST_LINE = 500
+LONGEST_TEXT = 60
+LONGEST_POLICY = 400
+MOST_ATTRIBUTES = 50
 MOST_RESOURCES = 300
+# From so many lines on, finding what differs takes too long.
+LONGEST_COMPARED = 5000
 
 RED, ORANGE = "🔴", "🟠"
 
@@ -37,7 +44,7 @@ def write(review: Review) -> str:
 
 
 def _head(review: Review) -> Iterator[str]:
-    yield f"# {review.title}"
+    yield f"# {_escaped(review.title)}"
     yield ""
     approvals = sum(item.needs_approval for item in review.findings)
     others = len(review.findings) - approvals
@@ -56,7 +63,8 @@ def _head(review: Review) -> Iterator[str]:
     yield f"| --- | {' | '.join('--:' for _ in shown)} | --- |"
     for stack in review.stacks:
         numbers = [str(stack.totals[action]) if stack.plan else "-" for action in shown]
-        yield f"| {_code(stack.name)} | {' | '.join(numbers)} | {_escaped(_note(stack))} |"
+        name = _code(stack.name).replace("|", r"\|")
+        yield f"| {name} | {' | '.join(numbers)} | {_escaped(_note(stack))} |"
     yield ""
 
 
@@ -79,12 +87,17 @@ def _findings(review: Review) -> Iterator[str]:
         if stack.failed:
             yield f"## {RED} {_code(stack.name)} could not be planned"
             yield ""
-            yield from _fenced(stack.note.splitlines(), "")
+            # Indented: no line of Terraform's can be taken for a quick action.
+            yield from _fenced([f"  {line}" for line in stack.note.splitlines()], "")
     for mark, danger, found in sorted(_sections(review), key=lambda section: section[0] != RED):
         yield f"## {mark} {TITLES[danger]}"
         yield ""
-        for name, finding in found:
+        for name, finding in found[:MOST_RESOURCES]:
             yield from _finding(finding, name if len(review.stacks) > 1 else "")
+        if len(found) > MOST_RESOURCES:
+            approvals = sum(finding.needs_approval for _, finding in found[MOST_RESOURCES:])
+            yield f"… and {len(found) - MOST_RESOURCES} more, of which {approvals} need an explicit approval"
+            yield ""
 
 
 def _sections(review: Review) -> Iterator[tuple[str, Danger, list[tuple[str, Finding]]]]:
@@ -96,10 +109,10 @@ def _sections(review: Review) -> Iterator[tuple[str, Danger, list[tuple[str, Fin
 
 def _finding(finding: Finding, stack: str) -> Iterator[str]:
     mark = RED if finding.needs_approval else ORANGE
-    where = f" ({stack})" if stack else ""
+    where = f" ({_code(stack)})" if stack else ""
     subject = f" **{_code(finding.address)}**{where}" if finding.address else where
     # A check's message is not ours.
-    text = _code(finding.text) if finding.danger == Danger.CHECK else finding.text
+    text = _code(" ".join(finding.text.split())) if finding.danger == Danger.CHECK else finding.text
     yield f"{mark}{subject} {text}"
     yield ""
     if finding.danger == Danger.DESTRUCTION and finding.differences:
@@ -107,7 +120,7 @@ def _finding(finding: Finding, stack: str) -> Iterator[str]:
     elif finding.differences:
         yield from _attributes(finding.differences, "")
     if finding.diff:
-        yield from _fenced(_cut(list(finding.diff)), "diff")
+        yield from _fenced(_cut(finding.diff, LONGEST_POLICY), "diff")
 
 
 def _attributes(items: Sequence[Difference], remark: str) -> Iterator[str]:
@@ -124,7 +137,7 @@ def _attributes(items: Sequence[Difference], remark: str) -> Iterator[str]:
     for item in blocks:
         yield f"{_code(item.path)}{remark}:"
         yield ""
-        yield from _fenced(_cut(_text_diff(item)), "diff")
+        yield from _fenced(_cut(_text_diff(item), LONGEST_TEXT), "diff")
 
 
 def _change(item: Difference) -> str:
@@ -132,12 +145,22 @@ def _change(item: Difference) -> str:
         return f"added {_value(item.after)}"
     if item.after is None:
         return f"removed {_value(item.before)}"
-    return f"{_value(item.before)} → {_value(item.after)}"
+    before, after = _plain(item.before), _plain(item.after)
+    # Of two long values, that part is shown in which they differ.
+    start = 0
+    if max(len(before), len(after)) > LONGEST_VALUE:
+        alike = itertools.takewhile(bool, map(operator.eq, before, after))
+        start = max(len(list(alike)) - LONGEST_VALUE // 4, 0)
+    return f"{_shortened(before, start)} → {_shortened(after, start)}"
 
 
 def _value(value: Any) -> str:  # noqa: ANN401 - JSON
-    text = _plain(value)
-    return _code(text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}…")
+    return _shortened(_plain(value), 0)
+
+
+def _shortened(text: str, start: int) -> str:
+    end = start + LONGEST_VALUE
+    return _code(("…" if start else "") + text[start:end] + ("…" if text[end:] else ""))
 
 
 def _plain(value: Any) -> str:  # noqa: ANN401 - JSON
@@ -147,22 +170,20 @@ def _plain(value: Any) -> str:  # noqa: ANN401 - JSON
 
 
 def _is_text(value: Any) -> bool:  # noqa: ANN401 - JSON
-    return isinstance(value, str) and "\n" in value.strip()
+    return isinstance(value, str) and len(value.splitlines()) > 1
 
 
 def _text_diff(item: Difference) -> list[str]:
-    before, after = ("" if side is None else _plain(side) for side in (item.before, item.after))
-    lines = difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=2)
+    before, after = ([] if side is None else _plain(side).splitlines() for side in (item.before, item.after))
+    if max(len(before), len(after)) > LONGEST_COMPARED:
+        return [f"- {len(before)} lines", f"+ {len(after)} lines, too many to compare here"]
+    lines = difflib.unified_diff(before, after, lineterm="", n=2)
     return [line for line in list(lines)[2:] if not line.startswith("@@")]
 
 
-def _cut(lines: list[str]) -> list[str]:
-    long = [line if len(line) <= LONGEST_VALUE else f"{line[:LONGEST_VALUE]}…" for line in lines]
-    return (
-        long
-        if len(long) <= LONGEST_DIFF
-        else [*long[:LONGEST_DIFF], f"… and {len(long) - LONGEST_DIFF} lines"]
-    )
+def _cut(lines: Sequence[str], most: int) -> list[str]:
+    long = [line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]}…" for line in lines]
+    return long if len(long) <= most else [*long[:most], f"… and {len(long) - most} lines"]
 
 
 def _rest(review: Review) -> Iterator[str]:
@@ -170,27 +191,32 @@ def _rest(review: Review) -> Iterator[str]:
         changes = rest(stack)
         if changes:
             noun = "change" if len(changes) == 1 else "changes"
-            yield from _folded(f"{stack.name}: {len(changes)} other {noun}", changes)
+            yield from _folded(stack.name, f"{len(changes)} other {noun}", changes)
 
 
 def _drift(review: Review) -> Iterator[str]:
     for stack in review.stacks:
         drifted = [change for change in stack.plan.drift if change.differences] if stack.plan else []
         if drifted:
-            yield from _folded(f"{stack.name}: changed since the last apply, outside of this stack", drifted)
+            yield from _folded(
+                stack.name,
+                "changed since the last apply, outside of this stack",
+                [(change, change.differences if change.action == "update" else []) for change in drifted],
+            )
 
 
-def _folded(title: str, changes: Sequence[Change]) -> Iterator[str]:
-    yield f"<details><summary>{_escaped(title)}</summary>"
+def _folded(stack: str, title: str, changes: Sequence[tuple[Change, Sequence[Difference]]]) -> Iterator[str]:
+    # GitLab reads no Markdown in this line.
+    yield f"<details><summary><code>{html.escape(_visible(stack))}</code>: {title}</summary>"
     yield ""
-    for change in changes[:MOST_RESOURCES]:
+    for change, items in changes[:MOST_RESOURCES]:
         remarks = [f"moved from {_code(change.previous_address)}"] if change.previous_address else []
         remarks += ["imported"] if change.importing else []
         sign = _SIGNS.get(change.action, change.action)
         yield " ".join([f"**{sign}**", _code(change.address), *remarks])
         yield ""
-        if change.action == "update":
-            yield from _attributes(change.differences, "")
+        if items:
+            yield from _attributes(items, "")
     if len(changes) > MOST_RESOURCES:
         yield f"… and {len(changes) - MOST_RESOURCES} more"
     yield ""
@@ -198,15 +224,24 @@ def _folded(title: str, changes: Sequence[Change]) -> Iterator[str]:
     yield ""
 
 
+def _visible(text: str) -> str:
+    """Return a text with what can't be seen, or turns text around, written as Python writes it."""
+    return "".join(
+        sign if sign.isprintable() or sign == "\t" else sign.encode("unicode_escape").decode()
+        for sign in text
+    )
+
+
 def _code(text: str) -> str:
     """Return a text as a code span that nothing in it can end."""
-    flat = " ".join(text.split()) or " "
+    flat = _visible(text) or " "
     fence = "`" * (max((len(run) for run in re.findall("`+", flat)), default=0) + 1)
     space = " " if flat.startswith("`") or flat.endswith("`") else ""
     return f"{fence}{space}{flat}{space}{fence}"
 
 
 def _fenced(lines: Sequence[str], language: str) -> Iterator[str]:
+    lines = [_visible(line) for line in lines]
     longest = max((len(run) for line in lines for run in re.findall("`+", line)), default=0)
     fence = "`" * max(3, longest + 1)
     yield f"{fence}{language}"
@@ -216,4 +251,4 @@ def _fenced(lines: Sequence[str], language: str) -> Iterator[str]:
 
 
 def _escaped(text: str) -> str:
-    return re.sub(r"([\\`*_{}\[\]<>|@#~])", r"\\\1", text)
+    return re.sub(r"([\\`*_{}\[\]<>|@#~!%&$])", r"\\\1", _visible(text))

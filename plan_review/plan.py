@@ -3,11 +3,23 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, reduce
 from typing import Any
 
-from plan_review.values import Difference, Unknown, differences, masked, with_unknowns
+from plan_review.values import (
+    UNKNOWN,
+    Difference,
+    Unknown,
+    differences,
+    is_too_deep,
+    is_unknown,
+    is_within,
+    masked,
+    masked_alike,
+    parsed,
+    with_unknowns,
+)
 
 # What Terraform's `action_reason` means to a reader. What is not here speaks for itself.
 REASONS = {
@@ -21,7 +33,20 @@ REASONS = {
     "delete_because_each_key": "its key is no longer in for_each",
     "delete_because_no_move_target": "its moved block leads nowhere",
 }
-
+# What Terraform's `actions` come to.
+ACTIONS: dict[tuple[str, ...], str] = {
+    ("no-op",): "no-op",
+    ("create",): "create",
+    ("read",): "read",
+    ("update",): "update",
+    ("delete",): "delete",
+    ("forget",): "forget",
+    ("delete", "create"): "replace",
+    ("create", "delete"): "replace",
+    ("create", "forget"): "replace",
+}
+# A reference, not a program.
+LONGEST_EXPRESSION = 100
 
 _INDEX = re.compile(r'\[(?:"(?:[^"\\]|\\.)*"|\d+)\]')
 
@@ -43,10 +68,12 @@ class Change:
         reason: Why Terraform replaces or deletes, in words; may be empty.
         replace_paths: Paths of the attributes that force a replacement.
         create_first: For a replacement, whether the new one comes before the old one goes.
+        forgets: For a replacement, whether the old one stays, unmanaged.
         previous_address: Address before a move; empty if it did not move.
         importing: Whether it is imported.
-        configured: The attributes that the configuration sets, each with its text there, where a plan
-            has it (Terraform's JSON syntax); None if the plan tells nothing of the configuration.
+        configured: The attributes that the configuration sets, each with its text there (Terraform's
+            JSON syntax) or with what it refers to (HCL), as far as the plan has that; None if the plan
+            tells nothing of the configuration.
 
     """
 
@@ -58,6 +85,7 @@ class Change:
     reason: str = ""
     replace_paths: tuple[str, ...] = ()
     create_first: bool = False
+    forgets: bool = False
     previous_address: str = ""
     importing: bool = False
     configured: Mapping[str, str] | None = None
@@ -67,31 +95,35 @@ class Change:
         """What differs, without what the provider computes and only the apply will tell."""
         before, after = ({} if side is None else side for side in (self.before, self.after))
         return [
-            item
+            replace(item, after=Unknown(self._expression(item.path))) if item.after == UNKNOWN else item
             for item in differences(before, after)
-            if not isinstance(item.after, Unknown) or self._is_configured(item.path) or self.forces(item)
+            if not is_unknown(item.after) or self.is_configured(item.path) or self.forces(item)
         ]
 
-    def _is_configured(self, path: str) -> bool:
+    def _expression(self, path: str) -> str:
+        text = (self.configured or {}).get(path, "")
+        return text if len(text) <= LONGEST_EXPRESSION else ""
+
+    def is_configured(self, path: str) -> bool:
+        """Return whether the configuration may set an attribute; true if a plan does not tell."""
         return self.configured is None or re.split(r"[.\[]", path)[0] in ("", *self.configured)
 
     @cached_property
     def after_as_written(self) -> Any:  # noqa: ANN401 - JSON
-        """The attributes afterwards; what is unknown stands as the configuration has it, if a plan tells."""
+        """The attributes afterwards; an unknown text with JSON in it stands as the configuration has it."""
         if not isinstance(self.after, dict):
             return self.after
         written = self.configured or {}
         return {
-            name: written.get(name) or value if isinstance(value, Unknown) else value
+            name: written[name]
+            if isinstance(value, Unknown) and isinstance(parsed(written.get(name)), dict)
+            else value
             for name, value in self.after.items()
         }
 
     def forces(self, difference: Difference) -> bool:
         """Return whether a difference is what forces the replacement."""
-        return any(
-            difference.path == path or difference.path.startswith((f"{path}.", f"{path}["))
-            for path in self.replace_paths
-        )
+        return any(is_within(difference.path, path) for path in self.replace_paths)
 
     def get(self, name: str) -> tuple[Any, Any]:
         """Return an attribute before and after."""
@@ -168,21 +200,27 @@ def _plan(document: Mapping[str, Any]) -> Plan:
     module = (document.get("configuration") or {}).get("root_module")
     configured = None if module is None else dict(_configured(module, ""))
     return Plan(
-        resources=tuple(
-            _change(item, configured)
-            for item in document.get("resource_changes") or []
-            if item["mode"] == "managed"
-        ),
+        resources=tuple(_resources(document.get("resource_changes"), configured)),
         outputs=tuple(
             _change({"address": name, "type": "", "change": change})
             for name, change in (document.get("output_changes") or {}).items()
         ),
-        drift=tuple(
-            _change(item) for item in document.get("resource_drift") or [] if item["mode"] == "managed"
-        ),
+        drift=tuple(_resources(document.get("resource_drift"), None)),
         failed_checks=tuple(_failed_checks(document.get("checks") or [])),
-        complete=document.get("complete", True),
+        complete=bool(document.get("complete", True)),
     )
+
+
+def _resources(
+    items: list[Any] | None, configured: Mapping[str, Mapping[str, str]] | None
+) -> Iterator[Change]:
+    """Yield the changes of managed resources, whose attributes are mappings in any case."""
+    for item in items or []:
+        if item["mode"] == "managed":
+            change = _change(item, configured)
+            if not isinstance(change.before, dict | None) or not isinstance(change.after, dict | None):
+                raise TypeError
+            yield change
 
 
 def _configured(module: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, dict[str, str]]]:
@@ -198,30 +236,44 @@ def _configured(module: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, d
 
 
 def _text(expression: Any) -> str:  # noqa: ANN401 - JSON
-    text = expression.get("constant_value") if isinstance(expression, dict) else None
-    return text if isinstance(text, str) else ""
+    if not isinstance(expression, dict):
+        return ""
+    text, references = expression.get("constant_value"), expression.get("references")
+    if isinstance(text, str):
+        return text
+    return f"${{{references[0]}}}" if isinstance(references, list) and references else ""
 
 
 def _change(item: Mapping[str, Any], configured: Mapping[str, Mapping[str, str]] | None = None) -> Change:
-    change = item["change"]
-    actions = list(change["actions"])
+    change, address = item["change"], item["address"]
+    actions = tuple(change["actions"])
+    if actions not in ACTIONS:
+        message = f"{address}: actions: {json.dumps(actions)}: unknown"
+        raise PlanError(message)
+    if is_too_deep(change):
+        message = f"{address}: values are nested too deeply"
+        raise PlanError(message)
+    if not isinstance(address, str) or not isinstance(item["type"], str):
+        raise TypeError
     deposed = item.get("deposed")
     # What is sensitive on one side must not be read on the other.
     marks = (change.get("before_sensitive"), change.get("after_sensitive"))
-    after = with_unknowns(change.get("after"), change.get("after_unknown"))
+    before = reduce(masked, marks, change.get("before"))
+    after = reduce(masked, marks, with_unknowns(change.get("after"), change.get("after_unknown")))
     return Change(
-        address=f"{item['address']} (deposed {deposed})" if deposed else item["address"],
+        address=f"{address} (deposed {deposed})" if deposed else address,
         type=item["type"],
-        action="replace" if len(actions) > 1 else actions[0],
-        before=reduce(masked, marks, change.get("before")),
-        after=reduce(masked, marks, after),
-        reason=REASONS.get(item.get("action_reason") or "", ""),
+        action=ACTIONS[actions],
+        before=masked_alike(before, after),
+        after=masked_alike(after, before),
+        reason=REASONS.get(str(item.get("action_reason")), ""),
         replace_paths=tuple(_path(path) for path in change.get("replace_paths") or []),
-        create_first=actions[:1] == ["create"],
-        previous_address=item.get("previous_address") or "",
+        create_first=actions[0] == "create",
+        forgets=actions == ("create", "forget"),
+        previous_address=str(item.get("previous_address") or ""),
         importing=bool(change.get("importing")),
         # A resource that is gone from the configuration sets nothing.
-        configured=None if configured is None else configured.get(_INDEX.sub("", item["address"]), {}),
+        configured=None if configured is None else configured.get(_INDEX.sub("", address), {}),
     )
 
 

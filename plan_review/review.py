@@ -1,6 +1,6 @@
 """What a set of plans comes to: totals, findings, and the status that a pipeline can gate on."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -8,6 +8,7 @@ from functools import cached_property
 from plan_review import access, capacity, destruction, openings, outputs, tokens, versions
 from plan_review.findings import Danger, Finding
 from plan_review.plan import Change, Plan
+from plan_review.values import Difference
 
 NOTHING, ERROR, CHANGES, APPROVAL = 0, 1, 2, 3
 ACTIONS = ("create", "update", "replace", "delete", "import", "move", "forget")
@@ -108,7 +109,22 @@ def _find(plan: Plan) -> Iterator[Finding]:
         yield Finding(Danger.CHECK, needs_approval=False, address="", text=message)
 
 
-def rest(stack: PlannedStack) -> list[Change]:
-    """Return the changes of a stack that no finding is about."""
-    found = {item.address for item in stack.findings}
-    return [change for change in stack.plan.changes if change.address not in found] if stack.plan else []
+def rest(stack: PlannedStack) -> list[tuple[Change, list[Difference]]]:
+    """Return the changes of a stack, each with its attributes, without what a finding has shown."""
+    found: defaultdict[str, list[Finding]] = defaultdict(list)
+    for item in stack.findings:
+        found[item.address].append(item)
+    left = []
+    for change in stack.plan.changes if stack.plan else ():
+        findings = found[change.address]
+        changed = change.differences if change.action in ("update", "replace") else []
+        items = [
+            item
+            for item in changed
+            if not capacity.shows(change, item.path)
+            and not any(finding.shows(item.path) for finding in findings)
+        ]
+        is_seen = findings or (changed and not items)
+        if items or not is_seen or change.previous_address or change.importing:
+            left.append((change, items))
+    return left

@@ -16,6 +16,8 @@ _SECRETS = frozenset(
         *("kubernetes_secret", "kubernetes_secret_v1", "random_password", "tls_private_key"),
     }
 )
+# What other types call their secrets, such as `password` of a database and `auth_token` of a cache.
+_SECRET_NAMES = re.compile(r"(^|_)(passwords?|tokens?|secrets?|private_key|api_key|access_key)$")
 _SECRET_VALUES = re.compile(r"^(secret_string|secret_binary|value|data|binary_data|secret|result)\b")
 
 
@@ -39,8 +41,7 @@ def find(change: Change) -> Iterator[Finding]:
 
 
 def _is_secret(change: Change, item: Difference) -> bool:
-    return (
-        change.type in _SECRETS
-        and bool(_SECRET_VALUES.match(item.path))
-        and isinstance(item.before, Sensitive)
-    )
+    if not isinstance(item.before, Sensitive):
+        return False
+    known = change.type in _SECRETS and _SECRET_VALUES.match(item.path)
+    return bool(known or _SECRET_NAMES.search(re.split(r"[.\[]", item.path)[-1]))

@@ -1,7 +1,8 @@
 """Values of a plan: masked where sensitive, marked where unknown, and how two of them differ."""
 
 import json
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,17 +17,30 @@ class Sensitive:
         """Return what is shown in its place."""
         return "(sensitive)"
 
+    def __hash__(self) -> int:
+        """Return a hash for any value, lists among them."""
+        return hash(_key(self))
+
 
 @dataclass(frozen=True)
 class Unknown:
-    """A value that only the apply will bring; no two are known to be the same."""
+    """A value that only the apply will bring; no two are known to be the same.
+
+    Attributes:
+        expression: Where the configuration takes it from; may be empty.
+
+    """
+
+    expression: str = ""
 
     def __str__(self) -> str:
         """Return Terraform's own words for it."""
-        return "(known after apply)"
+        return f"(known after apply: {self.expression})" if self.expression else "(known after apply)"
 
 
 UNKNOWN = Unknown()
+# Deeper than any provider's schema, and far from Python's own limit.
+DEEPEST = 100
 
 
 @dataclass(frozen=True)
@@ -58,6 +72,34 @@ def masked(value: Any, marks: Any) -> Any:  # noqa: ANN401 - JSON
     return _walked(value, marks, masked)
 
 
+def masked_alike(value: Any, other: Any) -> Any:  # noqa: ANN401 - JSON
+    """Return a value with every text behind `Sensitive` that is sensitive elsewhere in another value.
+
+    Elements of a list that move are marked at another place, or only on the side where they are known.
+    """
+    return _masked_texts(value, set(_sensitive_texts(other, hidden=False)))
+
+
+def _sensitive_texts(value: Any, *, hidden: bool) -> Iterator[str]:  # noqa: ANN401 - JSON
+    if isinstance(value, Sensitive):
+        yield from _sensitive_texts(value.value, hidden=True)
+    elif isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _sensitive_texts(part, hidden=hidden)
+    elif isinstance(value, str) and value and hidden:
+        yield value
+
+
+def _masked_texts(value: Any, secrets: set[str]) -> Any:  # noqa: ANN401 - JSON
+    if not secrets:
+        return value
+    if isinstance(value, dict):
+        return {key: _masked_texts(part, secrets) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_masked_texts(part, secrets) for part in value]
+    return Sensitive(value) if isinstance(value, str) and value in secrets else value
+
+
 def with_unknowns(value: Any, marks: Any) -> Any:  # noqa: ANN401 - JSON
     """Return `after` of a plan's change with `UNKNOWN` where `after_unknown` has true."""
     if marks is True:
@@ -84,11 +126,41 @@ def _walked(value: Any, marks: Any, step: Any) -> Any:  # noqa: ANN401 - JSON, a
     return value
 
 
+def is_within(path: str, outer: str) -> bool:
+    """Return whether a path leads to an attribute, or to something in it."""
+    return path == outer or path.startswith((f"{outer}.", f"{outer}["))
+
+
+def is_unknown(value: Any) -> bool:  # noqa: ANN401 - JSON
+    """Return whether only the apply will bring a value, be it sensitive or not."""
+    return isinstance(value.value if isinstance(value, Sensitive) else value, Unknown)
+
+
+def is_too_deep(value: Any) -> bool:  # noqa: ANN401 - JSON
+    """Return whether a value is nested deeper than `DEEPEST`."""
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [
+            part
+            for item in level
+            if isinstance(item, dict | list)
+            for part in (item.values() if isinstance(item, dict) else item)
+        ]
+        if not level:
+            return False
+    return True
+
+
+def blocks(value: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - JSON
+    """Return the nested blocks that an attribute holds; not what is unknown or sensitive."""
+    return [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, dict)]
+
+
 def differences(before: Any, after: Any, path: str = "") -> Iterator[Difference]:  # noqa: ANN401 - JSON
     """Yield what differs, leaf by leaf; a text that holds JSON is compared as the value that it holds."""
     if same(before, after):
         return
-    left, right = _parsed(before), _parsed(after)
+    left, right = parsed(before), parsed(after)
     if isinstance(left, dict) and isinstance(right, dict):
         for key in [*left, *(key for key in right if key not in left)]:
             yield from differences(left.get(key), right.get(key), _joined(path, key))
@@ -119,32 +191,51 @@ def _joined(path: str, key: str) -> str:
 
 def _list_differences(before: list[Any], after: list[Any], path: str) -> Iterator[Difference]:
     """Yield what differs between two lists, which in a plan's JSON may be sets: order means nothing."""
-    gone, new = list(before), []
-    for item in after:
-        if item in gone and not isinstance(item, Unknown):
-            gone.remove(item)
-        else:
-            new.append(item)
+    gone, new = unmatched(before, after)
     if not gone and not new:
         yield Difference(path, before, after)  # the same entries in another order
-    elif len(gone) == len(new) and all(map(_has_parts, [*gone, *new])):
-        for left, right in zip(gone, new, strict=True):
-            yield from differences(left, right, f"{path}[{before.index(left)}]")
+    elif len(gone) == len(new) and all(_has_parts(item) for _, item in [*gone, *new]):
+        for (index, left), (_, right) in zip(gone, new, strict=True):
+            yield from differences(left, right, f"{path}[{index}]")
     else:
-        yield from (Difference(path, item, None) for item in gone)
-        yield from (Difference(path, None, item) for item in new)
+        yield from (Difference(path, item, None) for _, item in gone)
+        yield from (Difference(path, None, item) for _, item in new)
+
+
+def unmatched(
+    before: Sequence[Any], after: Sequence[Any]
+) -> tuple[list[tuple[int, Any]], list[tuple[int, Any]]]:
+    """Return what only one of two lists has, each with its place there."""
+    places = defaultdict(list)
+    for index, item in enumerate(before):
+        places[_key(item)].append(index)
+    new = []
+    for index, item in enumerate(after):
+        same_items = places[_key(item)]
+        if same_items and not is_unknown(item):
+            same_items.pop(0)
+        else:
+            new.append((index, item))
+    left = sorted(index for indexes in places.values() for index in indexes)
+    return [(index, before[index]) for index in left], new
+
+
+def _key(value: Any) -> str:  # noqa: ANN401 - JSON
+    """Return a text that two values share if they are equal."""
+    return json.dumps(value, sort_keys=True, default=lambda item: [str(item), getattr(item, "value", None)])
 
 
 def _has_parts(value: Any) -> bool:  # noqa: ANN401 - JSON
     """Return whether a list's element may be the old one in another form, not another one."""
-    return isinstance(_parsed(value), dict | list) or (isinstance(value, str) and "\n" in value)
+    return isinstance(parsed(value), dict | list) or (isinstance(value, str) and "\n" in value)
 
 
-def _parsed(value: Any) -> Any:  # noqa: ANN401 - JSON
+def parsed(value: Any) -> Any:  # noqa: ANN401 - JSON
     """Return the object or list that a text holds as JSON, else the value itself."""
     if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
         try:
-            return json.loads(value)
-        except ValueError:
+            found = json.loads(value)
+        except (ValueError, RecursionError):
             return value
+        return value if is_too_deep(found) else found
     return value

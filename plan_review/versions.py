@@ -8,7 +8,7 @@ from ruamel.yaml.error import YAMLError
 
 from plan_review.findings import Danger, Finding
 from plan_review.plan import Change
-from plan_review.values import Difference, differences
+from plan_review.values import Difference
 
 ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "aws_eks_cluster": ("version",),
@@ -62,18 +62,36 @@ def _is_version(item: Difference) -> bool:
 
 def _values_tags(change: Change) -> Iterator[Difference]:
     """Yield what differs in a chart's values under a key that names an image or its version."""
-    old, new = (_values(side) for side in change.get("values"))
-    for item in differences(old, new):
-        key = item.path.rpartition(".")[2]
-        if key in _VALUES_KEYS and item.before is not None:
-            yield Difference(f"values: {item.path}", item.before, item.after)
+    old, new = (dict(_tags(_values(side), "", set())) for side in change.get("values"))
+    for path in old:
+        if old[path] != new.get(path):
+            yield Difference(f"values: {path}", old[path], new.get(path))
+
+
+def _tags(value: Any, path: str, seen: set[int]) -> Iterator[tuple[str, str]]:  # noqa: ANN401 - YAML
+    """Yield the versions in a chart's values by path; each node once, since YAML's aliases may go round."""
+    if id(value) in seen:
+        return
+    if isinstance(value, dict | list):
+        seen.add(id(value))
+        parts = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, part in parts:
+            inner = f"[{key}]" if isinstance(value, list) else f".{key}" if path else str(key)
+            if key in _VALUES_KEYS and not isinstance(part, dict | list):
+                yield f"{path}{inner}", str(part)
+            else:
+                yield from _tags(part, f"{path}{inner}", seen)
 
 
 def _values(given: Any) -> list[Any]:  # noqa: ANN401 - JSON
-    parsed = []
-    for text in given if isinstance(given, list) else []:
-        try:
-            parsed.append(YAML(typ="safe", pure=True).load(text) if isinstance(text, str) else None)
-        except (YAMLError, ValueError):
-            parsed.append(None)
-    return parsed
+    return [
+        _yaml(text) if isinstance(text, str) else None for text in (given if isinstance(given, list) else [])
+    ]
+
+
+def _yaml(text: str) -> Any:  # noqa: ANN401 - YAML
+    """Return what a text holds; nothing if Helm could not read it either."""
+    try:
+        return YAML(typ="safe", pure=True).load(text)
+    except (YAMLError, ValueError, TypeError, AttributeError, LookupError, RecursionError):
+        return None

@@ -1,0 +1,97 @@
+"""The most nodes that there may be."""
+
+from typing import Any
+
+import pytest
+
+from plan_review.findings import Danger
+from tests.plan_documents import State, findings, resource
+
+
+def group(size: int | None, types: str = "m5.large") -> State:
+    """Return a node group with a maximum; none for None."""
+    return None if size is None else {"scaling_config": [{"max_size": size}], "instance_types": [types]}
+
+
+def groups(**sizes: tuple[State, State]) -> list[dict[str, Any]]:
+    """Return the changes of node groups by name."""
+    return [
+        resource(
+            "aws_eks_node_group",
+            before,
+            after,
+            address=f"aws_eks_node_group.{name}",
+            actions=("no-op",) if before == after else (),
+        )
+        for name, (before, after) in sizes.items()
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "text", "needs_approval"),
+    [
+        (groups(a=(group(2), group(5))), "at most 2 → 5", True),
+        (groups(a=(group(5), group(2))), "at most 5 → 2", False),
+        (groups(a=(None, group(3)), b=(group(4), group(4))), "at most 4 → 7", True),
+        (groups(a=(group(3), None)), "at most 3 → 0", False),
+        (groups(a=(group(3), None), b=(None, group(3))), "at most 3 → 3", False),
+        (groups(a=(group(3), group(3, "p5.48xlarge"))), "at most 3 → 3", True),
+        (groups(a=(group(3), group(0)), b=(group(0, "p5"), group(3, "p5"))), "at most 3 → 3", True),
+    ],
+)
+def test_more_nodes_of_a_type_need_an_approval(
+    changes: list[dict[str, Any]],
+    text: str,
+    needs_approval: bool,  # noqa: FBT001
+) -> None:
+    """A plan knows no prices: other machines may cost more, and the same ones elsewhere do not."""
+    (found,) = findings(Danger.CAPACITY, *changes)
+    assert found.text == f"{text} nodes in all groups together"
+    assert found.needs_approval is needs_approval
+
+
+def test_each_group_that_changes_is_shown() -> None:
+    """By number and type; groups that stay are not."""
+    changes = groups(a=(group(2), group(5, "m6.large")), b=(group(1), group(1)), c=(None, group(1)))
+    (found,) = findings(Danger.CAPACITY, *changes)
+    assert [(item.path, item.before, item.after) for item in found.differences] == [
+        ("aws_eks_node_group.a", "2 × m5.large", "5 × m6.large"),
+        ("aws_eks_node_group.c", None, "1 × m5.large"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "before", "after"),
+    [
+        ("aws_autoscaling_group", {"max_size": 1}, {"max_size": 9}),
+        (
+            "google_container_node_pool",
+            {"autoscaling": [{"max_node_count": 1}]},
+            {"autoscaling": [{"max_node_count": 9}]},
+        ),
+        ("azurerm_kubernetes_cluster_node_pool", {"max_count": 1}, {"max_count": 9}),
+    ],
+)
+def test_other_groups_count_as_well(kind: str, before: dict[str, Any], after: dict[str, Any]) -> None:
+    """Auto Scaling groups, and node pools of Google and Azure."""
+    (found,) = findings(Danger.CAPACITY, resource(kind, before, after))
+    assert found.text.startswith("at most 1 → 9 ")
+
+
+def test_a_maximum_that_only_the_apply_will_tell_needs_an_approval() -> None:
+    """It may be any."""
+    change = resource("aws_autoscaling_group", {"max_size": 1}, {}, unknown={"max_size": True})
+    (found,) = findings(Danger.CAPACITY, change)
+    assert found.needs_approval
+    assert [item.after for item in found.differences] == ["unknown × node"]
+
+
+def test_a_group_that_stays_empty_costs_nothing() -> None:
+    """Of whichever type its machines would be."""
+    assert not findings(Danger.CAPACITY, *groups(a=(group(0), group(0, "p5.48xlarge"))))
+
+
+def test_a_desired_size_costs_no_more_than_the_maximum() -> None:
+    """What the autoscaler moves within its bounds is no finding."""
+    before, after = ({"scaling_config": [{"max_size": 5, "desired_size": size}]} for size in (1, 4))
+    assert not findings(Danger.CAPACITY, resource("aws_eks_node_group", before, after))

@@ -1,0 +1,93 @@
+"""`python -m plan_review`: its exit status, its messages, its files."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stacks.settings.file import PROJECT
+from tests.plan_documents import document, resource
+
+NOTHING = json.dumps(document())
+CHANGES = json.dumps(document(resource("acme_thing", {"a": 1}, {"a": 2})))
+APPROVAL = json.dumps(document(resource("aws_vpc", {}, None)))
+
+
+def run(*arguments: str | Path, given: str = "") -> subprocess.CompletedProcess[str]:
+    """Run the command, with something on its standard input."""
+    return subprocess.run(
+        [sys.executable, "-m", "plan_review", *map(str, arguments)],
+        cwd=PROJECT,
+        input=given,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize(("text", "status"), [(NOTHING, 0), (CHANGES, 2), (APPROVAL, 3)])
+def test_the_exit_status_tells_what_to_do(text: str, status: int, tmp_path: Path) -> None:
+    """From a file and from standard input, with the report and nothing on standard error."""
+    (tmp_path / "web.json").write_text(text)
+    for done in (run(tmp_path / "web.json"), run("-", given=text)):
+        assert done.returncode == status
+        assert done.stdout.startswith("# Terraform plan\n")
+        assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "given", "message"),
+    [
+        (("-",), "{", "-: not JSON. Accepted: what `terraform show -json <plan file>` prints"),
+        (("-",), '{"format_version": "1.0", "values": {}}', "-: a state, not a plan"),
+        (("no/such.json",), "", "no/such.json: No such file or directory"),
+        ((".",), "", ".: Is a directory"),
+        (("-", "--gitlab-report", "no/such/file"), NOTHING, "no/such/file: No such file or directory"),
+        ((), "", "the following arguments are required: PLAN.json"),
+        (("-", "--unknown"), NOTHING, "unrecognized arguments: --unknown"),
+    ],
+)
+def test_an_error_is_one_message_and_status_1(arguments: tuple[str, ...], given: str, message: str) -> None:
+    """Never 2, which stands for changes; no report, no traceback."""
+    done = run(*arguments, given=given)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert message in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+def test_several_plans_make_one_report(tmp_path: Path) -> None:
+    """Each by its file's name; the exit status is that of the most dangerous."""
+    (tmp_path / "network.json").write_text(APPROVAL)
+    (tmp_path / "cluster.json").write_text(CHANGES)
+    done = run(tmp_path / "network.json", tmp_path / "cluster.json")
+    assert done.returncode == 3
+    assert "| `network` | 0 | 0 | 0 | 1 |  |\n| `cluster` | 0 | 1 | 0 | 0 |  |" in done.stdout
+
+
+def test_gitlabs_report_is_written(tmp_path: Path) -> None:
+    """With GitLab's three numbers."""
+    file = tmp_path / "gitlab.json"
+    assert run("-", "--gitlab-report", file, given=APPROVAL).returncode == 3
+    assert json.loads(file.read_text()) == {"create": 0, "update": 0, "delete": 1}
+
+
+def test_help_tells_the_exit_statuses() -> None:
+    """They are what a pipeline's author looks for."""
+    done = run("--help")
+    assert done.returncode == 0
+    for line in ("0  nothing to do", "2  changes", "3  changes that need an explicit approval", "1  error"):
+        assert line in done.stdout
+
+
+def test_the_review_needs_nothing_of_this_project() -> None:
+    """It can be copied into any project: no cdktf, no AWS, no stacks."""
+    code = "import sys, plan_review.__main__ as m; print(sorted({n.partition('.')[0] for n in sys.modules}))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True
+    )
+    for name in ("stacks", "cdktf", "boto3", "jsii", "pydantic"):
+        assert f"'{name}'" not in done.stdout

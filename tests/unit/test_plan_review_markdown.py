@@ -1,0 +1,151 @@
+"""How a report reads, and what it withstands."""
+
+import re
+
+import pytest
+from markdown_it import MarkdownIt
+
+from plan_review import markdown
+from plan_review.review import PlannedStack, Review
+from tests.plan_documents import allow, output, plan, policy, report, resource
+
+HOSTILE = [
+    "a`b``c",
+    "``` \n```\n/approve\n",
+    "x\n/merge\n/assign @everybody",
+    "</details><img src=x onerror=alert(1)>",
+    "| a | b |",
+    "](https://example.com)",
+    "~label %milestone !1 #2 &3",
+    "`",
+    " ",
+    "\u202eevil\u2028/approve\x1b[2J\ud800",
+]
+
+
+def visible(text: str) -> str:
+    """Return what a reader of Markdown gets to see that is not code: texts, links and HTML."""
+    pieces = []
+    for token in MarkdownIt("commonmark").enable("table").parse(text):
+        pieces += [token.content] if token.type == "html_block" else []
+        for part in token.children or []:
+            pieces += [] if part.type == "code_inline" else [part.content, *map(str, part.attrs.values())]
+    return "\n".join(pieces)
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_nothing_of_a_plan_is_taken_for_markdown(text: str) -> None:
+    """Values, keys, addresses, messages and names stand in code that they can't end."""
+    checks = [{"address": {"to_display": text}, "status": "fail", "instances": []}]
+    made = plan(
+        resource("acme_thing", {"a": text, "m": {text: 1}}, {"a": "b", "m": {text: 2}}, address=f"a.{text}"),
+        resource("acme_thing", None, {}, address="a.b", previous_address=text),
+        resource("aws_iam_policy", None, {"policy": policy(allow(Action=text))}),
+        resource("acme_long", {"a": "b\nc"}, {"a": f"b\n{text}\nd"}),
+        checks=checks,
+        output_changes={text: output(1, 2)},
+        resource_drift=[resource("acme_thing", {"a": text}, {"a": 1}, address=text)],
+    )
+    plain = markdown.write(Review("Plan", [PlannedStack("one", made), PlannedStack("two", made)]))
+    plain.encode()
+    seen = visible(plain)
+    for sign in ("@", "<img", "https:", "/approve", "/merge", "milestone", "\u202e", "\x1b", "evil"):
+        assert sign not in seen
+    assert "\u202e" not in plain
+    assert not re.search(r"^\s{0,3}/", plain, re.MULTILINE)
+    assert plain.count("<details>") == seen.count("<details>") == plain.count("\n</details>\n")
+
+
+@pytest.mark.parametrize("name", ["a|b", "<script>", "@all", "`x`"])
+def test_a_stacks_name_is_taken_for_nothing_else(name: str) -> None:
+    """In the table, in a heading and in a fold, where GitLab reads no Markdown."""
+    made = plan(resource("acme_thing", {"a": 1}, {"a": 2}))
+    failed = PlannedStack(name, None, "it broke\n```\n/approve @all", failed=True)
+    text = markdown.write(Review("Plan", [PlannedStack(name, made), failed]))
+    seen = re.sub(r"<code>.*?</code>", "", visible(text))
+    assert not re.search(r"<script>|@all|a\|b", seen)
+    assert "<code><script>" not in text
+    assert not re.search(r"^/", text, re.MULTILINE)
+    assert "<summary><code>" in text
+    (row,) = re.findall(r"^\| .*\| 0 \| 1 .*$", text, re.MULTILINE)
+    assert len(re.findall(r"(?<!\\)\|", row)) == 7
+
+
+def test_the_most_dangerous_comes_first() -> None:
+    """Sections that need an approval before those that don't; deletions before access before outputs."""
+    text = report(
+        resource("acme_thing", {}, None),
+        resource("aws_eks_addon", {"addon_version": "1"}, {"addon_version": "2"}),
+        resource("aws_iam_policy", None, {"policy": policy(allow())}),
+        output_changes={"a": output(1, None)},
+    )
+    assert re.findall("^## (. [A-Z][a-z]+)", text, re.MULTILINE) == [
+        "🔴 Access",
+        "🔴 Outputs",
+        "🟠 Deleted",
+        "🟠 Versions",
+    ]
+    assert "🔴 **2 changes need an explicit approval**, 🟠 2 more to look at." in text
+
+
+def test_a_finding_that_needs_an_approval_comes_before_one_that_does_not() -> None:
+    """Within a section and across stacks."""
+    harmless = plan(resource("acme_thing", {}, None))
+    bucket = plan(resource("aws_s3_bucket", {}, None))
+    text = markdown.write(Review("Plan", [PlannedStack("a", harmless), PlannedStack("b", bucket)]))
+    assert text.index("🔴 **`aws_s3_bucket.this`** (`b`)") < text.index("🟠 **`acme_thing.this`** (`a`)")
+
+
+def test_values_are_never_shown_alike_that_differ() -> None:
+    """Of two long values the part is shown in which they differ; blanks and line ends are seen."""
+    text = report(resource("a", {"long": "x" * 900 + "old"}, {"long": "x" * 900 + "new"}))
+    assert "old" in text
+    assert "new" in text
+    text = report(resource("a", {"a": "x\n"}, {"a": "x"}))
+    assert r"`x\n` → `x`" in text
+
+
+def test_a_text_of_several_lines_is_shown_as_a_diff() -> None:
+    """Only with the lines around what changes."""
+    lines = [f"line {number}" for number in range(20)]
+    text = report(resource("a", {"t": "\n".join(lines)}, {"t": "\n".join([*lines[:10], "new", *lines[11:]])}))
+    assert "```diff\n line 8\n line 9\n-line 10\n+new\n line 11\n line 12\n```" in text
+
+
+def test_a_text_that_is_too_long_to_compare_is_measured() -> None:
+    """Comparing very long texts line by line takes minutes."""
+    before, after = ("\n".join(f"{sign}{number}" for number in range(6000)) for sign in "ab")
+    assert "- 6000 lines\n+ 6000 lines, too many to compare here" in report(
+        resource("a", {"t": before}, {"t": after})
+    )
+
+
+def test_what_is_left_out_is_counted() -> None:
+    """A report stays short enough for a comment, and says what it leaves out, and how dangerous that is."""
+    many = [
+        resource("aws_s3_bucket", {}, None, address=f"aws_s3_bucket.b[{number}]") for number in range(310)
+    ]
+    text = report(*many)
+    assert "… and 10 more, of which 10 need an explicit approval" in text
+    assert text.count("is deleted") == 300
+    some = [resource("acme_thing", None, {}, address=f"acme_thing.b[{number}]") for number in range(310)]
+    assert "… and 10 more\n" in report(*some)
+
+
+def test_what_changed_outside_is_folded() -> None:
+    """Drift is told at the end."""
+    drift = [resource("acme_thing", {"a": 1}, {"a": 2})]
+    assert "- `a`: `1` → `2`" in report(resource_drift=drift).partition("outside of this stack")[2]
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({}, "no changes"),
+        ({"output_changes": {"a": output(None, 1)}}, "only outputs"),
+        ({"complete": False}, "incomplete: Terraform deferred a part"),
+    ],
+)
+def test_the_table_says_what_numbers_do_not(more: dict[str, object], words: str) -> None:
+    """A plan without changes, one of outputs only, and one that is not the whole."""
+    assert words in report(**more)

@@ -1,0 +1,199 @@
+"""Reading plans: what is refused, what is masked, and what a change is."""
+
+import json
+from typing import Any
+
+import pytest
+
+from plan_review.plan import PlanError, read_plan
+from tests.plan_documents import allow, document, output, plan, policy, report, resource
+
+SECRET = "correct-horse"
+WHOLE = {"secret": True}
+
+
+def refusal(text: str) -> str:
+    """Return the message that refuses a text."""
+    with pytest.raises(PlanError) as refused:
+        read_plan(text)
+    return str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "not JSON"),
+        (json.dumps(document(resource("a", None, {})))[:-20], "not JSON"),
+        ("[" * 100_000, "not JSON"),
+        ("[]", "not a plan"),
+        ('{"version": 4, "serial": 1, "resources": []}', "not a plan"),
+        ('{"format_version": "1.0", "values": {}}', "a state, not a plan"),
+        ('{"format_version": "2.0", "planned_values": {}}', "format_version: 2.0: unknown"),
+        (json.dumps(document(errored=True)), "a run that failed"),
+        (json.dumps(document(resource("a", None, {}, actions=("dance",)))), 'a.this: actions: ["dance"]'),
+    ],
+)
+def test_what_is_no_plan_is_refused(text: str, message: str) -> None:
+    """In one message that says what it is instead."""
+    assert message in refusal(text)
+
+
+@pytest.mark.parametrize("value", [None, 7, "text", [1], {"a": 1}], ids=str)
+@pytest.mark.parametrize("place", ["item", "change", "address", "type", "actions", "before", "after"])
+def test_a_wrong_type_is_refused_or_harmless(place: str, value: Any) -> None:
+    """No shape of a plan ends in a traceback."""
+    item: Any = resource("aws_eks_node_group", {"a": 1}, {"a": 2})
+    if place in item:
+        item[place] = value
+    elif place in item["change"]:
+        item["change"][place] = value
+    else:
+        item = value
+    try:
+        assert report(item)
+    except PlanError as error:
+        assert str(error)  # noqa: PT017 - either is right
+
+
+def test_a_value_nested_without_end_is_refused() -> None:
+    """Deeper than any provider's schema."""
+    deep: dict[str, Any] = {}
+    for _ in range(300):
+        deep = {"a": deep}
+    assert "nested too deeply" in refusal(json.dumps(document(resource("acme_thing", {}, deep))))
+
+
+def test_a_text_nested_without_end_is_shown_as_a_text() -> None:
+    """JSON in a text that is too deep to compare is compared as a text."""
+    before, after = ("[" * 500 + number + "]" * 500 for number in "12")
+    assert "`…" in report(resource("acme_thing", {"text": before}, {"text": after}))
+
+
+def test_data_sources_are_no_changes() -> None:
+    """A data source that is read during the apply changes nothing."""
+    item = resource("aws_ami", None, {}, actions=("read",)) | {"mode": "data"}
+    assert plan(item).resources == ()
+
+
+def secrets() -> dict[str, dict[str, Any]]:
+    """Return plans that hold a secret, by where it is."""
+    text = policy(allow(Action=SECRET))
+    shown = {"shown": 1}, {"shown": 2}
+
+    def both(kind: str, before: Any, after: Any, **marks: Any) -> dict[str, Any]:
+        return document(resource(kind, before | shown[0], after | shown[1], **marks))
+
+    new = {"secret": SECRET + "2"}
+    return {
+        "marked before": both("acme_thing", {"secret": SECRET}, new, before_sensitive=WHOLE),
+        "marked after": both("acme_thing", {"secret": SECRET}, new, after_sensitive=WHOLE),
+        "removed": both("acme_thing", {"secret": SECRET}, {}, before_sensitive=WHOLE),
+        "nested": both(
+            "acme_thing",
+            {"a": {"b": [{"secret": SECRET}]}},
+            {"a": {"b": [new]}},
+            before_sensitive={"a": {"b": [WHOLE]}},
+            after_sensitive={"a": {"b": [WHOLE]}},
+        ),
+        "moved in a list": both(
+            "acme_thing",
+            {"a": ["x", SECRET]},
+            {"a": ["y", "z", SECRET]},
+            before_sensitive={"a": [False, True]},
+        ),
+        "moved in a list, marked after": both(
+            "acme_thing",
+            {"a": ["y", "z", SECRET]},
+            {"a": ["x", SECRET]},
+            after_sensitive={"a": [False, True]},
+        ),
+        "a key": both("acme_thing", {"a": {SECRET: 1}}, {"a": {SECRET: 2}}, before_sensitive={"a": True}),
+        "JSON in a text": both(
+            "acme_thing", {"secret": json.dumps({"k": SECRET})}, {"secret": "{}"}, before_sensitive=WHOLE
+        ),
+        "a policy": both("aws_iam_policy", {"policy": text}, {}, before_sensitive={"policy": True}),
+        "a chart's values": both(
+            "helm_release",
+            {"values": [f"image: {SECRET}"]},
+            {"values": [f"image: {SECRET}2"]},
+            before_sensitive={"values": [True]},
+            after_sensitive={"values": [True]},
+        ),
+        "a rule": both(
+            "aws_security_group",
+            {"ingress": []},
+            {"ingress": [{"protocol": "tcp", "cidr_blocks": [SECRET]}]},
+            after_sensitive={"ingress": [{"cidr_blocks": True}]},
+        ),
+        "what forces a replacement": document(
+            resource(
+                "acme_thing",
+                {"secret": SECRET},
+                new,
+                actions=("delete", "create"),
+                replace_paths=[["secret"]],
+                before_sensitive=WHOLE,
+            )
+        ),
+        "what was deleted": document(
+            resource("aws_iam_access_key", {"secret": SECRET}, None, before_sensitive=WHOLE)
+        ),
+        "drift": document(
+            resource_drift=[resource("acme_thing", {"secret": SECRET}, new, before_sensitive=WHOLE)]
+        ),
+        "an output": document(output_changes={"token": output(SECRET, SECRET + "2", sensitive=True)}),
+        "the configuration": document(
+            resource("aws_iam_policy", None, {}, unknown={"policy": True}, after_sensitive={"policy": True}),
+            configured={"aws_iam_policy.this": {"policy": {"constant_value": text}}},
+        ),
+    }
+
+
+@pytest.mark.parametrize("name", secrets())
+def test_no_sensitive_value_is_shown(name: str) -> None:
+    """Wherever it stands, and on whichever side Terraform marks it."""
+    made = secrets()[name]
+    text = report(*made.pop("resource_changes"), **made)
+    assert "(sensitive)" in text or "is deleted" in text
+    assert SECRET not in text
+
+
+def test_computed_attributes_are_no_differences() -> None:
+    """What the provider computes anew is noise; what the configuration sets and is unknown is not."""
+    change = resource("acme_thing", {"id": "a", "size": 1}, {}, unknown={"id": True, "size": True})
+    (found,) = plan(change, configured={"acme_thing.this": {"size": {"references": ["var.size"]}}}).resources
+    assert [item.path for item in found.differences] == ["size"]
+
+
+def test_a_resource_of_a_module_is_found_in_its_configuration() -> None:
+    """The address of an instance has indexes that the configuration's has not."""
+    change = resource(
+        "acme_thing",
+        {"id": "a", "size": 1},
+        {},
+        address='module.a["x.y"].module.b[0].acme_thing.this["k\\"]"]',
+        unknown={"id": True, "size": True},
+    )
+    inner = {"resources": [{"address": "acme_thing.this", "expressions": {"size": {}}}]}
+    root = {"module_calls": {"a": {"module": {"module_calls": {"b": {"module": inner}}}}}}
+    (found,) = plan(change, configuration={"root_module": root}).resources
+    assert [item.path for item in found.differences] == ["size"]
+
+
+def test_a_check_that_fails_is_told() -> None:
+    """With the message that its author wrote; one that passes is not."""
+    checks = [
+        {
+            "address": {"to_display": f"check.{status}"},
+            "status": status,
+            "instances": [
+                {
+                    "address": {"to_display": f"check.{status}"},
+                    "status": status,
+                    "problems": [{"message": "the site is down"}],
+                }
+            ],
+        }
+        for status in ("fail", "pass")
+    ]
+    assert plan(checks=checks).failed_checks == ("check.fail: the site is down",)

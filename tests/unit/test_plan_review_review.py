@@ -1,0 +1,110 @@
+"""What plans come to: totals, exit status, GitLab's report, outputs, and the rest."""
+
+from typing import Any
+
+import pytest
+
+from plan_review.findings import Danger
+from plan_review.plan import Plan
+from plan_review.review import PlannedStack, Review, rest
+from tests.plan_documents import findings, output, plan, report, resource
+
+TAGGED = resource("acme_thing", {"a": 1}, {"a": 2}, address="acme_thing.tagged")
+BUCKET = resource("aws_s3_bucket", {}, None)
+SAME = resource("acme_thing", {}, {}, address="acme_thing.same", actions=("no-op",))
+
+
+def review(*plans: Plan | None, failed: bool = False) -> Review:
+    """Return the review of several stacks."""
+    return Review("Plan", [PlannedStack(f"s{n}", item, failed=failed) for n, item in enumerate(plans)])
+
+
+@pytest.mark.parametrize(
+    ("plans", "status"),
+    [
+        ([plan(SAME)], 0),
+        ([plan()], 0),
+        ([None], 0),
+        ([plan(TAGGED)], 2),
+        ([plan(output_changes={"a": output(None, 1)})], 2),
+        ([plan(resource("a", {}, {}, actions=("no-op",), previous_address="a.b"))], 2),
+        ([plan(resource("a", {}, {}, actions=("no-op",), importing={"id": "x"}))], 2),
+        ([plan(SAME), plan(TAGGED)], 2),
+        ([plan(BUCKET), plan(TAGGED)], 3),
+        ([plan(output_changes={"a": output(1, None)})], 3),
+    ],
+)
+def test_the_exit_status_is_that_of_the_most_dangerous_stack(plans: list[Plan | None], status: int) -> None:
+    """0 nothing to do, 2 changes, 3 changes that need an explicit approval."""
+    assert review(*plans).exit_status == status
+
+
+def test_a_stack_that_failed_is_an_error() -> None:
+    """Whatever the others come to."""
+    assert review(plan(BUCKET), failed=True).exit_status == 1
+
+
+def test_gitlabs_report_counts_a_replacement_twice() -> None:
+    """As a creation and a deletion; what is read, moved, imported or forgotten is not counted."""
+    changes = [
+        resource("a", None, {}),
+        resource("b", {}, {"a": 1}),
+        resource("c", {}, {}, actions=("delete", "create")),
+        resource("d", {}, None),
+        resource("e", {}, None, actions=("forget",)),
+        resource("f", {}, {}, actions=("no-op",), previous_address="f.old"),
+    ]
+    assert review(plan(*changes), plan(BUCKET)).gitlab_report == {"create": 2, "update": 1, "delete": 3}
+
+
+def test_totals_are_per_stack() -> None:
+    """A row of the table for each, with moves, imports and what is forgotten if there are any."""
+    moved = resource("a", {}, {}, actions=("no-op",), previous_address="a.old")
+    imported = resource("b", {"x": 1}, {"x": 2}, importing={"id": "i"})
+    text = report(moved, imported, BUCKET, resource("c", {}, None, actions=("forget",)))
+    assert "| stack | create | update | replace | delete | import | move | forget | |" in text
+    assert "| `stack` | 0 | 1 | 0 | 1 | 1 | 1 | 1 |  |" in text
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "approvals"),
+    [(1, 2, [False]), (1, None, [True]), (None, 1, []), (1, 1, [False])],
+)
+def test_outputs_are_an_interface(before: Any, after: Any, approvals: list[bool]) -> None:
+    """One that goes breaks those who read it; one that changes is shown; one that is new is not."""
+    found = findings(Danger.OUTPUT, output_changes={"vpc_id": output(before, after)})
+    assert [item.needs_approval for item in found] == approvals
+
+
+def left(*changes: dict[str, Any]) -> dict[str, list[str]]:
+    """Return what stands in the folded rest: addresses, and the attributes shown there."""
+    return {
+        change.address: [item.path for item in items]
+        for change, items in rest(PlannedStack("stack", plan(*changes)))
+    }
+
+
+def test_what_no_finding_is_about_is_in_the_rest() -> None:
+    """Each change stands somewhere in the report."""
+    assert left(TAGGED, BUCKET, SAME) == {"acme_thing.tagged": ["a"]}
+
+
+def test_what_a_finding_does_not_show_is_in_the_rest() -> None:
+    """A dangerous change beside a harmless one of the same resource does not vanish."""
+    before = {"addon_version": "v1", "configuration_values": "a"}
+    after = {"addon_version": "v2", "configuration_values": "b"}
+    assert left(resource("aws_eks_addon", before, after)) == {"aws_eks_addon.this": ["configuration_values"]}
+
+
+def test_the_size_of_a_group_is_shown_once() -> None:
+    """The section of nodes has it; another attribute of the group is in the rest."""
+    before, after = ({"scaling_config": [{"max_size": size}], "labels": {"a": size}} for size in (1, 2))
+    assert left(resource("aws_eks_node_group", before, after)) == {"aws_eks_node_group.this": ["labels.a"]}
+    del before["labels"], after["labels"]
+    assert not left(resource("aws_eks_node_group", before, after))
+
+
+def test_a_move_is_told_of_a_resource_with_findings_too() -> None:
+    """A reader must see where a replaced resource was before."""
+    change = resource("aws_s3_bucket", {}, {}, actions=("delete", "create"), previous_address="a.old")
+    assert left(change) == {"aws_s3_bucket.this": []}

@@ -1,0 +1,285 @@
+"""Plans that Terraform itself makes, of plain HCL with the provider that is built into it.
+
+Nothing is downloaded, and nothing of cdktf is in them.
+"""
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from plan_review import markdown
+from plan_review.findings import Danger
+from plan_review.plan import Change, PlanError, read_plan
+from plan_review.review import PlannedStack, Review
+
+SECRET = "correct-horse"
+ENVIRONMENT = {key: value for key, value in os.environ.items() if not key.startswith("TF_")} | {
+    "CHECKPOINT_DISABLE": "1"
+}
+
+
+class Project:
+    """A folder with HCL in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def write(self, text: str, name: str = "main.tf") -> None:
+        """Write the configuration."""
+        file = self._folder / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text)
+
+    def run(self, *arguments: str) -> str:
+        """Run Terraform, and return what it prints."""
+        return subprocess.run(
+            ["terraform", *arguments],
+            cwd=self._folder,
+            env=ENVIRONMENT,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=120,
+        ).stdout
+
+    def apply(self, text: str) -> None:
+        """Apply a configuration."""
+        self.write(text)
+        self.run("init", "-input=false")
+        self.run("apply", "-input=false", "-auto-approve")
+
+    def plan(self, text: str, *options: str) -> PlannedStack:
+        """Plan a configuration."""
+        self.write(text)
+        self.run("init", "-input=false")
+        self.run("plan", "-input=false", "-out=tfplan", *options)
+        return PlannedStack("stack", read_plan(self.run("show", "-json", "tfplan")))
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """Return an empty project."""
+    return Project(tmp_path)
+
+
+def thing(name: str = "this", value: str = "1", more: str = "") -> str:
+    """Return a resource in HCL."""
+    return f'resource "terraform_data" "{name}" {{\n  input = {value}\n  {more}\n}}\n'
+
+
+def changes(stack: PlannedStack) -> dict[str, Change]:
+    """Return what a plan changes, by address."""
+    assert stack.plan
+    return {change.address: change for change in stack.plan.changes}
+
+
+def actions(stack: PlannedStack) -> dict[str, str]:
+    """Return what is done to each resource that changes."""
+    return {address: change.action for address, change in changes(stack).items()}
+
+
+def report(stack: PlannedStack) -> str:
+    """Return the report of a plan."""
+    return markdown.write(Review("Plan", [stack]))
+
+
+def status(stack: PlannedStack) -> int:
+    """Return the exit status that a plan comes to."""
+    return Review("Plan", [stack]).exit_status
+
+
+def test_a_first_plan_creates(project: Project) -> None:
+    """With `count`, `for_each` with odd keys, and a module in a module's instance."""
+    project.write(thing(more="count = 2"), "inner/main.tf")
+    text = thing("each", "each.key", 'for_each = toset(["a", "b.c\\"d"])')
+    stack = project.plan(text + 'module "inner" {\n  source = "./inner"\n  for_each = toset(["x"])\n}\n')
+    assert actions(stack) == dict.fromkeys(
+        [
+            'module.inner["x"].terraform_data.this[0]',
+            'module.inner["x"].terraform_data.this[1]',
+            'terraform_data.each["a"]',
+            'terraform_data.each["b.c\\"d"]',
+        ],
+        "create",
+    )
+    assert stack.totals["create"] == 4
+    assert status(stack) == 2
+
+
+def test_a_second_plan_is_empty(project: Project) -> None:
+    """Nothing to do is status 0."""
+    text = thing() + 'output "out" {\n  value = terraform_data.this.output\n}\n'
+    project.apply(text)
+    stack = project.plan(text)
+    assert status(stack) == 0
+    assert "✅ Nothing to do." in report(stack)
+
+
+def test_an_update_shows_what_is_written_and_not_what_is_computed(project: Project) -> None:
+    """`output` follows `input`, and only the apply will tell it."""
+    project.apply(thing(value='{ a = 1, b = ["x"] }'))
+    stack = project.plan(thing(value='{ a = 2, b = ["x", "y"] }'))
+    assert [
+        (item.path, item.before, item.after) for item in changes(stack)["terraform_data.this"].differences
+    ] == [
+        ("input.a", 1, 2),
+        ("input.b", None, "y"),
+    ]
+
+
+def test_a_replacement_names_its_cause(project: Project) -> None:
+    """The attribute that forces it, and which comes first."""
+    project.apply(thing(more="triggers_replace = [1]"))
+    stack = project.plan(thing(more="triggers_replace = [2]"))
+    (found,) = stack.findings
+    assert found.text == "is replaced, the old one goes first"
+    assert [item.path.split("[")[0] for item in found.differences][:1] == ["triggers_replace"]
+    stack = project.plan(
+        thing(more="triggers_replace = [2]\n lifecycle {\n create_before_destroy = true\n }")
+    )
+    assert [item.text for item in stack.findings] == ["is replaced, the new one first"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "reason"),
+    [
+        (thing(), "", "it is no longer in the configuration"),
+        (thing(more="count = 1"), thing(more="count = 0"), "its index is beyond count"),
+        (
+            thing(more='for_each = toset(["a"])'),
+            thing(more="for_each = toset([])"),
+            "its key is no longer in for_each",
+        ),
+    ],
+)
+def test_a_deletion_says_why(project: Project, before: str, after: str, reason: str) -> None:
+    """In words, for each of Terraform's reasons."""
+    project.apply(before)
+    (found,) = project.plan(after).findings
+    assert found.danger == Danger.DESTRUCTION
+    assert found.text == f"is deleted: {reason}"
+
+
+def test_a_replacement_by_request_or_trigger_says_so(project: Project) -> None:
+    """`-replace`, and `replace_triggered_by`."""
+    follower = thing("other", more="lifecycle {\n replace_triggered_by = [terraform_data.this]\n }")
+    project.apply(thing() + follower)
+    stack = project.plan(thing() + follower, "-replace=terraform_data.this")
+    assert {item.address: item.text.partition(": ")[2] for item in stack.findings} == {
+        "terraform_data.this": "asked for by -replace",
+        "terraform_data.other": "by replace_triggered_by",
+    }
+
+
+def test_a_move_is_no_deletion(project: Project) -> None:
+    """It changes something nevertheless: the state."""
+    project.apply(thing())
+    moved = "moved {\n  from = terraform_data.this\n  to = terraform_data.new\n}\n"
+    stack = project.plan(thing("new") + moved)
+    assert not stack.findings
+    assert (stack.totals["move"], status(stack)) == (1, 2)
+    assert "`terraform_data.new` moved from `terraform_data.this`" in report(stack)
+
+
+def test_what_is_removed_from_the_state_is_forgotten(project: Project) -> None:
+    """A `removed` block without destruction leaves the thing alone."""
+    project.apply(thing())
+    removed = "removed {\n  from = terraform_data.this\n  lifecycle {\n    destroy = false\n  }\n}\n"
+    stack = project.plan(removed)
+    assert stack.totals["forget"] == 1
+    assert [item.text for item in stack.findings] == [
+        "is forgotten: it stays, and Terraform no longer manages it"
+    ]
+
+
+def test_an_import_is_told(project: Project) -> None:
+    """With what the import changes."""
+    stack = project.plan(thing() + 'import {\n  to = terraform_data.this\n  id = "some-id"\n}\n')
+    assert stack.totals["import"] == 1
+    assert "`terraform_data.this` imported" in report(stack)
+
+
+def test_no_secret_is_shown(project: Project) -> None:
+    """Sensitive variables in inputs, in lists, in what is replaced and in outputs; old and new ones."""
+    text = (
+        'variable "secret" {\n  sensitive = true\n}\n'
+        + thing(value='{ name = "a", list = ["x", var.secret], json = jsonencode({ k = var.secret }) }')
+        + thing("replaced", "var.secret", "triggers_replace = [var.secret]")
+        + 'output "out" {\n  value = { s = var.secret }\n  sensitive = true\n}\n'
+    )
+    project.write(f'secret = "{SECRET}"', "terraform.tfvars")
+    project.apply(text)
+    project.write(f'secret = "{SECRET}-new"', "terraform.tfvars")
+    stack = project.plan(text.replace('"a"', '"b"').replace('"x"', '"y"'))
+    shown = report(stack)
+    assert SECRET not in shown
+    assert set(actions(stack).values()) == {"update", "replace"}
+    assert {item.danger for item in stack.findings} == {Danger.DESTRUCTION, Danger.OUTPUT}
+    assert "(sensitive)" in shown
+    # Nor where the configuration no longer says that it is one.
+    plain = re.sub(r"var\.secret", '"plain"', text).replace("  sensitive = true\n", "")
+    shown = report(project.plan(plain))
+    assert SECRET not in shown
+
+
+def test_a_check_that_fails_is_shown(project: Project) -> None:
+    """It stops no apply, and somebody should read it."""
+    condition = 'condition = terraform_data.this.input == 2\n    error_message = "it is @down"'
+    check = f'check "health" {{\n  assert {{\n    {condition}\n  }}\n}}\n'
+    stack = project.plan(thing() + check)
+    (found,) = stack.findings
+    assert found.danger == Danger.CHECK
+    assert "🟠 `check.health: it is @down`" in report(stack)
+    assert status(stack) == 2
+
+
+def test_outputs_are_told_apart(project: Project) -> None:
+    """One that is new, one that changes, one that goes."""
+
+    def outputs(**values: int) -> str:
+        return "".join(f'output "{name}" {{\n  value = {value}\n}}\n' for name, value in values.items())
+
+    project.apply(outputs(stays=1, changes=1, goes=1))
+    stack = project.plan(outputs(stays=1, changes=2, comes=1))
+    assert {item.address: item.needs_approval for item in stack.findings} == {"changes": False, "goes": True}
+    assert status(stack) == 3
+
+
+def test_a_policy_of_plain_terraform_is_read(project: Project) -> None:
+    """A policy document is found in any resource; so the built-in one stands for a bucket's."""
+
+    def policy(action: str) -> str:
+        statement: dict[str, Any] = {"Effect": "Allow", "Action": [action], "Resource": "*"}
+        return f"jsonencode({json.dumps({'Statement': [statement]})})"
+
+    project.apply(thing(value=policy("s3:GetObject")))
+    stack = project.plan(thing(value=policy("s3:*")))
+    (found,) = stack.findings
+    assert found.diff == (
+        "  input:",
+        "  Allow",
+        "-   Action: s3:GetObject",
+        "+   Action: s3:*",
+        "    Resource: *",
+    )
+    assert status(stack) == 3
+
+
+def test_a_tainted_resource_says_so(project: Project) -> None:
+    """Its replacement has no attribute that forces it."""
+    project.apply(thing(more="triggers_replace = [1]"))
+    project.run("taint", "terraform_data.this")
+    stack = project.plan(thing(more="triggers_replace = [1]"))
+    assert [item.text for item in stack.findings] == ["is replaced, the old one goes first: it is tainted"]
+
+
+def test_a_state_is_refused(project: Project) -> None:
+    """`terraform show -json` without a plan file prints a state."""
+    project.apply(thing())
+    with pytest.raises(PlanError, match="a state, not a plan"):
+        read_plan(project.run("show", "-json"))
