@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from rich.console import Console
@@ -26,6 +26,7 @@ from rich.markdown import Markdown
 
 from main import synthesize
 from plan_review import markdown
+from plan_review.command_line import EXIT_STATUSES, Parser
 from plan_review.plan import Plan, PlanError, read_plan
 from plan_review.review import ERROR, PlannedStack, Review
 from stacks.backend import BackendError
@@ -33,12 +34,8 @@ from stacks.settings.file import PROJECT, SettingsError, load_environment
 
 LOCK = ".terraform.lock.hcl"
 
-_EPILOG = """exit status of plan:
-  0  nothing to do
-  2  changes
-  3  changes that need an explicit approval
-  1  error
-exit status of apply:
+_EPILOG = f"""exit status of plan:
+{EXIT_STATUSES}exit status of apply:
   0  applied, or nothing to apply
   1  refused, or failed
 
@@ -130,7 +127,7 @@ class Stack:
 
 def main() -> None:
     """Plan or apply; exit with 1 and one message if that can't be done."""
-    parser = _Parser(
+    parser = Parser(
         prog="plans.py",
         description=(__doc__ or "").splitlines()[0],
         epilog=_EPILOG,
@@ -156,15 +153,6 @@ def main() -> None:
         sys.exit(f"{error.filename}: not found")
     except KeyboardInterrupt:
         sys.exit("interrupted")
-
-
-class _Parser(argparse.ArgumentParser):
-    """A parser whose own errors can't be taken for a plan with changes."""
-
-    def error(self, message: str) -> NoReturn:
-        """Say what is wrong with the command line, and end with 1."""
-        self.print_usage(sys.stderr)
-        self.exit(ERROR, f"{self.prog}: {message}\n")
 
 
 def read_stacks(output: Path) -> list[Stack]:

@@ -4,35 +4,22 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import NoReturn
 
 from plan_review import markdown
+from plan_review.command_line import EXIT_STATUSES, Parser
 from plan_review.plan import PlanError, read_plan
-from plan_review.review import ERROR, PlannedStack, Review
+from plan_review.review import PlannedStack, Review
 
-_EPILOG = """exit status:
-  0  nothing to do
-  2  changes
-  3  changes that need an explicit approval
-  1  error
-
+_EPILOG = f"""exit status:
+{EXIT_STATUSES}
 example:
   terraform plan -out=tfplan && terraform show -json tfplan | python -m plan_review -
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser whose own errors can't be taken for a plan with changes."""
-
-    def error(self, message: str) -> NoReturn:
-        """Say what is wrong with the command line, and end with 1."""
-        self.print_usage(sys.stderr)
-        self.exit(ERROR, f"{self.prog}: {message}\n")
-
-
 def main() -> None:
     """Write the report to standard output; the exit status says what it comes to."""
-    parser = _Parser(
+    parser = Parser(
         prog="python -m plan_review",
         description="Review Terraform plans: a Markdown report, most dangerous first.",
         epilog=_EPILOG,

@@ -189,6 +189,13 @@ def _cut(lines: Sequence[str], most: int) -> list[str]:
 def _rest(review: Review) -> Iterator[str]:
     for stack in review.stacks:
         changes = rest(stack)
+        complaint = stack.note.splitlines()[1:]
+        if complaint and not stack.failed:
+            yield f"<details><summary>{_summary(stack.name)}: Terraform's message</summary>"
+            yield ""
+            yield from _fenced([f"  {line}" for line in complaint], "")
+            yield "</details>"
+            yield ""
         if changes:
             noun = "change" if len(changes) == 1 else "changes"
             yield from _folded(stack.name, f"{len(changes)} other {noun}", changes)
@@ -205,9 +212,13 @@ def _drift(review: Review) -> Iterator[str]:
             )
 
 
-def _folded(stack: str, title: str, changes: Sequence[tuple[Change, Sequence[Difference]]]) -> Iterator[str]:
+def _summary(stack: str) -> str:
     # GitLab reads no Markdown in this line.
-    yield f"<details><summary><code>{html.escape(_visible(stack))}</code>: {title}</summary>"
+    return f"<code>{html.escape(_visible(stack))}</code>"
+
+
+def _folded(stack: str, title: str, changes: Sequence[tuple[Change, Sequence[Difference]]]) -> Iterator[str]:
+    yield f"<details><summary>{_summary(stack)}: {title}</summary>"
     yield ""
     for change, items in changes[:MOST_RESOURCES]:
         remarks = [f"moved from {_code(change.previous_address)}"] if change.previous_address else []

@@ -134,7 +134,7 @@ def _flags(change: Change) -> Iterator[Finding]:
     for flag in _FLAGS.get(change.type, ()):
         before = _at(change.before, flag.path, flag.default) if change.before else not flag.opens
         after = _at(change.after, flag.path, flag.default)
-        if after == flag.opens and before != flag.opens:
+        if after in (flag.opens, UNKNOWN) and before != flag.opens:
             shown = _at(change.before, flag.path, None) if change.before else None
             opened.setdefault(flag.text, []).append(Difference(".".join(flag.path), shown, after))
     for text, items in opened.items():
@@ -147,7 +147,7 @@ def _at(value: Any, path: tuple[str, ...], default: Any) -> Any:  # noqa: ANN401
         if isinstance(value, list):
             value = value[0] if value else None
         value = value.get(name) if isinstance(value, dict) else None
-    return default if value is None or value is UNKNOWN else value
+    return default if value is None else value
 
 
 def _finding(change: Change, text: str, items: tuple[Difference, ...], *, public: bool) -> Finding:
@@ -403,6 +403,13 @@ def _network_policy(change: Change) -> Iterator[Finding]:
             yield _finding(change, "holds pods back in another way", items, public=False)
 
 
+def _bucket_acl(change: Change) -> Iterator[Finding]:
+    # Amazon S3, "Canned ACL": what others than the owner may read.
+    before, after = change.get("acl")
+    if after != before and str(after).startswith(("public-", "authenticated-")):
+        yield _finding(change, "lets others read a bucket", (Difference("acl", before, after),), public=True)
+
+
 _FINDERS: dict[str, tuple[Callable[[Change], Iterator[Finding]], ...]] = {
     "aws_security_group": (_group,),
     "aws_default_security_group": (_group,),
@@ -414,6 +421,7 @@ _FINDERS: dict[str, tuple[Callable[[Change], Iterator[Finding]], ...]] = {
     "aws_route": (_route,),
     "aws_route_table": (_route,),
     "aws_default_route_table": (_route,),
+    "aws_s3_bucket": (_bucket_acl,),
     "aws_eks_cluster": (_api_ranges,),
     "aws_eks_node_group": (_ssh,),
     "aws_ec2_managed_prefix_list": (_prefix_list,),

@@ -27,8 +27,8 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
 _EVERYWHERE = ("engine_version",)
 # Keys of a chart's values that name what runs.
 _VALUES_KEYS = frozenset({"tag", "image", "version", "appVersion"})
-# A control plane never goes back to an older version (Amazon EKS, "Update existing cluster to new
-# Kubernetes version"); nor do the others'.
+# A control plane goes back to an older version by its maker's own commands, if at all (Amazon EKS,
+# "Rollback cluster to previous Kubernetes version").
 _NO_WAY_BACK = frozenset({"aws_eks_cluster", "google_container_cluster", "azurerm_kubernetes_cluster"})
 
 
@@ -50,7 +50,7 @@ def find(change: Change) -> Iterator[Finding]:
             Danger.VERSION,
             needs_approval=final,
             address=change.address,
-            text="gets another version" + (", and there is no way back" if final else ""),
+            text="gets another version" + (", and Terraform has no way back" if final else ""),
             differences=tuple(items),
         )
 

@@ -293,12 +293,17 @@ def test_tags_and_descriptions_grant_nothing() -> None:
         ),
         ("aws_eks_node_group", {"node_role_arn": "arn:a"}, {"node_role_arn": "arn:b"}),
         ("aws_lambda_function", {"role": "arn:a"}, {"role": "arn:b"}),
+        (
+            "aws_launch_template",
+            {"metadata_options": [{"http_put_response_hop_limit": 1}]},
+            {"metadata_options": [{"http_put_response_hop_limit": 2}]},
+        ),
     ],
 )
 def test_another_role_for_what_runs_needs_an_approval(
     kind: str, before: dict[str, Any], after: dict[str, Any]
 ) -> None:
-    """What runs gets the rights of the role that it is given."""
+    """What runs gets the rights of the role that it is given, or that it reaches by its node's metadata."""
     (found,) = findings(Danger.ACCESS, resource(kind, before, after))
     assert found.needs_approval
 

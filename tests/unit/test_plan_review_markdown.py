@@ -149,3 +149,13 @@ def test_what_changed_outside_is_folded() -> None:
 def test_the_table_says_what_numbers_do_not(more: dict[str, object], words: str) -> None:
     """A plan without changes, one of outputs only, and one that is not the whole."""
     assert words in report(**more)
+
+
+def test_why_terraform_could_not_plan_a_stack_that_waits_is_folded() -> None:
+    """It is no error, but the reader may see that something else is wrong."""
+    stack = PlannedStack("cluster", None, "not planned: apply network first\nError: access denied\n/approve")
+    text = markdown.write(Review("Plan", [stack]))
+    assert "| not planned: apply network first |" in text
+    folded = text.partition("<details>")[2]
+    assert "Error: access denied" in folded
+    assert "\n/approve" not in text

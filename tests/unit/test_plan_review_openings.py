@@ -62,6 +62,8 @@ OPENINGS = [
     pytest.param("aws_eks_node_group", None, {"remote_access": [{"ec2_ssh_key": "key"}]}),
     pytest.param("aws_s3_bucket_public_access_block", CLOSED, CLOSED | {"block_public_acls": False}),
     pytest.param("aws_s3_bucket_public_access_block", CLOSED, None),
+    pytest.param("aws_s3_bucket", None, {"acl": "public-read"}),
+    pytest.param("aws_s3_bucket", {"acl": "private"}, {"acl": "authenticated-read"}),
     pytest.param("aws_subnet", None, {"map_public_ip_on_launch": True}),
     pytest.param("aws_db_instance", {"publicly_accessible": False}, {"publicly_accessible": True}),
     pytest.param("aws_lb", None, {"internal": False}),
@@ -93,6 +95,8 @@ HARMLESS = [
     pytest.param("aws_eks_cluster", api(public=True), api(public=False)),
     pytest.param("aws_eks_cluster", None, api(public=False)),
     pytest.param("aws_s3_bucket_public_access_block", None, CLOSED),
+    pytest.param("aws_s3_bucket", {"acl": "public-read"}, {"acl": "private"}),
+    pytest.param("aws_s3_bucket", None, {"acl": "private"}),
     pytest.param("aws_lb", None, {"internal": True}),
     pytest.param("aws_lambda_function_url", None, {"authorization_type": "AWS_IAM"}),
     pytest.param(
@@ -233,3 +237,11 @@ def test_a_route_through_a_gateway_that_is_being_made_joins_the_internet() -> No
         "aws_route", None, {"destination_cidr_block": "0.0.0.0/0"}, unknown={"gateway_id": True}
     )
     assert found.needs_approval
+
+
+def test_a_public_address_that_only_the_apply_will_tell_needs_an_approval() -> None:
+    """What the configuration sets to something unknown may open; what it leaves alone does not."""
+    flag = {"publicly_accessible": True}
+    (found,) = openings("aws_db_instance", None, {}, unknown=flag, configured={"publicly_accessible": {}})
+    assert found.needs_approval
+    assert not openings("aws_db_instance", None, {}, unknown=flag, configured={"engine": {}})
