@@ -1,6 +1,7 @@
 # Everything that people type. `make help` lists it.
 # ENV=<file name under environments/> chooses the environment; the default is the emulated AWS.
 ENV ?= local
+override ENV := $(ENV:.yaml=)
 PYTHON ?= python3
 
 SHELL := /bin/bash
@@ -26,6 +27,7 @@ export TF_PLUGIN_CACHE_MAY_BREAK_DEPENDENCY_LOCK_FILE := 1
 export CHECKPOINT_DISABLE := 1
 export DISABLE_VERSION_CHECK := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export npm_config_update_notifier := false
 # Node 20 is past its end of life and still works.
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 20
 # Terraform warns at each command of a configuration file that is named but not there.
@@ -77,6 +79,7 @@ bootstrap: setup ## Create the state bucket of backend.tf.json for ENV
 # What sets up goes to standard error: `make consumer-policy … > policy.json` holds the policy alone.
 .PHONY: consumer-policy
 consumer-policy: ## Print the IAM policy for reading the state of STACKS="network cluster" of ENV
+	@test -n "$(STACKS)" || { echo 'STACKS: not set. Accepted: any of network, cluster, workloads, as in STACKS="network cluster"' >&2; exit 1; }
 	@$(MAKE) --no-print-directory setup >&2
 	@$(VENV)/python consumer_policy.py $(STACKS)
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import boto3
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from stacks.backend import BackendError, read_backend
 from stacks.settings.aws import EMULATOR_CREDENTIALS, AwsSettings
@@ -59,6 +59,8 @@ def main() -> None:
         act(settings.aws, backend, dry_run=arguments.dry_run)
     except (SettingsError, BackendError, BootstrapError) as error:
         sys.exit(str(error))
+    except NoCredentialsError:
+        sys.exit("no AWS credentials found: choose some, for example with AWS_PROFILE")
     except (BotoCoreError, ClientError) as error:
         sys.exit(f"AWS refused: {error}")
 

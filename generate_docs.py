@@ -248,11 +248,19 @@ def outputs_page(backend: Mapping[str, Any]) -> str:
     return "\n".join([*parts, ACCESS.format(policy=policy, bucket=backend["bucket"])])
 
 
+def _cell(text: str) -> str:
+    """Return a text for a table: a bar would end its cell, and a bracket outside of code begin a tag."""
+    parts = text.split("`")
+    plain = [part.replace("<", "&lt;") for part in parts[::2]]
+    parts[::2] = plain
+    return "`".join(parts).replace("|", "&#124;")
+
+
 def _table(*head: str, rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
     yield f"| {' | '.join(head)} |"
     yield f"|{' --- |' * len(head)}"
     for row in rows:
-        yield f"| {' | '.join(cell.replace('|', '&#124;').replace('<', '&lt;') for cell in row)} |"
+        yield f"| {' | '.join(map(_cell, row))} |"
 
 
 def _kind(kind: Any) -> str:  # noqa: ANN401 - a type form has no better type

@@ -6,6 +6,7 @@ Not here: what in a plan deserves a look (plan_review/).
 """
 
 import argparse
+import datetime as dt
 import hashlib
 import json
 import os
@@ -28,7 +29,7 @@ from main import synthesize
 from plan_review import markdown
 from plan_review.command_line import EXIT_STATUSES, Parser
 from plan_review.plan import Plan, PlanError, read_plan
-from plan_review.review import ERROR, PlannedStack, Review
+from plan_review.review import APPROVAL, ERROR, PlannedStack, Review
 from stacks.backend import BackendError
 from stacks.settings.file import PROJECT, SettingsError, load_environment
 
@@ -147,7 +148,7 @@ def main() -> None:
         if command == "plan":
             sys.exit(plan(stacks, folder, settings.environment))
         apply(stacks, folder, settings.environment)
-    except (SettingsError, BackendError, PlansError) as error:
+    except (SettingsError, BackendError, PlansError, PlanError) as error:
         sys.exit(str(error))
     except FileNotFoundError as error:
         sys.exit(f"{error.filename}: not found")
@@ -178,7 +179,8 @@ def plan(stacks: Sequence[Stack], folder: Path, environment: str) -> int:
     folder.mkdir(parents=True, mode=0o700)
     planner = _Planner(folder)
     planned = [planner.plan(stack) for stack in stacks]
-    review = Review(f"Plan of {environment}", planned)
+    now = dt.datetime.now(dt.UTC)
+    review = Review(f"Plan of {environment}, {now:%Y-%m-%d %H:%M} UTC", planned)
     report = markdown.write(review)
     (folder / "report.md").write_text(report, encoding="utf-8")
     (folder / "gitlab.json").write_text(json.dumps(review.gitlab_report) + "\n", encoding="utf-8")
@@ -215,6 +217,8 @@ class _Planner:
             reason = self._unplannable(stack)
             planned = PlannedStack(stack.name, None, reason) if reason else self._planned(stack)
         except (PlansError, PlanError) as error:
+            if not self._published:
+                raise  # not even the first state can be read: no credentials, or no bucket
             planned = PlannedStack(stack.name, None, str(error), failed=True)
             print(error, file=sys.stderr, flush=True)
         self._record(stack, state, planned)
@@ -297,6 +301,8 @@ def apply(stacks: Sequence[Stack], folder: Path, environment: str) -> None:
     wanted = [
         stack for stack in stacks if planned[stack.name].has_changes and not planned[stack.name].preview
     ]
+    if record.exit_status == APPROVAL:
+        print(f"{_shown(folder)}/report.md has changes that need an explicit approval: this is it")
     for stack in wanted:
         file = folder / f"{stack.name}.tfplan"
         print(f"{stack.name}: applying {_shown(file)}", flush=True)
@@ -307,9 +313,8 @@ def apply(stacks: Sequence[Stack], folder: Path, environment: str) -> None:
             raise PlansError(message)
     if not wanted:
         print("nothing to apply")
-    # They can't be applied twice.
-    for file in [folder / "plans.json", *folder.glob("*.tfplan")]:
-        file.unlink(missing_ok=True)
+    # They can't be applied twice, and the report is of the past.
+    shutil.rmtree(folder)
     left = [name for name, item in record.stacks.items() if item.preview or item.plan_sha256 is None]
     if left:
         print(f"not applied, since a stack before had to be applied first: {', '.join(left)}. {again}")

@@ -154,6 +154,8 @@ def _sum_up(console: Console, settings: Settings, results: dict[str, Result], mi
         console.print("What would be in the cluster: make show")
     print("\nConnect kubectl to the cluster:")
     print(f"  {deployment.outputs(settings, 'cluster')['update_kubeconfig_command']}")
+    if missing:
+        print("  (on an AWS account; here no Kubernetes API answers it)")
     print("Undo everything: make demo-down")
 
 

@@ -139,7 +139,7 @@ def _pod_security(change: Change) -> Iterator[Finding]:
         needs_approval=new == "privileged"
         or (old is not None and rank.get(str(new), loosest) > rank.get(str(old), loosest)),
         address=change.address,
-        text="lets its pods do something else",
+        text="sets what its pods may do",
         differences=(Difference(f"metadata[0].labels[{json.dumps(_POD_SECURITY)}]", old, new),),
     )
 

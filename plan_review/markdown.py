@@ -15,7 +15,7 @@ from typing import Any
 
 from plan_review.findings import TITLES, Danger, Finding
 from plan_review.plan import Change
-from plan_review.review import ACTIONS, APPROVAL, CHANGES, ERROR, NOTHING, PlannedStack, Review, rest
+from plan_review.review import ACTIONS, CHANGES, ERROR, NOTHING, PlannedStack, Review, rest
 from plan_review.values import Difference, Sensitive, Unknown
 
 # A comment of GitLab's holds a million characters; a reader's patience, fewer.
@@ -48,13 +48,13 @@ def _head(review: Review) -> Iterator[str]:
     yield ""
     approvals = sum(item.needs_approval for item in review.findings)
     others = len(review.findings) - approvals
-    if review.exit_status == APPROVAL:
+    verdict = [_VERDICTS[review.exit_status]] if review.exit_status in _VERDICTS else []
+    if approvals:
         noun = "change needs" if approvals == 1 else "changes need"
-        yield f"{RED} **{approvals} {noun} an explicit approval**" + (
-            f", {ORANGE} {others} more to look at." if others else "."
-        )
-    else:
-        yield _VERDICTS[review.exit_status] + (f" {ORANGE} {others} to look at." if others else "")
+        verdict.append(f"{RED} **{approvals} {noun} an explicit approval**.")
+    if others:
+        verdict.append(f"{ORANGE} {others} {'more ' if approvals else ''}to look at.")
+    yield " ".join(verdict)
     yield ""
     shown = [
         action for action in ACTIONS if action in _ALWAYS or any(s.totals[action] for s in review.stacks)
@@ -207,7 +207,7 @@ def _drift(review: Review) -> Iterator[str]:
         if drifted:
             yield from _folded(
                 stack.name,
-                "changed since the last apply, outside of this stack",
+                "not as the last apply left it: changed elsewhere, or filled in after a creation",
                 [(change, change.differences if change.action == "update" else []) for change in drifted],
             )
 

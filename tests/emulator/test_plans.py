@@ -163,6 +163,16 @@ def test_a_stack_that_can_not_be_planned_is_an_error(deployed: Project) -> None:
         refused(deployed, "not every stack could be planned")
 
 
+def test_states_that_can_not_be_reached_are_told_once(deployed: Project) -> None:
+    """Without credentials, bucket or network no stack can be planned: one message, and no report."""
+    away = deployed.another("away", {"aws.endpoint_url": "http://127.0.0.1:1", "cluster.name": "away"})
+    done = run(away, "plan")
+    (deployed.folder / "environments" / "away.yaml").unlink()
+    assert done.returncode == 1
+    assert done.stderr.count("terraform init failed") == 1
+    assert not list(plans(away).iterdir())
+
+
 def test_without_a_plan_there_is_nothing_to_apply(deployed: Project) -> None:
     """`apply` names the command that makes a plan."""
     shutil.rmtree(plans(deployed), ignore_errors=True)

@@ -135,7 +135,7 @@ def test_what_is_left_out_is_counted() -> None:
 def test_what_changed_outside_is_folded() -> None:
     """Drift is told at the end."""
     drift = [resource("acme_thing", {"a": 1}, {"a": 2})]
-    assert "- `a`: `1` → `2`" in report(resource_drift=drift).partition("outside of this stack")[2]
+    assert "- `a`: `1` → `2`" in report(resource_drift=drift).partition("changed elsewhere")[2]
 
 
 @pytest.mark.parametrize(
@@ -159,3 +159,12 @@ def test_why_terraform_could_not_plan_a_stack_that_waits_is_folded() -> None:
     folded = text.partition("<details>")[2]
     assert "Error: access denied" in folded
     assert "\n/approve" not in text
+
+
+def test_a_failed_stack_hides_no_approval() -> None:
+    """The first lines tell both: that something failed, and that something else is dangerous."""
+    failed = PlannedStack("workloads", None, "Error: no", failed=True)
+    planned = PlannedStack("cluster", plan(resource("aws_eks_cluster", {}, None)))
+    head = markdown.write(Review("Plan", [planned, failed])).partition("| stack |")[0]
+    assert "Not every stack could be planned" in head
+    assert "**1 change needs an explicit approval**" in head
