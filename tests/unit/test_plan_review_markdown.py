@@ -85,7 +85,7 @@ def test_the_most_dangerous_comes_first() -> None:
         "🟠 Deleted",
         "🟠 Versions",
     ]
-    assert "🔴 **2 changes need an explicit approval**, 🟠 2 more to look at." in text
+    assert "🔴 **2 changes need an explicit approval**. 🟠 2 more to look at." in text
 
 
 def test_a_finding_that_needs_an_approval_comes_before_one_that_does_not() -> None:
