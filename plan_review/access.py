@@ -14,7 +14,7 @@ from typing import Any
 
 from plan_review.findings import Danger, Finding
 from plan_review.plan import Change
-from plan_review.values import UNKNOWN, Difference, Sensitive, blocks, is_within, parsed, unmatched
+from plan_review.values import UNKNOWN, Difference, Sensitive, blocks, is_within, parsed, top_level, unmatched
 
 # Types that grant something by being there, with or without a policy document.
 GRANTS = re.compile(
@@ -105,7 +105,7 @@ _PAST = {"create": "created", "update": "changed", "replace": "replaced", "delet
 
 def _may_grant(change: Change, item: Difference) -> bool:
     """Return whether an attribute is one by which a resource grants."""
-    top = re.split(r"[.\[]", item.path)[0]
+    top = top_level(item.path)
     if not GRANTS.match(change.type):
         return change.action != "create" and top in _GRANTING.get(change.type, ())
     # What nobody has written is a default of the provider's. A list may come from a dynamic block,

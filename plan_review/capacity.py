@@ -12,7 +12,7 @@ from typing import Any
 
 from plan_review.findings import Danger, Finding
 from plan_review.plan import Change
-from plan_review.values import Difference, blocks
+from plan_review.values import Difference, nested
 
 # By type: where the maximum is, or the number of nodes of a group that does not scale; and the
 # attribute that names the machines.
@@ -83,18 +83,10 @@ def _by_type(groups: Sequence[_Most]) -> Counter[str]:
 
 def _most(kind: str, state: dict[str, Any] | None) -> _Most:
     sizes, machines = GROUPS[kind]
-    size = next((found for path in sizes if (found := _at(state, path)) is not None), 0)
-    types = _at(state, machines)
+    size = next((found for path in sizes if (found := nested(state, path)) is not None), 0)
+    types = nested(state, machines)
     # What is unknown, or set by a launch template, has no name here.
     names = [str(item) for item in (types if isinstance(types, list) else [types]) if isinstance(item, str)]
     if not isinstance(size, int):
         return _Most(None, ", ".join(names))
     return _Most(size, ", ".join(names)) if size else _Most()
-
-
-def _at(state: dict[str, Any] | None, path: str) -> Any:  # noqa: ANN401 - JSON
-    """Return an attribute, or one of a block; None if it is not there."""
-    block, _, name = path.rpartition(".")
-    for holder in blocks((state or {}).get(block) if block else state):
-        return holder.get(name)
-    return None

@@ -87,8 +87,7 @@ def _findings(review: Review) -> Iterator[str]:
         if stack.failed:
             yield f"## {RED} {_code(stack.name)} could not be planned"
             yield ""
-            # Indented: no line of Terraform's can be taken for a quick action.
-            yield from _fenced([f"  {line}" for line in stack.note.splitlines()], "")
+            yield from _message(stack.note.splitlines())
     for mark, danger, found in sorted(_sections(review), key=lambda section: section[0] != RED):
         yield f"## {mark} {TITLES[danger]}"
         yield ""
@@ -115,10 +114,9 @@ def _finding(finding: Finding, stack: str) -> Iterator[str]:
     text = _code(" ".join(finding.text.split())) if finding.danger == Danger.CHECK else finding.text
     yield f"{mark}{subject} {text}"
     yield ""
-    if finding.danger == Danger.DESTRUCTION and finding.differences:
-        yield from _attributes(finding.differences, "forces the replacement")
-    elif finding.differences:
-        yield from _attributes(finding.differences, "")
+    if finding.differences:
+        forces = finding.danger == Danger.DESTRUCTION
+        yield from _attributes(finding.differences, "forces the replacement" if forces else "")
     if finding.diff:
         yield from _fenced(_cut(finding.diff, LONGEST_POLICY), "diff")
 
@@ -191,14 +189,10 @@ def _rest(review: Review) -> Iterator[str]:
         changes = rest(stack)
         complaint = stack.note.splitlines()[1:]
         if complaint and not stack.failed:
-            yield f"<details><summary>{_summary(stack.name)}: Terraform's message</summary>"
-            yield ""
-            yield from _fenced([f"  {line}" for line in complaint], "")
-            yield "</details>"
-            yield ""
+            yield from _folded(stack.name, "Terraform's message", _message(complaint))
         if changes:
             noun = "change" if len(changes) == 1 else "changes"
-            yield from _folded(stack.name, f"{len(changes)} other {noun}", changes)
+            yield from _folded(stack.name, f"{len(changes)} other {noun}", _listed(changes))
 
 
 def _drift(review: Review) -> Iterator[str]:
@@ -208,18 +202,21 @@ def _drift(review: Review) -> Iterator[str]:
             yield from _folded(
                 stack.name,
                 "not as the last apply left it: changed elsewhere, or filled in after a creation",
-                [(change, change.differences if change.action == "update" else []) for change in drifted],
+                _listed([(item, item.differences if item.action == "update" else []) for item in drifted]),
             )
 
 
-def _summary(stack: str) -> str:
+def _folded(stack: str, title: str, lines: Iterator[str]) -> Iterator[str]:
     # GitLab reads no Markdown in this line.
-    return f"<code>{html.escape(_visible(stack))}</code>"
-
-
-def _folded(stack: str, title: str, changes: Sequence[tuple[Change, Sequence[Difference]]]) -> Iterator[str]:
-    yield f"<details><summary>{_summary(stack)}: {title}</summary>"
+    yield f"<details><summary><code>{html.escape(_visible(stack))}</code>: {title}</summary>"
     yield ""
+    yield from lines
+    yield ""
+    yield "</details>"
+    yield ""
+
+
+def _listed(changes: Sequence[tuple[Change, Sequence[Difference]]]) -> Iterator[str]:
     for change, items in changes[:MOST_RESOURCES]:
         remarks = [f"moved from {_code(change.previous_address)}"] if change.previous_address else []
         remarks += ["imported"] if change.importing else []
@@ -230,9 +227,11 @@ def _folded(stack: str, title: str, changes: Sequence[tuple[Change, Sequence[Dif
             yield from _attributes(items, "")
     if len(changes) > MOST_RESOURCES:
         yield f"… and {len(changes) - MOST_RESOURCES} more"
-    yield ""
-    yield "</details>"
-    yield ""
+
+
+def _message(lines: Sequence[str]) -> Iterator[str]:
+    # Indented: no line of Terraform's can be taken for a quick action.
+    yield from _fenced([f"  {line}" for line in lines], "")
 
 
 def _visible(text: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from plan_review.findings import Danger, Finding
 from plan_review.plan import Change
-from plan_review.values import UNKNOWN, Difference, Sensitive, blocks
+from plan_review.values import UNKNOWN, Difference, Sensitive, blocks, nested
 
 # RFC 1918, "Address Allocation for Private Internets", RFC 6598 (shared) and RFC 4193 (unique local).
 PRIVATE = tuple(
@@ -28,45 +28,50 @@ class _Flag:
     """A boolean attribute that opens something when it has one value.
 
     Attributes:
-        path: Names of nested attributes; a nested block is a list of one.
+        path: The attribute's path.
         opens: The value that opens.
         default: What is so where the attribute is not set.
         text: What it opens, as the rest of a sentence that begins with the address.
 
     """
 
-    path: tuple[str, ...]
+    path: str
     opens: bool
     default: bool
     text: str
 
+    def of(self, state: Any) -> Any:  # noqa: ANN401 - JSON
+        """Return the attribute's value; the default where it, or a block around it, is not set."""
+        found = nested(state, self.path)
+        return self.default if found is None else found
 
-_PUBLIC_ADDRESS = _Flag(("publicly_accessible",), opens=True, default=False, text="has a public address")
+
+_PUBLIC_ADDRESS = _Flag("publicly_accessible", opens=True, default=False, text="has a public address")
 _FLAGS: dict[str, tuple[_Flag, ...]] = {
     "aws_eks_cluster": (
         _Flag(
-            ("vpc_config", "endpoint_public_access"),
+            "vpc_config.endpoint_public_access",
             opens=True,
             default=True,
             text="has its Kubernetes API on the internet",
         ),
     ),
     "aws_s3_bucket_public_access_block": tuple(
-        _Flag((name,), opens=False, default=False, text="lets a bucket be public") for name in _S3_BLOCKS
+        _Flag(name, opens=False, default=False, text="lets a bucket be public") for name in _S3_BLOCKS
     ),
     "aws_s3_account_public_access_block": tuple(
-        _Flag((name,), opens=False, default=False, text="lets buckets be public") for name in _S3_BLOCKS
+        _Flag(name, opens=False, default=False, text="lets buckets be public") for name in _S3_BLOCKS
     ),
     "aws_subnet": (
         _Flag(
-            ("map_public_ip_on_launch",),
+            "map_public_ip_on_launch",
             opens=True,
             default=False,
             text="gives what starts in it a public address",
         ),
     ),
     "aws_instance": (
-        _Flag(("associate_public_ip_address",), opens=True, default=False, text="has a public address"),
+        _Flag("associate_public_ip_address", opens=True, default=False, text="has a public address"),
     ),
     "aws_db_instance": (_PUBLIC_ADDRESS,),
     "aws_rds_cluster_instance": (_PUBLIC_ADDRESS,),
@@ -75,7 +80,7 @@ _FLAGS: dict[str, tuple[_Flag, ...]] = {
     "aws_mq_broker": (_PUBLIC_ADDRESS,),
     "aws_launch_template": (
         _Flag(
-            ("network_interfaces", "associate_public_ip_address"),
+            "network_interfaces.associate_public_ip_address",
             opens=True,
             default=False,
             text="gives its instances a public address",
@@ -83,7 +88,7 @@ _FLAGS: dict[str, tuple[_Flag, ...]] = {
     ),
     **dict.fromkeys(
         ("aws_lb", "aws_alb", "aws_elb"),
-        (_Flag(("internal",), opens=False, default=False, text="takes connections from the internet"),),
+        (_Flag("internal", opens=False, default=False, text="takes connections from the internet"),),
     ),
 }
 # Types that join networks by being there.
@@ -132,22 +137,13 @@ def _flags(change: Change) -> Iterator[Finding]:
         return
     opened: dict[str, list[Difference]] = {}
     for flag in _FLAGS.get(change.type, ()):
-        before = _at(change.before, flag.path, flag.default) if change.before else not flag.opens
-        after = _at(change.after, flag.path, flag.default)
+        before = flag.of(change.before) if change.before else not flag.opens
+        after = flag.of(change.after)
         if after in (flag.opens, UNKNOWN) and before != flag.opens:
-            shown = _at(change.before, flag.path, None) if change.before else None
-            opened.setdefault(flag.text, []).append(Difference(".".join(flag.path), shown, after))
+            shown = nested(change.before, flag.path)
+            opened.setdefault(flag.text, []).append(Difference(flag.path, shown, after))
     for text, items in opened.items():
         yield _finding(change, text, tuple(items), public=True)
-
-
-def _at(value: Any, path: tuple[str, ...], default: Any) -> Any:  # noqa: ANN401 - JSON
-    """Return a nested attribute; the default where it, or a block around it, is not set."""
-    for name in path:
-        if isinstance(value, list):
-            value = value[0] if value else None
-        value = value.get(name) if isinstance(value, dict) else None
-    return default if value is None else value
 
 
 def _finding(change: Change, text: str, items: tuple[Difference, ...], *, public: bool) -> Finding:
@@ -229,17 +225,19 @@ def _group_rule(change: Change) -> Iterator[Finding]:
 
 
 def _acl(change: Change) -> Iterator[Finding]:
-    before, after = change.get("ingress")
-    yield from _newly_in(change, _acl_rules(before, "allow"), _acl_rules(after, "allow"), "ingress")
+    # With the list goes all that it let in.
     if change.action != "delete":
-        denied, now_denied = _acl_rules(before, "deny"), _acl_rules(after, "deny")
-        yield from _newly_in(change, now_denied, denied, "ingress", "no longer keeps out")
+        yield from _acl_changes(change, *change.get("ingress"))
 
 
 def _acl_rule(change: Change) -> Iterator[Finding]:
     before, after = (
         state if state and not state.get("egress") else None for state in (change.before, change.after)
     )
+    yield from _acl_changes(change, before, after)
+
+
+def _acl_changes(change: Change, before: Any, after: Any) -> Iterator[Finding]:  # noqa: ANN401 - JSON
     yield from _newly_in(change, _acl_rules(before, "allow"), _acl_rules(after, "allow"), "ingress")
     denied, now_denied = _acl_rules(before, "deny"), _acl_rules(after, "deny")
     yield from _newly_in(change, now_denied, denied, "ingress", "no longer keeps out")
@@ -293,9 +291,9 @@ def _ways_out(state: dict[str, Any] | None) -> set[str]:
 
 def _api_ranges(change: Change) -> Iterator[Finding]:
     def ranges(state: dict[str, Any] | None) -> _Rules:
-        if not state or not _at(state, ("vpc_config", "endpoint_public_access"), default=True):
+        if not state or nested(state, "vpc_config.endpoint_public_access") is False:
             return set()
-        given = _at(state, ("vpc_config", "public_access_cidrs"), None)
+        given = nested(state, "vpc_config.public_access_cidrs")
         return {("", _hashable(source)) for source in _entries(given) or ["0.0.0.0/0"]}
 
     yield from _newly_in(

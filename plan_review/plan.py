@@ -18,6 +18,7 @@ from plan_review.values import (
     masked,
     masked_alike,
     parsed,
+    top_level,
     with_unknowns,
 )
 
@@ -106,7 +107,7 @@ class Change:
 
     def is_configured(self, path: str) -> bool:
         """Return whether the configuration may set an attribute; true if a plan does not tell."""
-        return self.configured is None or re.split(r"[.\[]", path)[0] in ("", *self.configured)
+        return self.configured is None or top_level(path) in ("", *self.configured)
 
     @cached_property
     def after_as_written(self) -> Any:  # noqa: ANN401 - JSON

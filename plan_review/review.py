@@ -48,9 +48,8 @@ class PlannedStack:
 
     @cached_property
     def findings(self) -> list[Finding]:
-        """What deserves a human eye, most dangerous first; what needs an approval before what does not."""
-        found = list(_find(self.plan)) if self.plan else []
-        return sorted(found, key=lambda item: (item.danger, not item.needs_approval))
+        """What deserves a human eye, in the order of the plan."""
+        return list(_find(self.plan)) if self.plan else []
 
 
 @dataclass(frozen=True)

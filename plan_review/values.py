@@ -1,6 +1,7 @@
 """Values of a plan: masked where sensitive, marked where unknown, and how two of them differ."""
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -131,6 +132,11 @@ def is_within(path: str, outer: str) -> bool:
     return path == outer or path.startswith((f"{outer}.", f"{outer}["))
 
 
+def top_level(path: str) -> str:
+    """Return the name of the attribute that a path begins with."""
+    return re.split(r"[.\[]", path)[0]
+
+
 def is_unknown(value: Any) -> bool:  # noqa: ANN401 - JSON
     """Return whether only the apply will bring a value, be it sensitive or not."""
     return isinstance(value.value if isinstance(value, Sensitive) else value, Unknown)
@@ -154,6 +160,16 @@ def is_too_deep(value: Any) -> bool:  # noqa: ANN401 - JSON
 def blocks(value: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - JSON
     """Return the nested blocks that an attribute holds; not what is unknown or sensitive."""
     return [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, dict)]
+
+
+def nested(state: Any, path: str) -> Any:  # noqa: ANN401 - JSON
+    """Return an attribute by its path, such as `vpc_config.endpoint_public_access`; None if it is not there.
+
+    Of a block that is there several times it is the first one's.
+    """
+    for name in path.split("."):
+        state = next(iter(blocks(state)), {}).get(name)
+    return state
 
 
 def differences(before: Any, after: Any, path: str = "") -> Iterator[Difference]:  # noqa: ANN401 - JSON
