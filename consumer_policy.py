@@ -15,10 +15,9 @@ from botocore.exceptions import UnknownRegionError
 from botocore.loaders import create_loader
 from botocore.regions import EndpointResolver
 
+from stacks import STACKS
 from stacks.backend import BackendError, read_backend, state_key
 from stacks.settings.file import PROJECT, SettingsError, load_environment
-
-STACKS = ("network", "cluster", "workloads")
 
 
 def main() -> None:

@@ -251,8 +251,7 @@ def outputs_page(backend: Mapping[str, Any]) -> str:
 def _cell(text: str) -> str:
     """Return a text for a table: a bar would end its cell, and a bracket outside of code begin a tag."""
     parts = text.split("`")
-    plain = [part.replace("<", "&lt;") for part in parts[::2]]
-    parts[::2] = plain
+    parts[::2] = [part.replace("<", "&lt;") for part in parts[::2]]
     return "`".join(parts).replace("|", "&#124;")
 
 

@@ -294,7 +294,8 @@ def apply(stacks: Sequence[Stack], folder: Path, environment: str) -> None:
     """
     again = f"Plan again: make plan ENV={environment}"
     record = _read_record(folder, again)
-    for problem in _stale(stacks, record, folder):
+    problem = next(_stale(stacks, record, folder), None)
+    if problem:
         message = f"{_shown(folder)}: stale, nothing was applied: {problem}. {again}"
         raise PlansError(message)
     planned = record.stacks

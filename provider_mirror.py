@@ -17,10 +17,10 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from stacks import STACKS
 from stacks.settings.file import PROJECT
 from stacks.versions import AWS_PROVIDER
 
-STACKS = ("network", "cluster", "workloads")
 PLACES = ("/opt", "/srv", "/usr/local", "/usr/lib", "/usr/share")
 DEPTH = 5  # folders below a place
 LINK = Path("terraform.d/plugins")

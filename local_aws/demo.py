@@ -13,12 +13,12 @@ from rich.table import Table
 import bootstrap
 from local_aws import deployment, emulator, kubernetes
 from local_aws.deployment import Result
+from stacks import STACKS
 from stacks.backend import read_backend
 from stacks.settings import Settings
 from stacks.settings.file import PROJECT, load_environment
 
 DEMO_TOKEN_BYTES = 15
-STACKS = ("network", "cluster", "workloads")
 
 
 def load_local_settings() -> Settings:

@@ -13,9 +13,8 @@ from botocore.exceptions import EndpointConnectionError
 
 from local_aws import emulator
 from local_aws.emulator import PROJECT, WORK
-from stacks.backend import read_backend
+from stacks.backend import read_backend, state_key
 from stacks.settings import Settings
-from stacks.state import Environment
 
 CDKTF = PROJECT / "node_modules" / ".bin" / "cdktf"
 
@@ -111,11 +110,9 @@ def holds_resources(settings: Settings, stack: str) -> bool:
 
 def _state(settings: Settings, stack: str) -> dict[str, Any]:
     backend = read_backend(PROJECT / "backend.tf.json")
-    environment = Environment(settings.environment, settings.resource_prefix, settings.aws, backend)
-    state = environment.state(stack)
-    s3 = emulator.client("s3", endpoint_url=str(settings.aws.endpoint_url), region=state["region"])
+    s3 = emulator.client("s3", endpoint_url=str(settings.aws.endpoint_url), region=backend["region"])
     try:
-        found = s3.get_object(Bucket=state["bucket"], Key=state["key"])
+        found = s3.get_object(Bucket=backend["bucket"], Key=state_key(settings.environment, stack))
     except (s3.exceptions.NoSuchKey, s3.exceptions.NoSuchBucket, EndpointConnectionError):
         return {}
     content: dict[str, Any] = json.loads(found["Body"].read())

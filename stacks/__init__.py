@@ -6,4 +6,6 @@ the outputs that the next one (and other Terraform projects) may read.
 
 from stacks.lean_imports import import_only_used_submodules
 
+STACKS = ("network", "cluster", "workloads")
+
 import_only_used_submodules()
