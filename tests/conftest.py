@@ -22,6 +22,19 @@ Mistakes = Callable[..., list[str]]
 Synthesized = dict[str, dict[str, Any]]
 
 
+def change_settings(document: dict[str, Any], changes: Changes) -> None:
+    """Change settings in an environment's document by their paths; a value of None removes the key."""
+    for path, value in changes.items():
+        *parents, last = path.split(".")
+        node: Any = document
+        for parent in parents:
+            node = node[int(parent)] if isinstance(node, list) else node.setdefault(parent, {})
+        if value is None:
+            del node[last]
+        else:
+            node[last] = value
+
+
 @pytest.fixture
 def write_environment(tmp_path: Path) -> WriteEnvironment:
     """Write a copy of an environment with some settings changed, and return its path.
@@ -34,15 +47,7 @@ def write_environment(tmp_path: Path) -> WriteEnvironment:
         yaml = YAML(typ="safe")
         yaml.default_flow_style = False
         document = yaml.load((PROJECT / "environments" / f"{base}.yaml").read_text())
-        for path, value in (changes or {}).items():
-            *parents, last = path.split(".")
-            node = document
-            for parent in parents:
-                node = node[int(parent)] if isinstance(node, list) else node.setdefault(parent, {})
-            if value is None:
-                del node[last]
-            else:
-                node[last] = value
+        change_settings(document, changes or {})
         target = tmp_path / f"{name}.yaml"
         yaml.dump(document, target)
         return target

@@ -17,6 +17,7 @@ from local_aws import emulator
 from stacks.backend import state_key
 from stacks.settings import Settings
 from stacks.settings.file import PROJECT, load_settings
+from tests.conftest import change_settings
 
 NOT_COPIED = (".git", ".venv", ".work", "node_modules", "cdktf.out", ".*_cache", "__pycache__")
 
@@ -171,15 +172,6 @@ class Project:
 
 
 def _changed(document: str, changes: dict[str, Any]) -> dict[str, Any]:
-    """Return an environment's file with some settings changed; a value of None removes the key."""
     settings: dict[str, Any] = YAML(typ="safe").load(document)
-    for path, value in changes.items():
-        *parents, last = path.split(".")
-        node = settings
-        for parent in parents:
-            node = node.setdefault(parent, {})
-        if value is None:
-            del node[last]
-        else:
-            node[last] = value
+    change_settings(settings, changes)
     return settings

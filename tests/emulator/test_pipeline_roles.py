@@ -5,7 +5,6 @@ The emulator believes every signature, so the tokens here are made up; which cla
 
 import base64
 import json
-import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ from botocore.config import Config
 import provider_mirror
 from local_aws import emulator
 from stacks.versions import AWS_PROVIDER
+from tests.emulator.project import inherited_environment
 from tests.trust_policies import ACCOUNT, trust_policies
 
 REGION = "eu-central-1"
@@ -28,26 +28,24 @@ BUCKET = "pipeline-terraform-state"
 @pytest.fixture(scope="module")
 def endpoint_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """An emulated AWS that evaluates policies, with GitLab as a provider of identities and both roles."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AUTH", "true")
-        with emulator.running(tmp_path_factory.mktemp("aws")) as url:
-            # An access key that is an account's number is that account's root.
-            root = {
-                "endpoint_url": url,
-                "region_name": REGION,
-                "aws_access_key_id": ACCOUNT,
-                "aws_secret_access_key": "any",
-            }
-            iam = boto3.client("iam", **root)
-            iam.create_open_id_connect_provider(Url="https://gitlab.com", ClientIDList=["sts.amazonaws.com"])
-            state = {"Effect": "Allow", "Action": "s3:*", "Resource": f"arn:aws:s3:::{BUCKET}*"}
-            for name, trust in zip(("plan", "apply"), trust_policies(), strict=True):
-                iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))
-                policy = json.dumps({"Version": "2012-10-17", "Statement": [state]})
-                iam.put_role_policy(RoleName=name, PolicyName="state", PolicyDocument=policy)
-            location = {"LocationConstraint": REGION}
-            boto3.client("s3", **root).create_bucket(Bucket=BUCKET, CreateBucketConfiguration=location)
-            yield url
+    with emulator.running(tmp_path_factory.mktemp("aws"), auth=True) as url:
+        # An access key that is an account's number is that account's root.
+        root = {
+            "endpoint_url": url,
+            "region_name": REGION,
+            "aws_access_key_id": ACCOUNT,
+            "aws_secret_access_key": "any",
+        }
+        iam = boto3.client("iam", **root)
+        iam.create_open_id_connect_provider(Url="https://gitlab.com", ClientIDList=["sts.amazonaws.com"])
+        state = {"Effect": "Allow", "Action": "s3:*", "Resource": f"arn:aws:s3:::{BUCKET}*"}
+        for name, trust in zip(("plan", "apply"), trust_policies(), strict=True):
+            iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))
+            policy = json.dumps({"Version": "2012-10-17", "Statement": [state]})
+            iam.put_role_policy(RoleName=name, PolicyName="state", PolicyDocument=policy)
+        location = {"LocationConstraint": REGION}
+        boto3.client("s3", **root).create_bucket(Bucket=BUCKET, CreateBucketConfiguration=location)
+        yield url
 
 
 def token(subject: str, *, audience: str = "sts.amazonaws.com", issuer: str = "https://gitlab.com") -> str:
@@ -137,10 +135,8 @@ def test_terraform_needs_no_more_than_the_token(
             }
         )
     )
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    inherited.pop("TF_CLI_CONFIG_FILE", None)
     environment = {
-        **inherited,
+        **inherited_environment(),
         "AWS_ROLE_ARN": f"arn:aws:iam::{ACCOUNT}:role/apply",
         "AWS_ROLE_SESSION_NAME": "gitlab-1-2",
         "AWS_WEB_IDENTITY_TOKEN_FILE": str(identity),
