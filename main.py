@@ -88,28 +88,18 @@ def forget_other_environments(output: Path, environment: str) -> None:
             note.unlink()
 
 
-def synthesize(settings: Settings) -> Path:
-    """Write the Terraform JSON of every stack, and return the folder that it is in.
-
-    Raises:
-        BackendError: If backend.tf.json can't be used.
-
-    """
-    backend = read_backend(PROJECT / "backend.tf.json")
+def main() -> None:
+    """Synthesize the environment that `ENV` names; one line on standard error for each mistake."""
+    try:
+        settings = load_environment(os.environ.get("ENV"))
+        backend = read_backend(PROJECT / "backend.tf.json")
+    except (SettingsError, BackendError) as error:
+        sys.exit(str(error))
     output = Path(os.environ.get("CDKTF_OUTDIR") or PROJECT / "cdktf.out")
     forget_other_environments(output, settings.environment)
     app = App(outdir=str(output))
     build(app, settings, backend)
     app.synth()
-    return output
-
-
-def main() -> None:
-    """Synthesize the environment that `ENV` names; one line on standard error for each mistake."""
-    try:
-        synthesize(load_environment(os.environ.get("ENV")))
-    except (SettingsError, BackendError) as error:
-        sys.exit(str(error))
 
 
 if __name__ == "__main__":

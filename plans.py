@@ -25,12 +25,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from rich.console import Console
 from rich.markdown import Markdown
 
-from main import synthesize
 from plan_review import markdown
 from plan_review.command_line import EXIT_STATUSES, Parser
 from plan_review.plan import Plan, PlanError, read_plan
 from plan_review.review import APPROVAL, ERROR, PlannedStack, Review
-from stacks.backend import BackendError
 from stacks.settings.file import PROJECT, SettingsError, load_environment
 
 LOCK = ".terraform.lock.hcl"
@@ -143,17 +141,42 @@ def main() -> None:
     command = parser.parse_args().command
     try:
         settings = load_environment(os.environ.get("ENV"))
-        stacks = read_stacks(synthesize(settings))
+        stacks = read_stacks(synthesize())
         folder = PROJECT / "plans" / settings.environment
         if command == "plan":
             sys.exit(plan(stacks, folder, settings.environment))
         apply(stacks, folder, settings.environment)
-    except (SettingsError, BackendError, PlansError, PlanError) as error:
+    except (SettingsError, PlansError, PlanError) as error:
         sys.exit(str(error))
     except FileNotFoundError as error:
         sys.exit(f"{error.filename}: not found")
     except KeyboardInterrupt:
         sys.exit("interrupted")
+
+
+def synthesize() -> Path:
+    """Write the Terraform JSON of every stack, and return the folder that it is in.
+
+    main.py is a program of its own here: its Node.js would stay until the end, and die noisily of an
+    interrupt that is meant for Terraform.
+
+    Raises:
+        PlansError: If it can't be written; the message is main.py's.
+
+    """
+    output = Path(os.environ.get("CDKTF_OUTDIR") or PROJECT / "cdktf.out").resolve()
+    done = subprocess.run(
+        [sys.executable, "main.py"],
+        cwd=PROJECT,
+        env={**os.environ, "CDKTF_OUTDIR": str(output)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise PlansError(done.stderr.strip())
+    return output
 
 
 def read_stacks(output: Path) -> list[Stack]:

@@ -219,6 +219,7 @@ def test_a_new_environment_is_deployed_plan_by_plan(fresh: Project) -> None:
     rest, complaint = apply.communicate(timeout=120)
     assert apply.returncode == 1, printed + rest + complaint
     assert complaint.endswith("interrupted\n")
+    assert "Two interrupts" not in printed + rest + complaint  # at the second Terraform would give up
     keys = fresh.client("s3").list_objects_v2(Bucket=fresh.state_bucket, Prefix="fresh/")["Contents"]
     assert [item["Key"] for item in keys] == ["fresh/network.tfstate"]
 
