@@ -145,6 +145,7 @@ def test_what_only_a_new_vpc_can_have_is_refused_beside_an_existing_one(
         ("vpc_id", "vpc-1", "", "ID of the VPC, such as vpc-0123456789abcdef0"),
         ("vpc_id", PRIVATE[0], "", "ID of the VPC, such as vpc-0123456789abcdef0"),
         ("private_subnet_ids", [*PRIVATE[:2], VPC], ".2", "one for each of `availability_zones`"),
+        ("private_subnet_ids", [*PRIVATE[:2], "subnet-1"], ".2", "one for each of `availability_zones`"),
         ("private_subnet_ids", PRIVATE[:2], "", "must be one subnet for each of the 3 availability_zones"),
         ("private_subnet_ids", [], "", "must be one subnet for each of the 3 availability_zones"),
         ("private_subnet_ids", [*PRIVATE[:2], PRIVATE[0]], ".2", "must not be in the list twice"),
