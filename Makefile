@@ -9,7 +9,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 VENV := .venv/bin
 CDKTF := node_modules/.bin/cdktf
-# The local environment has its own way to the providers of the workloads stack (local_aws/kubernetes.py).
+# The local environment has its own way to the providers of the workloads stack (local_aws/providers.py).
 ifeq ($(ENV),local)
 LOCALLY := $(VENV)/python -m local_aws run
 CDKTF_OPTIONS := --skip-provider-lock
@@ -44,7 +44,7 @@ help: ## List the targets
 
 .PHONY: setup
 setup: .work/python .work/node ## Make .venv and node_modules with the pinned tools
-	@$(VENV)/python provider_mirror.py
+	@$(VENV)/python -m local_aws.provider_mirror
 
 .work/tools: Makefile
 	@mkdir -p .work $(TF_PLUGIN_CACHE_DIR)
@@ -74,28 +74,28 @@ demo-down: setup ## Destroy what demo deployed, and stop the emulator
 
 .PHONY: bootstrap
 bootstrap: setup ## Create the state bucket of backend.tf.json for ENV
-	@$(VENV)/python bootstrap.py
+	@$(VENV)/python -m deployment.state_bucket
 
 # What sets up goes to standard error: `make consumer-policy … > policy.json` holds the policy alone.
 .PHONY: consumer-policy
 consumer-policy: ## Print the IAM policy for reading the state of STACKS="network cluster" of ENV
 	@test -n "$(STACKS)" || { echo 'STACKS: not set. Accepted: any of network, cluster, workloads, as in STACKS="network cluster"' >&2; exit 1; }
 	@$(MAKE) --no-print-directory setup >&2
-	@$(VENV)/python consumer_policy.py $(STACKS)
+	@$(VENV)/python -m deployment.consumer_policy $(STACKS)
 
 .PHONY: synth
 synth: setup ## Write the Terraform JSON of ENV to cdktf.out/
 	@$(VENV)/python main.py
 	@echo "cdktf.out/stacks: $$(ls cdktf.out/stacks | tr '\n' ' ')"
 
-# make itself ends with 2 on any failure: a pipeline that gates on 2 or 3 calls plans.py.
+# make itself ends with 2 on any failure: a pipeline that gates on 2 or 3 calls deployment.plans.
 .PHONY: plan
 plan: setup ## Plan every stack of ENV, and write the report for its reviewers
-	@$(LOCALLY) $(VENV)/python plans.py plan || case $$? in 2|3) ;; *) exit 1 ;; esac
+	@$(LOCALLY) $(VENV)/python -m deployment.plans plan || case $$? in 2|3) ;; *) exit 1 ;; esac
 
 .PHONY: apply
 apply: setup ## Apply exactly what the last plan of ENV has planned
-	@$(LOCALLY) $(VENV)/python plans.py apply
+	@$(LOCALLY) $(VENV)/python -m deployment.plans apply
 
 .PHONY: deploy
 deploy: setup ## Deploy all stacks of ENV in their order; cdktf shows each plan and asks
@@ -107,7 +107,7 @@ destroy: setup ## Destroy all stacks of ENV, in the reverse order
 
 .PHONY: show
 show: setup ## Show what the rehearsal of the local environment put into its cluster
-	@$(VENV)/python -m rehearsal show --record .work/rehearsal.json
+	@$(VENV)/python -m local_aws.rehearsal show --record .work/rehearsal.json
 
 .PHONY: test
 test: lint ## Lint, types, unit tests, and real Terraform against the emulator
@@ -115,7 +115,7 @@ test: lint ## Lint, types, unit tests, and real Terraform against the emulator
 
 .PHONY: docs
 docs: setup ## Write docs/settings.md and docs/outputs.md anew from the models
-	@$(VENV)/python generate_docs.py
+	@$(VENV)/python -m tools.generate_docs
 
 .PHONY: snapshots
 snapshots: setup ## Write tests/snapshots anew: the example environment's JSON
@@ -124,7 +124,7 @@ snapshots: setup ## Write tests/snapshots anew: the example environment's JSON
 
 .PHONY: bench
 bench: setup ## Measure what the lean imports save, as a ratio
-	@$(VENV)/python -m benchmarks.synth
+	@$(VENV)/python -m tools.bench_synth
 
 .PHONY: lint
 lint: setup ## Formatting, lint and types

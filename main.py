@@ -14,11 +14,11 @@ from cdktf import App
 
 from stacks.backend import BackendError, read_backend
 from stacks.cluster import ClusterStack
-from stacks.environment import EnvironmentStack
+from stacks.environment_stack import EnvironmentStack
 from stacks.existing_network import ExistingNetworkStack
 from stacks.network import NetworkStack
 from stacks.settings import Settings
-from stacks.settings.file import PROJECT, SettingsError, load_environment
+from stacks.settings.load import PROJECT, SettingsError, load_environment
 from stacks.state import Environment
 from stacks.workloads import WorkloadsStack
 

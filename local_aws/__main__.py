@@ -5,12 +5,12 @@ import sys
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from bootstrap import BootstrapError
+from deployment.state_bucket import BootstrapError
 from local_aws import demo, emulator
-from local_aws.deployment import DeploymentError
+from local_aws.cdktf_runner import DeploymentError
 from local_aws.emulator import EmulatorError
 from stacks.backend import BackendError
-from stacks.settings.file import SettingsError
+from stacks.settings.load import SettingsError
 
 COMMANDS = {
     "start": "start the emulator in the background",

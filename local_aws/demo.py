@@ -10,13 +10,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-import bootstrap
-from local_aws import deployment, emulator, kubernetes
-from local_aws.deployment import Result
+from deployment import state_bucket
+from local_aws import cdktf_runner, emulator, providers
+from local_aws.cdktf_runner import Result
 from stacks import STACKS
 from stacks.backend import read_backend
 from stacks.settings import Settings
-from stacks.settings.file import PROJECT, load_environment
+from stacks.settings.load import PROJECT, load_environment
 
 DEMO_TOKEN_BYTES = 15
 
@@ -41,7 +41,7 @@ def start(settings: Settings) -> None:
     endpoint_url = str(settings.aws.endpoint_url)
     if emulator.start(endpoint_url):
         # A new emulator holds nothing, so nothing is in its cluster either.
-        kubernetes.RECORD.unlink(missing_ok=True)
+        providers.RECORD.unlink(missing_ok=True)
         print(f"ministack listens at {endpoint_url}")
     else:
         print(f"ministack listens already at {endpoint_url}")
@@ -71,21 +71,21 @@ def up() -> None:
     start(settings)
 
     console.rule("[bold]2/4 State bucket and runner token", align="left")
-    bootstrap.create_state_bucket(settings.aws, read_backend(PROJECT / "backend.tf.json"))
+    state_bucket.create_state_bucket(settings.aws, read_backend(PROJECT / "backend.tf.json"))
     seed(settings)
 
     console.rule("[bold]3/4 network and cluster", align="left")
-    results = deployment.run_cdktf("deploy", "network", "cluster")
+    results = cdktf_runner.run_cdktf("deploy", "network", "cluster")
 
     missing = _missing(settings)
     console.rule(f"[bold]4/4 workloads{', rehearsed, not deployed' if missing else ''}", align="left")
     if missing:
         print(f"workloads is only rehearsed here: {missing}")
-    with kubernetes.providers(missing) as environment:
+    with providers.served(missing) as environment:
         # cdktf wants to see what workloads stands on, too; only the first run changes that.
         results |= {
             stack: result
-            for stack, result in deployment.run_cdktf("deploy", *STACKS, environment=environment).items()
+            for stack, result in cdktf_runner.run_cdktf("deploy", *STACKS, environment=environment).items()
             if stack == "workloads"
         }
     _sum_up(console, settings, results, missing)
@@ -97,12 +97,12 @@ def down() -> None:
     if emulator.running_pid() is None:
         print(f"no emulator of ours runs at {settings.aws.endpoint_url}: nothing to destroy")
         return
-    with kubernetes.providers(_missing(settings)) as environment:
+    with providers.served(_missing(settings)) as environment:
         for stack in reversed(STACKS):
-            if deployment.holds_resources(settings, stack):
-                deployment.run_cdktf("destroy", stack, environment=environment)
+            if cdktf_runner.holds_resources(settings, stack):
+                cdktf_runner.run_cdktf("destroy", stack, environment=environment)
     emulator.stop()
-    kubernetes.RECORD.unlink(missing_ok=True)
+    providers.RECORD.unlink(missing_ok=True)
     print("destroyed and stopped")
 
 
@@ -124,7 +124,7 @@ def run(command: Sequence[str]) -> int:
     if missing:
         print(f"workloads is rehearsed, not deployed: {missing}")
     with (
-        kubernetes.providers(missing) as environment,
+        providers.served(missing) as environment,
         subprocess.Popen(command, env={**os.environ, **environment}) as process,  # noqa: S603 - the user's own
     ):
         # Ctrl-C is the command's to handle: it may need the providers until it has ended.
@@ -136,7 +136,7 @@ def run(command: Sequence[str]) -> int:
 
 
 def _missing(settings: Settings) -> str:
-    return kubernetes.missing_for_workloads(deployment.outputs(settings, "cluster").get("cluster_endpoint"))
+    return providers.missing_for_workloads(cdktf_runner.outputs(settings, "cluster").get("cluster_endpoint"))
 
 
 def _sum_up(console: Console, settings: Settings, results: dict[str, Result], missing: str) -> None:
@@ -146,14 +146,14 @@ def _sum_up(console: Console, settings: Settings, results: dict[str, Result], mi
         table = Table(title=f"{stack}: {results[stack]}{rehearsed}", title_justify="left")
         table.add_column("output")
         table.add_column("value", overflow="fold")
-        for name, value in deployment.outputs(settings, stack).items():
+        for name, value in cdktf_runner.outputs(settings, stack).items():
             table.add_row(name, _lines(value) or "(empty)")
         console.print(table)
     if missing:
         console.print(f"workloads was rehearsed, not deployed: {missing}")
         console.print("What would be in the cluster: make show")
     print("\nConnect kubectl to the cluster:")
-    print(f"  {deployment.outputs(settings, 'cluster')['update_kubeconfig_command']}")
+    print(f"  {cdktf_runner.outputs(settings, 'cluster')['update_kubeconfig_command']}")
     if missing:
         print("  (on an AWS account; here no Kubernetes API answers it)")
     print("Undo everything: make demo-down")

@@ -7,7 +7,7 @@ import threading
 
 from ministack.app import main
 
-from local_aws import gaps
+from local_aws import ministack_patches
 
 
 def _stop_with_parent() -> None:
@@ -21,5 +21,5 @@ if __name__ == "__main__":
     if "--stop-with-parent" in sys.argv:
         sys.argv.remove("--stop-with-parent")
         threading.Thread(target=_stop_with_parent, daemon=True).start()
-    gaps.fill()
+    ministack_patches.apply()
     main()

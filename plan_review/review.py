@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from plan_review import access, capacity, destruction, openings, outputs, tokens, versions
+from plan_review import access, capacity, destruction, exposure, outputs, tokens, versions
 from plan_review.findings import Danger, Finding
 from plan_review.plan import Change, Plan
 from plan_review.values import Difference
@@ -99,7 +99,7 @@ class Review:
 
 def _find(plan: Plan) -> Iterator[Finding]:
     for change in plan.changes:
-        for kind in (destruction, access, openings, versions, tokens):
+        for kind in (destruction, access, exposure, versions, tokens):
             yield from kind.find(change)
     yield from capacity.find(plan.resources)
     for output in plan.output_changes:

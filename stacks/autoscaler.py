@@ -7,7 +7,7 @@ Not here: the groups' tags by which it finds them (node_groups.py; EKS sets the 
 from cdktf_cdktf_provider_helm.release import Release
 from constructs import Construct
 
-from stacks.helm import values_yaml
+from stacks.helm_values import values_yaml
 from stacks.iam import PodIdentities, policy
 from stacks.runner_config import NEVER_EVICT
 from stacks.settings.node_groups import NODE_GROUP_LABEL

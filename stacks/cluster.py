@@ -28,7 +28,7 @@ from cdktf_cdktf_provider_aws.kms_alias import KmsAlias
 from cdktf_cdktf_provider_aws.kms_key import KmsKey
 from constructs import Construct
 
-from stacks.environment import EnvironmentStack
+from stacks.environment_stack import EnvironmentStack
 from stacks.iam import policy, trust
 from stacks.network import NetworkOutputs
 from stacks.node_groups import NodeGroupBuilder, autoscaling_group_name

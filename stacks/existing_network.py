@@ -16,7 +16,7 @@ from cdktf_cdktf_provider_aws.data_aws_subnets import DataAwsSubnets, DataAwsSub
 from cdktf_cdktf_provider_aws.data_aws_vpc import DataAwsVpc
 from constructs import Construct
 
-from stacks.environment import EnvironmentStack
+from stacks.environment_stack import EnvironmentStack
 from stacks.network import EVERYWHERE, NetworkOutputs
 from stacks.settings.network import ExistingNetworkSettings
 from stacks.state import Environment, publish_outputs

@@ -20,7 +20,7 @@ from cdktf_cdktf_provider_aws.vpc import Vpc
 from cdktf_cdktf_provider_aws.vpc_endpoint import VpcEndpoint
 from constructs import Construct
 
-from stacks.environment import EnvironmentStack
+from stacks.environment_stack import EnvironmentStack
 from stacks.settings.network import NetworkSettings
 from stacks.state import Environment, output, publish_outputs
 

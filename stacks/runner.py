@@ -2,7 +2,7 @@
 
 Intent: the manager (which holds the token) and the jobs (which are strangers) live in namespaces of
 their own; the token goes from SSM to the Secret and is stored nowhere on the way.
-Not here: the runner's own configuration (runner_config.py), and what its jobs may not (fleet_boundaries.py).
+Not here: the runner's own configuration (runner_config.py), and what its jobs may not (isolation.py).
 """
 
 from collections.abc import Mapping
@@ -22,10 +22,10 @@ from cdktf_cdktf_provider_kubernetes.secret_v1 import SecretV1
 from constructs import Construct
 
 from stacks.cache import RunnerCache
-from stacks.fleet_boundaries import FleetBoundaries
-from stacks.helm import values_yaml
+from stacks.helm_values import values_yaml
 from stacks.iam import PodIdentities
-from stacks.promise import NodeRoom, promise_preconditions
+from stacks.isolation import FleetIsolation
+from stacks.job_capacity import NodeAllocatable, promise_preconditions
 from stacks.runner_config import NEVER_EVICT, runner_toml
 from stacks.settings.node_groups import NODE_GROUP_LABEL, NodeGroupSettings
 from stacks.settings.runners import FLEET_LABEL, RunnerSettings
@@ -62,7 +62,7 @@ class RunnerFleet(Construct):
         identities: PodIdentities,
         manager_node_group: str,
         node_groups: Mapping[str, NodeGroupSettings],
-        room: NodeRoom,
+        room: NodeAllocatable,
         cache: RunnerCache,
         protect_running_jobs: bool,
         settings: RunnerSettings,
@@ -100,7 +100,7 @@ class RunnerFleet(Construct):
                 service_account=NAME,
                 permissions=cache.access_policy(name),
             )
-        FleetBoundaries(
+        FleetIsolation(
             self,
             "boundaries",
             fleet=name,

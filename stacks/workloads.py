@@ -16,9 +16,9 @@ from constructs import Construct
 from stacks.autoscaler import ClusterAutoscaler
 from stacks.cache import RunnerCache
 from stacks.cluster import ClusterOutputs
-from stacks.environment import EnvironmentStack, aws_provider
+from stacks.environment_stack import EnvironmentStack, aws_provider
 from stacks.iam import PodIdentities
-from stacks.promise import NodeRoom
+from stacks.job_capacity import NodeAllocatable
 from stacks.runner import RunnerFleet
 from stacks.settings.cluster import ClusterSettings
 from stacks.settings.runners import AutoscalerSettings, RunnerSettings
@@ -77,7 +77,9 @@ class WorkloadsStack(EnvironmentStack):
             expiration_days=cache_expiration_days,
         )
         used = {name for fleet in runners.values() for name in fleet.placed_on(cluster.node_groups)}
-        room = NodeRoom(self, {name: group for name, group in cluster.node_groups.items() if name in used})
+        room = NodeAllocatable(
+            self, {name: group for name, group in cluster.node_groups.items() if name in used}
+        )
         fleets = {
             name: RunnerFleet(
                 self,

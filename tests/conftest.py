@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 from main import build
 from stacks.backend import read_backend
 from stacks.settings import Settings
-from stacks.settings.file import PROJECT, SettingsError, load_settings
+from stacks.settings.load import PROJECT, SettingsError, load_settings
 
 STACKS = ("network", "cluster", "workloads")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from stacks.settings.file import PROJECT
+from stacks.settings.load import PROJECT
 
 _RECIPE = re.compile(r"^### (.+?)\n.*?^```yaml\n(.+?)^```$", re.MULTILINE | re.DOTALL)
 

@@ -4,7 +4,7 @@ import json
 import re
 from typing import Any
 
-from stacks.settings.file import PROJECT
+from stacks.settings.load import PROJECT
 
 ACCOUNT = "123456789012"  # as in docs/pipeline.md
 

@@ -6,11 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-import bootstrap
-import provider_mirror
-from local_aws import emulator, kubernetes
+from deployment import state_bucket
+from local_aws import emulator, provider_mirror, providers
 from stacks.backend import read_backend
-from stacks.settings.file import load_settings
+from stacks.settings.load import load_settings
 from tests.emulator.project import Project, copy_project, inherited_environment
 
 
@@ -25,17 +24,17 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
         local.write_text(local.read_text().replace("http://127.0.0.1:4566", endpoint_url))
         settings = load_settings(local)
         backend = read_backend(folder / "backend.tf.json")
-        bootstrap.create_state_bucket(settings.aws, backend)
+        state_bucket.create_state_bucket(settings.aws, backend)
         provider_mirror.prepare(folder / "cdktf.out")
         record = folder / ".work" / "rehearsal.json"
-        providers = stack.enter_context(kubernetes.providers(kubernetes.missing_for_workloads(None), record))
+        served = stack.enter_context(providers.served(providers.missing_for_workloads(None), record))
         yield Project(
             folder=folder,
             settings=settings,
             state_bucket=backend["bucket"],
             token=f"glrt-{secrets.token_urlsafe(15)}",
             record=record,
-            environment={**inherited_environment(), **providers, "CI": "1", "ENV": "local", "NO_COLOR": "1"},
+            environment={**inherited_environment(), **served, "CI": "1", "ENV": "local", "NO_COLOR": "1"},
         )
 
 

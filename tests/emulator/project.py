@@ -12,11 +12,10 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-import provider_mirror
-from local_aws import emulator
+from local_aws import emulator, provider_mirror
 from stacks.backend import state_key
 from stacks.settings import Settings
-from stacks.settings.file import PROJECT, load_settings
+from stacks.settings.load import PROJECT, load_settings
 from tests.conftest import change_settings
 
 NOT_COPIED = (".git", ".venv", ".work", "node_modules", "cdktf.out", ".*_cache", "__pycache__")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stacks.settings.aws import EMULATOR_CREDENTIALS
-from stacks.settings.file import PROJECT
+from stacks.settings.load import PROJECT
 from tests.emulator.project import Project
 
 

@@ -14,7 +14,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from consumer_policy import consumer_policy
+from deployment.consumer_policy import consumer_policy
 from local_aws import emulator
 from tests.emulator.project import inherited_environment
 

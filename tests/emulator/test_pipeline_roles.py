@@ -14,8 +14,7 @@ import pytest
 from botocore import UNSIGNED
 from botocore.config import Config
 
-import provider_mirror
-from local_aws import emulator
+from local_aws import emulator, provider_mirror
 from stacks.versions import AWS_PROVIDER
 from tests.emulator.project import inherited_environment
 from tests.trust_policies import ACCOUNT, trust_policies

@@ -22,7 +22,7 @@ ANOTHER_ZONE = "eu-central-1c"
 
 def run(project: Project, command: str) -> subprocess.CompletedProcess[str]:
     """Run plans.py as a pipeline does."""
-    return project.run(".venv/bin/python", "plans.py", command)
+    return project.run(".venv/bin/python", "-m", "deployment.plans", command)
 
 
 def plans(project: Project) -> Path:
@@ -200,7 +200,7 @@ def test_a_new_environment_is_deployed_plan_by_plan(fresh: Project) -> None:
     assert "not planned: cluster is not deployed yet" in report
 
     apply = subprocess.Popen(
-        [".venv/bin/python", "plans.py", "apply"],
+        [".venv/bin/python", "-m", "deployment.plans", "apply"],
         cwd=fresh.folder,
         env=fresh.environment,
         stdout=subprocess.PIPE,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-import rehearsal
+from local_aws import rehearsal
 from tests.emulator.project import Project
 
 RUNNER = "gitlab-runner-default"

@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-import bootstrap
-import provider_mirror
-from local_aws import emulator, kubernetes
+from deployment import state_bucket
+from local_aws import emulator, provider_mirror, providers
 from stacks.backend import read_backend, state_key
-from stacks.settings.file import load_settings
+from stacks.settings.load import load_settings
 from tests.conftest import STACKS
 from tests.emulator.project import Project, copy_project, inherited_environment
 
@@ -67,9 +66,7 @@ def environments(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str,
             settings = load_settings(file)
             record = folder / ".work" / f"{name}.json"
             output = f"cdktf.out/{name}"
-            providers = stack.enter_context(
-                kubernetes.providers(kubernetes.missing_for_workloads(None), record)
-            )
+            served = stack.enter_context(providers.served(providers.missing_for_workloads(None), record))
             found[name] = Project(
                 folder=folder,
                 settings=settings,
@@ -78,7 +75,7 @@ def environments(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str,
                 record=record,
                 environment={
                     **inherited_environment(),
-                    **providers,
+                    **served,
                     "CI": "1",
                     "CDKTF_OUTDIR": output,
                     "ENV": name,
@@ -88,7 +85,7 @@ def environments(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str,
             provider_mirror.prepare(folder / output)
             ssm = found[name].client("ssm")
             ssm.put_parameter(Name=parameter, Type="SecureString", Value=found[name].token)
-        bootstrap.create_state_bucket(settings.aws, backend)
+        state_bucket.create_state_bucket(settings.aws, backend)
         in_parallel(deploy, found)
         yield found
 
@@ -119,7 +116,7 @@ def test_no_resource_is_shared(environments: dict[str, Project]) -> None:
 
 def test_each_runner_has_its_own_token(environments: dict[str, Project]) -> None:
     """What reached one cluster is the token of that environment and nothing of the other's."""
-    if kubernetes.missing_for_workloads(None) == "":
+    if providers.missing_for_workloads(None) == "":
         pytest.skip("workloads is deployed to a real Kubernetes here, of which there is no record")
     for name, other in (NAMES, reversed(NAMES)):
         cluster = environments[name].record.read_text()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-import rehearsal
+from local_aws import rehearsal
 from tests.rehearsal.workspace import Workspace
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-import rehearsal
-from rehearsal.record import changing
+from local_aws import rehearsal
+from local_aws.rehearsal.record import changing
 from tests.rehearsal.workspace import ACCESS, Workspace
 
 NAMESPACE = {"ci": {"metadata": {"name": "ci", "labels": {"team": "build"}}}}

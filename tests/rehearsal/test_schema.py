@@ -4,7 +4,7 @@ import json
 import subprocess
 from typing import Any
 
-from rehearsal import generate
+from local_aws.rehearsal import generate
 from tests.rehearsal.workspace import Workspace
 
 

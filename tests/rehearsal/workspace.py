@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import rehearsal
+from local_aws import rehearsal
 
 ACCESS = {"host": "https://localhost:16443", "token": "cluster-token"}
 

@@ -1,4 +1,4 @@
-"""The policy that `consumer_policy.py` prints."""
+"""The policy that `deployment/consumer_policy.py` prints."""
 
 import json
 import os
@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from consumer_policy import consumer_policy
+from deployment.consumer_policy import consumer_policy
 from stacks.backend import BackendError
-from stacks.settings.file import PROJECT
+from stacks.settings.load import PROJECT
 
 BACKEND = {"bucket": "some-state", "region": "eu-central-1", "encrypt": True, "use_lockfile": True}
 
@@ -42,7 +42,7 @@ def test_nothing_is_allowed_but_to_read() -> None:
 def print_policy(*stacks: str, environment: str = "example") -> subprocess.CompletedProcess[str]:
     """Run the command where no AWS credentials can be had."""
     return subprocess.run(
-        [sys.executable, "consumer_policy.py", *stacks],
+        [sys.executable, "deployment/consumer_policy.py", *stacks],
         cwd=PROJECT,
         env={**os.environ, "ENV": environment, "AWS_PROFILE": "there-is-none", "COLUMNS": "200"},
         capture_output=True,

@@ -6,10 +6,10 @@ import pytest
 from pydantic import BaseModel
 from ruamel.yaml import YAML
 
-import generate_docs
-from stacks.settings.file import PROJECT, load_settings
+from stacks.settings.load import PROJECT, load_settings
 from stacks.settings.model import SettingsModel
 from tests.conftest import WriteEnvironment
+from tools import generate_docs
 
 MODELS = [model for model in SettingsModel.__subclasses__() if model.__module__.startswith("stacks.")]
 
@@ -18,7 +18,7 @@ MODELS = [model for model in SettingsModel.__subclasses__() if model.__module__.
     ("path", "text"), generate_docs.pages().items(), ids=lambda value: getattr(value, "name", "")
 )
 def test_documents_are_current(path: Any, text: str) -> None:
-    """What is written is what `python generate_docs.py` writes now."""
+    """What is written is what `python tools/generate_docs.py` writes now."""
     assert path.read_text(encoding="utf-8") == text
 
 

@@ -1,6 +1,6 @@
 """What the examples promise before anything is deployed."""
 
-from stacks.settings.file import PROJECT
+from stacks.settings.load import PROJECT
 
 
 def test_the_cdktf_example_is_pinned_as_the_project_is() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stacks.settings.file import PROJECT
+from stacks.settings.load import PROJECT
 from tests.conftest import STACKS
 
 PLAIN = {"settings", "versions", "runner_config", "backend"}  # no cdktf, nothing of the project but these

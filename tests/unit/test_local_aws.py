@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from local_aws import emulator
-from stacks.settings.file import PROJECT
+from stacks.settings.load import PROJECT
 
 WAIT_SECONDS = 20
 

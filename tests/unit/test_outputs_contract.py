@@ -7,7 +7,7 @@ from typing import get_args
 
 import pytest
 
-from generate_docs import OUTPUTS
+from tools.generate_docs import OUTPUTS
 
 CONTRACT = Path(__file__).parents[1] / "snapshots" / "outputs.json"
 HOW_TO_DEPRECATE = (

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from stacks.settings.file import PROJECT
+from stacks.settings.load import PROJECT
 from tests.trust_policies import trust_policies
 
 FILE = PROJECT / ".gitlab-ci.yml"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stacks.settings.file import PROJECT
+from stacks.settings.load import PROJECT
 from tests.plan_documents import document, resource
 
 NOTHING = json.dumps(document())

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-import plans
-from stacks.settings.file import PROJECT
+from deployment import plans
+from stacks.settings.load import PROJECT
 from tests.conftest import STACKS, Synthesized
 
 

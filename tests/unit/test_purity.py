@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from stacks.settings.file import PROJECT
+from stacks.settings.load import PROJECT
 from tests.conftest import STACKS
 
 Synth = Callable[..., dict[str, bytes]]

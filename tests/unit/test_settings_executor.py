@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from stacks.settings.file import load_settings
+from stacks.settings.load import load_settings
 from tests.conftest import Mistakes, WriteEnvironment
 
 PATH = "runners.default.kubernetes"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from stacks.settings.file import load_settings
+from stacks.settings.load import load_settings
 from tests.conftest import Changes, Mistakes, WriteEnvironment
 
 ZONES = [f"eu-central-1{letter}" for letter in "abcdefg"]

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from stacks.settings.file import load_settings
+from stacks.settings.load import load_settings
 from stacks.settings.quantities import quantity
 from tests.conftest import Mistakes, WriteEnvironment
 

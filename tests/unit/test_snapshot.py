@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from stacks.settings.file import PROJECT
+from stacks.settings.load import PROJECT
 from tests.conftest import STACKS, Synthesized
 
 SNAPSHOTS = PROJECT / "tests" / "snapshots"

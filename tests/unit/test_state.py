@@ -8,7 +8,7 @@ import pytest
 
 from stacks.cluster import ClusterOutputs
 from stacks.network import NetworkOutputs
-from stacks.settings.file import PROJECT, load_settings
+from stacks.settings.load import PROJECT, load_settings
 from stacks.workloads import WorkloadsOutputs
 from tests.conftest import STACKS, Synthesized, synthesize
 

@@ -5,7 +5,7 @@ class beside it (types, list or set), and facts.json for what bindings leave out
 write-only, defaults, what forces a replacement, limits), read in the providers' own sources at the bound
 versions. schema.json is the JSON form of the protocol's schema message, with those facts besides.
 
-Run `python -m rehearsal.generate` after bumping a bindings package; a test fails until it is done.
+Run `python -m local_aws.rehearsal.generate` after bumping a bindings package; a test fails until it is done.
 """
 
 import json

@@ -27,7 +27,7 @@ _CLUSTER = r"/clusters/(?P<cluster>[\w-]+)"
 _NODE_GROUP = rf"{_CLUSTER}/node-groups/(?P<node_group>[\w-]+)"
 
 
-def fill() -> None:
+def apply() -> None:
     """Hook into ministack; call once, before it serves."""
     create_cluster, create_node_group = eks._create_cluster, eks._create_nodegroup  # noqa: SLF001
     handle = eks._handle_request_sync  # noqa: SLF001

@@ -29,7 +29,7 @@ from plan_review import markdown
 from plan_review.command_line import EXIT_STATUSES, Parser
 from plan_review.plan import Plan, PlanError, read_plan
 from plan_review.review import APPROVAL, ERROR, PlannedStack, Review
-from stacks.settings.file import PROJECT, SettingsError, load_environment
+from stacks.settings.load import PROJECT, SettingsError, load_environment
 
 LOCK = ".terraform.lock.hcl"
 

@@ -15,14 +15,23 @@ import msgpack
 from google.protobuf.json_format import ParseDict
 from google.protobuf.message_factory import GetMessageClass
 
-from rehearsal.cluster import Cluster, key_of
-from rehearsal.planning import UNKNOWN, Block, Path, Refused, State, complaints, complete, replacements
-from rehearsal.record import NOTE
+from local_aws.rehearsal.cluster import Cluster, key_of
+from local_aws.rehearsal.planning import (
+    UNKNOWN,
+    Block,
+    Path,
+    Refused,
+    State,
+    complaints,
+    complete,
+    replacements,
+)
+from local_aws.rehearsal.record import NOTE
 
 Message = Any  # protobuf makes the classes at run time
 Fields = dict[str, Any]
 
-_PROTOCOL = grpc.protos("rehearsal/tfplugin6.proto")
+_PROTOCOL = grpc.protos("local_aws/rehearsal/tfplugin6.proto")
 _SERVICE = _PROTOCOL.DESCRIPTOR.services_by_name["Provider"]
 _SCHEMA = pathlib.Path(__file__).with_name("schema.json")
 _LOOPBACK = re.compile(r"(https?://)?(127\.0\.0\.1|localhost|\[::1\])(:\d+)?(/.*)?")

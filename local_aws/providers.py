@@ -17,7 +17,7 @@ from pathlib import Path
 import docker
 from docker.errors import DockerException
 
-import rehearsal
+from local_aws import rehearsal
 from local_aws.emulator import WORK
 from stacks.versions import HELM_PROVIDER, KUBERNETES_PROVIDER
 
@@ -45,7 +45,7 @@ def missing_for_workloads(endpoint: str | None) -> str:
 
 
 @contextlib.contextmanager
-def providers(missing: str, record: Path = RECORD) -> Iterator[dict[str, str]]:
+def served(missing: str, record: Path = RECORD) -> Iterator[dict[str, str]]:
     """Yield the environment variables with which Terraform finds all providers of the workloads stack."""
     if not missing:
         yield {}

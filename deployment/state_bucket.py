@@ -18,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from stacks.backend import BackendError, read_backend
 from stacks.settings.aws import EMULATOR_CREDENTIALS, AwsSettings
-from stacks.settings.file import PROJECT, SettingsError, load_environment
+from stacks.settings.load import PROJECT, SettingsError, load_environment
 
 OLD_VERSIONS_KEPT_DAYS = 90
 ABSENT = {
@@ -46,7 +46,9 @@ class Property:
 
 def main() -> None:
     """Bring the bucket into being; exit with 1 and one message if that can't be."""
-    parser = argparse.ArgumentParser(prog="bootstrap.py", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="deployment/state_bucket.py", description=(__doc__ or "").splitlines()[0]
+    )
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, and change nothing")
     parser.add_argument(
         "--remove", action="store_true", help="remove the bucket, unless a state in it has resources"

@@ -1,4 +1,4 @@
-"""Write docs/settings.md and docs/outputs.md: `python generate_docs.py`.
+"""Write docs/settings.md and docs/outputs.md: `python -m tools.generate_docs`.
 
 Intent: the models' own descriptions are the documentation, so that the two can't disagree.
 Not here: any fact about a setting (stacks/settings) or an output (the stacks' Outputs dataclasses).
@@ -13,7 +13,7 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from consumer_policy import consumer_policy
+from deployment.consumer_policy import consumer_policy
 from stacks.backend import read_backend
 from stacks.cluster import ClusterOutputs
 from stacks.network import NetworkOutputs
@@ -21,13 +21,13 @@ from stacks.settings import Settings
 from stacks.settings.aws import AwsSettings
 from stacks.settings.cluster import ClusterSettings
 from stacks.settings.executor import AffinitySettings, ExecutorSettings
-from stacks.settings.file import PROJECT
+from stacks.settings.load import PROJECT
 from stacks.settings.network import ExistingNetworkSettings, NetworkSettings
 from stacks.settings.node_groups import NodeGroupSettings, TaintSettings
 from stacks.settings.runners import AutoscalerSettings, ContainerResources, RunnerSettings
 from stacks.workloads import WorkloadsOutputs
 
-NOTE = "<!-- Made by `python generate_docs.py` from the models' descriptions. Change those. -->\n"
+NOTE = "<!-- Made by `python -m tools.generate_docs` from the models' descriptions. Change those. -->\n"
 OUTPUTS = {"network": NetworkOutputs, "cluster": ClusterOutputs, "workloads": WorkloadsOutputs}
 
 ACCESS = """\

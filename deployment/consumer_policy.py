@@ -17,13 +17,13 @@ from botocore.regions import EndpointResolver
 
 from stacks import STACKS
 from stacks.backend import BackendError, read_backend, state_key
-from stacks.settings.file import PROJECT, SettingsError, load_environment
+from stacks.settings.load import PROJECT, SettingsError, load_environment
 
 
 def main() -> None:
     """Print the policy for the stacks of the command line, in the environment that `ENV` names."""
     parser = argparse.ArgumentParser(
-        prog="consumer_policy.py",
+        prog="deployment/consumer_policy.py",
         description=f"{(__doc__ or '').splitlines()[0]} ENV names the environment.",
     )
     parser.add_argument(

@@ -13,7 +13,7 @@ import time
 
 from rich.progress import track
 
-from stacks.settings.file import PROJECT
+from stacks.settings.load import PROJECT
 
 ROUNDS = 3
 WAYS = {"lean imports": "1", "ordinary imports": "0"}

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from stacks import STACKS
-from stacks.settings.file import PROJECT
+from stacks.settings.load import PROJECT
 from stacks.versions import AWS_PROVIDER
 
 PLACES = ("/opt", "/srv", "/usr/local", "/usr/lib", "/usr/share")

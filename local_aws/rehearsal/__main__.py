@@ -10,8 +10,8 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.scalarstring import walk_tree
 
-from rehearsal.record import NOTE, read
-from rehearsal.session import running
+from local_aws.rehearsal.record import NOTE, read
+from local_aws.rehearsal.session import running
 
 _EPILOG = """\
 `serve` prints the value for TF_REATTACH_PROVIDERS, then waits. In another terminal,
@@ -66,7 +66,7 @@ def _set(value: Any) -> Any:  # noqa: ANN401 - any Terraform value
 def main() -> None:
     """Read the command line and do it."""
     parser = argparse.ArgumentParser(
-        prog="python -m rehearsal",
+        prog="python -m local_aws.rehearsal",
         description=f"Rehearse Terraform's helm and kubernetes resources without Kubernetes. {NOTE}.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import grpc
 
-from rehearsal.provider import Provider, schemas
+from local_aws.rehearsal.provider import Provider, schemas
 
 
 @contextmanager

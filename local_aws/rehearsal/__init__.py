@@ -9,7 +9,7 @@ Flow: session (two sockets) -> provider (the protocol) -> planning (what would c
 (what changes) -> record (the file). schema.json is data, written by generate.
 """
 
-from rehearsal.record import read
-from rehearsal.session import running
+from local_aws.rehearsal.record import read
+from local_aws.rehearsal.session import running
 
 __all__ = ["read", "running"]

@@ -15,8 +15,8 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from rehearsal.planning import UNKNOWN, Refused, State
-from rehearsal.record import NOTE
+from local_aws.rehearsal.planning import UNKNOWN, Refused, State
+from local_aws.rehearsal.record import NOTE
 
 _RENDER_TIMEOUT_SECONDS = 60
 

@@ -44,11 +44,11 @@ RESOURCES = (
 )
 
 
-class NodeRoom:
+class NodeAllocatable:
     """What an empty node of each node group has for one job: a Terraform local that reviewers can read."""
 
     def __init__(self, stack: TerraformStack, node_groups: Mapping[str, NodeGroupSettings]) -> None:
-        """Read the instance types of the groups, and add `local.node_room` to `stack`."""
+        """Read the instance types of the groups, and add `local.node_allocatable` to `stack`."""
         names = {name: None for group in node_groups.values() for name in group.instance_types}
         types = {
             name: DataAwsEc2InstanceType(
@@ -65,12 +65,12 @@ class NodeRoom:
             }
             for group, settings in node_groups.items()
         }
-        TerraformLocal(stack, "node_room", room)
+        TerraformLocal(stack, "node_allocatable", room)
         self._node_groups = node_groups
 
     def of(self, group: str, resource: Resource) -> str:
         """Return the expression for one resource of one node group: millicpu or MiB."""
-        return f'local.node_room["{group}"].{resource.key}'
+        return f'local.node_allocatable["{group}"].{resource.key}'
 
     def largest(self, groups: Sequence[str], resource: Resource) -> str:
         """Return the expression for the most that any of the groups has."""
@@ -86,7 +86,7 @@ class NodeRoom:
 
 
 def promise_preconditions(
-    name: str, settings: RunnerSettings, *, node_groups: Sequence[str], room: NodeRoom
+    name: str, settings: RunnerSettings, *, node_groups: Sequence[str], room: NodeAllocatable
 ) -> list[Precondition]:
     """Return what must hold for the fleet `name` before its release is planned.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from stacks.backend import BackendError, read_backend
-from stacks.settings.file import PROJECT, SettingsError, load_environment, load_settings
+from stacks.settings.load import PROJECT, SettingsError, load_environment, load_settings
 from tests.conftest import Mistakes, WriteEnvironment
 
 S3 = '"bucket": "b", "region": "eu-central-1", "encrypt": true, "use_lockfile": true'

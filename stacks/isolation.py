@@ -1,4 +1,4 @@
-"""FleetBoundaries: what holds one fleet inside its namespaces.
+"""FleetIsolation: what holds one fleet inside its namespaces.
 
 Intent: a job is a stranger's program. It reaches the internet, but neither the instance metadata nor
 another fleet; it takes no more of the cluster than the fleet's settings promise; and what drains a node
@@ -43,7 +43,7 @@ RESOURCES = {
 }
 
 
-class FleetBoundaries(Construct):
+class FleetIsolation(Construct):
     """Network policies of one fleet; quota, limits and disruption budget of its jobs."""
 
     def __init__(

@@ -7,9 +7,9 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from rehearsal import release
-from rehearsal.planning import UNKNOWN, Refused, State, settled
-from rehearsal.record import Objects, changing, read
+from local_aws.rehearsal import release
+from local_aws.rehearsal.planning import UNKNOWN, Refused, State, settled
+from local_aws.rehearsal.record import Objects, changing, read
 
 _NAMESPACE, _RELEASE, _SECRET = "kubernetes_namespace_v1", "helm_release", "kubernetes_secret_v1"
 _BORN_WITH = {"default", "kube-node-lease", "kube-public", "kube-system"}  # namespaces of every new cluster

@@ -1,0 +1,1 @@
+"""For developers of this project: generated documents and measurements."""
