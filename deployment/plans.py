@@ -29,6 +29,7 @@ from plan_review import markdown
 from plan_review.command_line import EXIT_STATUSES, Parser
 from plan_review.plan import Plan, PlanError, read_plan
 from plan_review.review import APPROVAL, ERROR, PlannedStack, Review
+from stacks.errors import UserError
 from stacks.settings.load import PROJECT, SettingsError, load_environment
 
 LOCK = ".terraform.lock.hcl"
@@ -42,7 +43,7 @@ ENV=<file name under environments/> chooses the environment.
 """
 
 
-class PlansError(Exception):
+class PlansError(UserError):
     """Planning or applying can't be done; the message says why and what to do."""
 
 
@@ -105,8 +106,7 @@ class Stack:
         """
         done = _terraform(self.folder, *arguments, output=subprocess.PIPE)
         if done.returncode:
-            message = f"{self.name}: terraform {arguments[0]} failed\n{done.stderr.strip()}"
-            raise PlansError(message)
+            raise PlansError(f"{self.name}: terraform {arguments[0]} failed\n{done.stderr.strip()}")
         return done.stdout
 
     def init(self) -> None:
@@ -319,8 +319,7 @@ def apply(stacks: Sequence[Stack], folder: Path, environment: str) -> None:
     record = _read_record(folder, again)
     problem = next(_stale(stacks, record, folder), None)
     if problem:
-        message = f"{_shown(folder)}: stale, nothing was applied: {problem}. {again}"
-        raise PlansError(message)
+        raise PlansError(f"{_shown(folder)}: stale, nothing was applied: {problem}. {again}")
     planned = record.stacks
     wanted = [
         stack for stack in stacks if planned[stack.name].has_changes and not planned[stack.name].preview
@@ -333,8 +332,7 @@ def apply(stacks: Sequence[Stack], folder: Path, environment: str) -> None:
         colours = [] if sys.stdout.isatty() else ["-no-color"]
         done = _terraform(stack.folder, "apply", "-input=false", *colours, str(file), output=None)
         if done.returncode:
-            message = f"{stack.name}: terraform apply failed; its messages are above. {again}"
-            raise PlansError(message)
+            raise PlansError(f"{stack.name}: terraform apply failed; its messages are above. {again}")
     if not wanted:
         print("nothing to apply")
     # They can't be applied twice, and the report is of the past.
@@ -349,14 +347,13 @@ def _read_record(folder: Path, again: str) -> PlansRecord:
     try:
         record = PlansRecord.model_validate_json(file.read_bytes())
     except FileNotFoundError:
-        message = f"{_shown(folder)}: there is no plan to apply. Plan first: make plan ENV={folder.name}"
-        raise PlansError(message) from None
+        raise PlansError(
+            f"{_shown(folder)}: there is no plan to apply. Plan first: make plan ENV={folder.name}"
+        ) from None
     except ValidationError:
-        message = f"{_shown(file)}: not what `plan` wrote. {again}"
-        raise PlansError(message) from None
+        raise PlansError(f"{_shown(file)}: not what `plan` wrote. {again}") from None
     if record.exit_status == ERROR:
-        message = f"{_shown(folder)}: not every stack could be planned. {again}"
-        raise PlansError(message)
+        raise PlansError(f"{_shown(folder)}: not every stack could be planned. {again}")
     return record
 
 

@@ -17,6 +17,7 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from stacks.backend import BackendError, read_backend
+from stacks.errors import UserError
 from stacks.settings.aws import EMULATOR_CREDENTIALS, AwsSettings
 from stacks.settings.load import PROJECT, SettingsError, load_environment
 
@@ -30,7 +31,7 @@ ABSENT = {
 }
 
 
-class BootstrapError(Exception):
+class BootstrapError(UserError):
     """The bucket can't be used; the message says why and what to do."""
 
 
@@ -111,11 +112,10 @@ def remove_state_bucket(aws: AwsSettings, backend: dict[str, Any], *, dry_run: b
         return
     kept = [key for key in _keys(s3, bucket) if not _is_empty_state(s3, bucket, key)]
     if kept:
-        message = (
+        raise BootstrapError(
             f"backend.tf.json: bucket: {bucket} is in use and stays: {', '.join(kept)}. Destroy these stacks "
             "first (`make destroy ENV=<name>`), and move away what is no state."
         )
-        raise BootstrapError(message)
     if dry_run:
         print(f"{bucket}: would be removed, with every old version of the states in it")
         return
@@ -126,18 +126,18 @@ def remove_state_bucket(aws: AwsSettings, backend: dict[str, Any], *, dry_run: b
     print(f"{bucket}: removed")
 
 
-def _keys(s3: Any, bucket: str) -> list[str]:  # noqa: ANN401 - boto3 has no static types
+def _keys(s3: Any, bucket: str) -> list[str]:
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)
     return [item["Key"] for page in pages for item in page.get("Contents", [])]
 
 
-def _is_empty_state(s3: Any, bucket: str, key: str) -> bool:  # noqa: ANN401 - boto3 has no static types
+def _is_empty_state(s3: Any, bucket: str, key: str) -> bool:
     if not key.endswith(".tfstate"):  # a lock means that somebody is at work
         return False
     return not json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read()).get("resources")
 
 
-def _client(service: str, aws: AwsSettings, region: str) -> Any:  # noqa: ANN401 - boto3 has no static types
+def _client(service: str, aws: AwsSettings, region: str) -> Any:
     if not aws.is_local:
         return boto3.client(service, region_name=region)
     return boto3.client(
@@ -154,14 +154,13 @@ def _refuse_other_account(aws: AwsSettings, region: str) -> None:
         return
     account_id = _client("sts", aws, region).get_caller_identity()["Account"]
     if account_id != aws.account_id:
-        message = (
+        raise BootstrapError(
             f"aws.account_id is {aws.account_id}, but the credentials in use are of {account_id}: "
             "choose other credentials (AWS_PROFILE), or another environment (ENV)."
         )
-        raise BootstrapError(message)
 
 
-def _exists(s3: Any, bucket: str, region: str) -> bool:  # noqa: ANN401 - boto3 has no static types
+def _exists(s3: Any, bucket: str, region: str) -> bool:
     try:
         found = s3.head_bucket(Bucket=bucket).get("BucketRegion", region)
     except ClientError as error:
@@ -170,21 +169,19 @@ def _exists(s3: Any, bucket: str, region: str) -> bool:  # noqa: ANN401 - boto3 
         if status == 404:  # noqa: PLR2004 - HTTP's "not found"
             return False
         if status == 403:  # noqa: PLR2004 - HTTP's "forbidden"
-            message = (
+            raise BootstrapError(
                 f"backend.tf.json: bucket: {bucket} exists and is not yours to use. Bucket names are "
                 "unique in all of AWS: choose another."
-            )
-            raise BootstrapError(message) from None
+            ) from None
     if found != region:
-        message = (
+        raise BootstrapError(
             f"backend.tf.json: region: {region}, but the bucket {bucket} lies in {found}: name that "
             "region, or another bucket."
         )
-        raise BootstrapError(message)
     return True
 
 
-def _read(item: Property) -> Any:  # noqa: ANN401 - whatever S3 answers
+def _read(item: Property) -> Any:
     try:
         return item.read()
     except ClientError as error:
@@ -193,7 +190,7 @@ def _read(item: Property) -> Any:  # noqa: ANN401 - whatever S3 answers
         raise
 
 
-def _properties(s3: Any, bucket: str) -> list[Property]:  # noqa: ANN401 - boto3 has no static types
+def _properties(s3: Any, bucket: str) -> list[Property]:
     arn = f"arn:{boto3.Session().get_partition_for_region(s3.meta.region_name)}:s3:::{bucket}"
     block = dict.fromkeys(
         ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"), True

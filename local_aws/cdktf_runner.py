@@ -14,6 +14,7 @@ from botocore.exceptions import EndpointConnectionError
 from local_aws import emulator
 from local_aws.emulator import PROJECT, WORK
 from stacks.backend import read_backend, state_key
+from stacks.errors import UserError
 from stacks.settings import Settings
 
 CDKTF = PROJECT / "node_modules" / ".bin" / "cdktf"
@@ -32,7 +33,7 @@ _NO_NEWS = re.compile(
 )
 
 
-class DeploymentError(Exception):
+class DeploymentError(UserError):
     """cdktf ended with an error; it has said which."""
 
 
@@ -93,8 +94,9 @@ def run_cdktf(verb: str, *stacks: str, environment: Mapping[str, str] | None = N
             if match := _RESULT.search(plain):
                 results[current] = Result(*(int(number or 0) for number in match.groups()))
     if process.returncode:
-        message = f"cdktf {verb} failed (exit status {process.returncode}); its messages are above"
-        raise DeploymentError(message)
+        raise DeploymentError(
+            f"cdktf {verb} failed (exit status {process.returncode}); its messages are above"
+        )
     return results
 
 

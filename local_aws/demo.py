@@ -31,8 +31,9 @@ def load_local_settings() -> Settings:
     """
     settings = load_environment("local")
     if not settings.aws.is_local:
-        message = "environments/local.yaml: aws.endpoint_url: missing. Accepted: the emulator's URL"
-        raise emulator.EmulatorError(message)
+        raise emulator.EmulatorError(
+            "environments/local.yaml: aws.endpoint_url: missing. Accepted: the emulator's URL"
+        )
     return settings
 
 
@@ -118,8 +119,9 @@ def run(command: Sequence[str]) -> int:
     """
     settings = load_local_settings()
     if emulator.running_pid() is None:
-        message = f"no emulator of ours runs at {settings.aws.endpoint_url}: `make demo` starts it"
-        raise emulator.EmulatorError(message)
+        raise emulator.EmulatorError(
+            f"no emulator of ours runs at {settings.aws.endpoint_url}: `make demo` starts it"
+        )
     missing = _missing(settings)
     if missing:
         print(f"workloads is rehearsed, not deployed: {missing}")
@@ -159,7 +161,7 @@ def _sum_up(console: Console, settings: Settings, results: dict[str, Result], mi
     print("Undo everything: make demo-down")
 
 
-def _lines(value: Any) -> str:  # noqa: ANN401 - an output may be of any type
+def _lines(value: Any) -> str:
     """Return an output's value with one line for each entry."""
     if isinstance(value, dict):
         return "\n".join(f"{key}: {part}" for key, part in value.items())

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import boto3
 
+from stacks.errors import UserError
 from stacks.settings.aws import EMULATOR_CREDENTIALS
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -24,11 +25,11 @@ START_TIMEOUT_SECONDS = 60.0
 STOP_TIMEOUT_SECONDS = 20.0
 
 
-class EmulatorError(Exception):
+class EmulatorError(UserError):
     """The emulator can't be started; the message says what to do."""
 
 
-def client(service: str, *, endpoint_url: str, region: str) -> Any:  # noqa: ANN401 - boto3 has no static types
+def client(service: str, *, endpoint_url: str, region: str) -> Any:
     """Return a boto3 client that can reach nothing but the emulator."""
     return boto3.client(
         service,
@@ -120,7 +121,7 @@ def _spawn(
     work: Path,
     *arguments: str,
     stdin: int,
-    log: Any,  # noqa: ANN401 - a binary file
+    log: Any,
     auth: bool = False,
 ) -> subprocess.Popen[bytes]:
     temporary = work / "emulator"
@@ -154,11 +155,10 @@ def _refuse_taken_port(endpoint_url: str) -> None:
     parts = urlsplit(endpoint_url)
     with socket.socket() as probe:
         if probe.connect_ex(("127.0.0.1", parts.port or 80)) == 0:
-            message = (
+            raise EmulatorError(
                 f"{endpoint_url}: the port is taken by another program. Stop that program, or choose "
                 "another port in environments/local.yaml (aws.endpoint_url)."
             )
-            raise EmulatorError(message)
 
 
 def _answers(endpoint_url: str) -> bool:
@@ -175,8 +175,7 @@ def _wait_until_it_answers(process: subprocess.Popen[bytes], endpoint_url: str, 
         if _answers(endpoint_url):
             return
         time.sleep(0.2)
-    message = f"the emulator did not come up at {endpoint_url}; its log is {_log(work)}"
-    raise EmulatorError(message)
+    raise EmulatorError(f"the emulator did not come up at {endpoint_url}; its log is {_log(work)}")
 
 
 def _end(pid: int) -> None:

@@ -29,21 +29,21 @@ _NODE_GROUP = rf"{_CLUSTER}/node-groups/(?P<node_group>[\w-]+)"
 
 def apply() -> None:
     """Hook into ministack; call once, before it serves."""
-    create_cluster, create_node_group = eks._create_cluster, eks._create_nodegroup  # noqa: SLF001
-    handle = eks._handle_request_sync  # noqa: SLF001
+    create_cluster, create_node_group = eks._create_cluster, eks._create_nodegroup
+    handle = eks._handle_request_sync
 
-    def create_cluster_and_echo(body: dict[str, Any], *arguments: Any) -> Response:  # noqa: ANN401
+    def create_cluster_and_echo(body: dict[str, Any], *arguments: Any) -> Response:
         response: Response = create_cluster(body, *arguments)
-        _echo(eks._clusters.get(body.get("name")), body, CLUSTER_ECHOES)  # noqa: SLF001
+        _echo(eks._clusters.get(body.get("name")), body, CLUSTER_ECHOES)
         return response
 
     def create_node_group_and_echo(cluster: str, body: dict[str, Any]) -> Response:
         create_node_group(cluster, body)
-        record = eks._nodegroups.get(f"{cluster}/{body.get('nodegroupName')}")  # noqa: SLF001
+        record = eks._nodegroups.get(f"{cluster}/{body.get('nodegroupName')}")
         _echo(record, body, NODE_GROUP_ECHOES)
         return _json({"nodegroup": record})
 
-    def handle_or_update(method: str, path: str, headers: Any, body: bytes, query: Any) -> Response:  # noqa: ANN401
+    def handle_or_update(method: str, path: str, headers: Any, body: bytes, query: Any) -> Response:
         for (update_method, pattern), update in UPDATES.items():
             match = re.fullmatch(pattern, path)
             if match and method == update_method:
@@ -51,24 +51,24 @@ def apply() -> None:
         response: Response = handle(method, path, headers, body, query)
         return response
 
-    eks._create_cluster = create_cluster_and_echo  # noqa: SLF001
-    eks._create_nodegroup = create_node_group_and_echo  # noqa: SLF001
-    eks._handle_request_sync = handle_or_update  # noqa: SLF001
-    eks._tag_resource = _shown_in_record(eks._tag_resource)  # noqa: SLF001
-    eks._untag_resource = _shown_in_record(eks._untag_resource)  # noqa: SLF001
-    autoscaling._ACTION_MAP["DescribeTags"] = _describe_tags  # noqa: SLF001
-    ec2._ACTION_MAP["DescribeInstanceTypes"] = _describe_instance_types  # noqa: SLF001
-    ec2._ACTION_MAP["DescribeNatGateways"] = _describe_nat_gateways  # noqa: SLF001
-    ec2._ACTION_MAP["DescribeRouteTables"] = _describe_route_tables  # noqa: SLF001
+    eks._create_cluster = create_cluster_and_echo
+    eks._create_nodegroup = create_node_group_and_echo
+    eks._handle_request_sync = handle_or_update
+    eks._tag_resource = _shown_in_record(eks._tag_resource)
+    eks._untag_resource = _shown_in_record(eks._untag_resource)
+    autoscaling._ACTION_MAP["DescribeTags"] = _describe_tags
+    ec2._ACTION_MAP["DescribeInstanceTypes"] = _describe_instance_types
+    ec2._ACTION_MAP["DescribeNatGateways"] = _describe_nat_gateways
+    ec2._ACTION_MAP["DescribeRouteTables"] = _describe_route_tables
 
 
 def _describe_instance_types(parameters: dict[str, Any]) -> Response:
     listing = Path(moto.ec2.__file__).parent / "resources" / "instance_types.json.gz"
     known = json.loads(gzip.decompress(listing.read_bytes()))
-    unknown = [name for name in ec2._parse_member_list(parameters, "InstanceType") if name not in known]  # noqa: SLF001
+    unknown = [name for name in ec2._parse_member_list(parameters, "InstanceType") if name not in known]
     if unknown:
         message = f"The following supplied instance types do not exist: [{', '.join(unknown)}]"
-        error: Response = ec2._error("InvalidInstanceType", message, 400)  # noqa: SLF001
+        error: Response = ec2._error("InvalidInstanceType", message, 400)
         return error
 
     def corrected(item: re.Match[str]) -> str:
@@ -83,15 +83,15 @@ def _describe_instance_types(parameters: dict[str, Any]) -> Response:
             text = re.sub(f"<{tag}>[^<]*<", f"<{tag}>{value}<", text)
         return text
 
-    status, headers, body = ec2._describe_instance_types(parameters)  # noqa: SLF001
+    status, headers, body = ec2._describe_instance_types(parameters)
     item = r"<instanceType>([^<]+)</instanceType>.*?</networkInfo>"
     return status, headers, re.sub(item, corrected, body.decode(), flags=re.DOTALL).encode()
 
 
 def _describe_nat_gateways(parameters: dict[str, Any]) -> Response:
     def addressed(item: re.Match[str]) -> str:
-        allocation = ec2._nat_gateways[item[1]]["AllocationId"]  # noqa: SLF001
-        address = ec2._addresses.get(allocation)  # noqa: SLF001
+        allocation = ec2._nat_gateways[item[1]]["AllocationId"]
+        address = ec2._addresses.get(allocation)
         if address is None:  # a private one
             return item[0]
         entry = (
@@ -102,15 +102,15 @@ def _describe_nat_gateways(parameters: dict[str, Any]) -> Response:
             "<natGatewayAddressSet/>", f"<natGatewayAddressSet>{entry}</natGatewayAddressSet>"
         )
 
-    status, headers, body = ec2._describe_nat_gateways(parameters)  # noqa: SLF001
+    status, headers, body = ec2._describe_nat_gateways(parameters)
     item = r"<natGatewayId>([^<]+)</natGatewayId>.*?<natGatewayAddressSet/>"
     return status, headers, re.sub(item, addressed, body.decode(), flags=re.DOTALL).encode()
 
 
 def _describe_route_tables(parameters: dict[str, Any]) -> Response:
-    wanted = ec2._parse_filters(parameters).get("route-table-id", [])  # noqa: SLF001
+    wanted = ec2._parse_filters(parameters).get("route-table-id", [])
     by_id = {f"RouteTableId.{number}": [name] for number, name in enumerate(wanted, start=1)}
-    response: Response = ec2._describe_route_tables({**parameters, **by_id})  # noqa: SLF001
+    response: Response = ec2._describe_route_tables({**parameters, **by_id})
     return response
 
 
@@ -123,12 +123,12 @@ def _describe_tags(parameters: dict[str, str]) -> Response:
         f"<member><Key>{tag['Key']}</Key><Value>{tag['Value']}</Value><ResourceId>{group}</ResourceId>"
         f"<ResourceType>{tag['ResourceType']}</ResourceType>"
         f"<PropagateAtLaunch>{str(tag['PropagateAtLaunch']).lower()}</PropagateAtLaunch></member>"
-        for group, tags in list(autoscaling._tags.items())  # noqa: SLF001
+        for group, tags in list(autoscaling._tags.items())
         for tag in tags
         if group in filters.get("auto-scaling-group", {group})
         and tag["Key"] in filters.get("key", {tag["Key"]})
     )
-    response: Response = autoscaling._xml(  # noqa: SLF001
+    response: Response = autoscaling._xml(
         200, "DescribeTagsResponse", f"<DescribeTagsResult><Tags>{members}</Tags></DescribeTagsResult>"
     )
     return response
@@ -142,19 +142,19 @@ def _echo(record: dict[str, Any] | None, body: dict[str, Any], fields: tuple[str
 def _shown_in_record(change: Callable[[str, Any], Response]) -> Callable[[str, Any], Response]:
     """Let what changes the tags of an ARN change them where the thing is described, too."""
 
-    def change_and_show(arn: str, given: Any) -> Response:  # noqa: ANN401
+    def change_and_show(arn: str, given: Any) -> Response:
         response = change(arn, given)
-        for kind in (eks._clusters, eks._nodegroups, eks._addons, eks._access_entries):  # noqa: SLF001
+        for kind in (eks._clusters, eks._nodegroups, eks._addons, eks._access_entries):
             for record in kind.values():
                 if arn in record.values():
-                    record["tags"] = dict(eks._tags.get(arn, {}))  # noqa: SLF001
+                    record["tags"] = dict(eks._tags.get(arn, {}))
         return response
 
     return change_and_show
 
 
 def _update_cluster(body: dict[str, Any], cluster: str) -> Response:
-    record = eks._clusters.get(cluster)  # noqa: SLF001
+    record = eks._clusters.get(cluster)
     if record is None:
         return _missing(f"No cluster found for name: {cluster}.")
     record["resourcesVpcConfig"].update(body.get("resourcesVpcConfig", {}))
@@ -163,7 +163,7 @@ def _update_cluster(body: dict[str, Any], cluster: str) -> Response:
 
 
 def _update_node_group(body: dict[str, Any], cluster: str, node_group: str) -> Response:
-    record = eks._nodegroups.get(f"{cluster}/{node_group}")  # noqa: SLF001
+    record = eks._nodegroups.get(f"{cluster}/{node_group}")
     if record is None:
         return _missing(f"No node group found for name: {node_group}.")
     labels, taints = body.get("labels", {}), body.get("taints", {})

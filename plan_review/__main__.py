@@ -56,8 +56,7 @@ def _read(name: str) -> PlannedStack:
             return PlannedStack("standard input", read_plan(sys.stdin.buffer.read()))
         return PlannedStack(Path(name).stem, read_plan(Path(name).read_bytes()))
     except PlanError as error:
-        message = f"{name}: {error}"
-        raise PlanError(message) from None
+        raise PlanError(f"{name}: {error}") from None
 
 
 if __name__ == "__main__":

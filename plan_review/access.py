@@ -144,14 +144,14 @@ def _pod_security(change: Change) -> Iterator[Finding]:
     )
 
 
-def _pod_security_level(state: dict[str, Any] | None) -> Any:  # noqa: ANN401 - JSON
+def _pod_security_level(state: dict[str, Any] | None) -> Any:
     for metadata in blocks((state or {}).get("metadata")):
         labels = metadata.get("labels")
         return labels.get(_POD_SECURITY) if isinstance(labels, dict) else labels
     return None
 
 
-def _documents(before: Any, after: Any, path: str) -> Iterator[_Document]:  # noqa: ANN401 - JSON
+def _documents(before: Any, after: Any, path: str) -> Iterator[_Document]:
     """Yield each policy document in a resource that differs, or that can't be read."""
     if isinstance(before, dict | None) and isinstance(after, dict | None):
         for key in dict.fromkeys([*(before or {}), *(after or {})]):
@@ -172,7 +172,7 @@ def _documents(before: Any, after: Any, path: str) -> Iterator[_Document]:  # no
             yield _Document(path, left, after if hidden else right)
 
 
-def _policy(value: Any) -> list[dict[str, Any]] | None:  # noqa: ANN401 - JSON
+def _policy(value: Any) -> list[dict[str, Any]] | None:
     """Return the statements of a policy document in a text; None if it is no such text."""
     document = parsed(value) if isinstance(value, str) else None
     if not isinstance(document, dict) or "Statement" not in document:
@@ -182,7 +182,7 @@ def _policy(value: Any) -> list[dict[str, Any]] | None:  # noqa: ANN401 - JSON
     return statements if all(isinstance(item, dict) for item in statements) else None
 
 
-def _statements_diff(before: Any, after: Any) -> tuple[list[str], bool]:  # noqa: ANN401 - statements or a mark
+def _statements_diff(before: Any, after: Any) -> tuple[list[str], bool]:
     """Return the changed statements as lines of a diff, and whether they may grant more."""
     if not isinstance(after, list | None):
         gone = [f"- {line}" for item in before or [] for line in _lines(_normal(item))]
@@ -247,7 +247,7 @@ def _normal(statement: dict[str, Any]) -> dict[str, Any]:
     return normal
 
 
-def _sorted(value: Any) -> list[Any]:  # noqa: ANN401 - JSON
+def _sorted(value: Any) -> list[Any]:
     return sorted(map(str, value if isinstance(value, list) else [value]))
 
 
@@ -293,7 +293,7 @@ def _widens(old: dict[str, Any] | None, new: dict[str, Any] | None) -> bool:
     return False
 
 
-def _flat(value: Any) -> list[str]:  # noqa: ANN401 - JSON
+def _flat(value: Any) -> list[str]:
     if isinstance(value, dict):
         return [f"{kind}: {part}" for kind, parts in value.items() for part in parts]
     return value if isinstance(value, list) else [] if value is None else [str(value)]

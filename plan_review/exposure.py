@@ -40,7 +40,7 @@ class _Flag:
     default: bool
     text: str
 
-    def of(self, state: Any) -> Any:  # noqa: ANN401 - JSON
+    def of(self, state: Any) -> Any:
         """Return the attribute's value; the default where it, or a block around it, is not set."""
         found = nested(state, self.path)
         return self.default if found is None else found
@@ -152,7 +152,7 @@ def _finding(change: Change, text: str, items: tuple[Difference, ...], *, public
     )
 
 
-def _is_public(source: Any) -> bool:  # noqa: ANN401 - JSON
+def _is_public(source: Any) -> bool:
     """Return whether a source may be outside of private networks; what is not known may be."""
     try:
         network = ip_network(str(source), strict=False)
@@ -174,7 +174,7 @@ def _newly_in(
         yield _finding(change, text, items, public=_is_public(new[0][1]))
 
 
-def _entries(value: Any) -> list[Any]:  # noqa: ANN401 - JSON
+def _entries(value: Any) -> list[Any]:
     """Return the entries of a list; a value that is none, or that nobody may see, is the only entry."""
     return value if isinstance(value, list) else [] if value in (None, "") else [value]
 
@@ -194,7 +194,7 @@ def _ports(rule: dict[str, Any]) -> str:
     return f"{protocol} {first} from" if first == last else f"{protocol} {first}-{last} from"
 
 
-def _rules(given: Any) -> _Rules:  # noqa: ANN401 - JSON
+def _rules(given: Any) -> _Rules:
     """Return the rules of a block; one of which nothing can be read is one that lets in anything."""
     return {
         rule
@@ -207,7 +207,7 @@ def _rules(given: Any) -> _Rules:  # noqa: ANN401 - JSON
     }
 
 
-def _hashable(value: Any) -> Any:  # noqa: ANN401 - JSON
+def _hashable(value: Any) -> Any:
     return str(value) if isinstance(value, dict | list) else value
 
 
@@ -237,13 +237,13 @@ def _acl_rule(change: Change) -> Iterator[Finding]:
     yield from _acl_changes(change, before, after)
 
 
-def _acl_changes(change: Change, before: Any, after: Any) -> Iterator[Finding]:  # noqa: ANN401 - JSON
+def _acl_changes(change: Change, before: Any, after: Any) -> Iterator[Finding]:
     yield from _newly_in(change, _acl_rules(before, "allow"), _acl_rules(after, "allow"), "ingress")
     denied, now_denied = _acl_rules(before, "deny"), _acl_rules(after, "deny")
     yield from _newly_in(change, now_denied, denied, "ingress", "no longer keeps out")
 
 
-def _acl_rules(given: Any, action: str) -> _Rules:  # noqa: ANN401 - JSON
+def _acl_rules(given: Any, action: str) -> _Rules:
     """Return the rules of one action; what can't be read may allow anything."""
     return {
         rule
@@ -388,7 +388,7 @@ _AZURE_PORTS = ("destination_port_range", "destination_port_ranges")
 _AZURE_SOURCES = ("source_address_prefix", "source_address_prefixes")
 
 
-def _anybody(source: Any) -> Any:  # noqa: ANN401 - JSON
+def _anybody(source: Any) -> Any:
     return "0.0.0.0/0" if source in ("*", "Internet", "Any") else _hashable(source)
 
 

@@ -152,7 +152,7 @@ def _change(item: Difference) -> str:
     return f"{_shortened(before, start)} → {_shortened(after, start)}"
 
 
-def _value(value: Any) -> str:  # noqa: ANN401 - JSON
+def _value(value: Any) -> str:
     return _shortened(_plain(value), 0)
 
 
@@ -161,13 +161,13 @@ def _shortened(text: str, start: int) -> str:
     return _code(("…" if start else "") + text[start:end] + ("…" if text[end:] else ""))
 
 
-def _plain(value: Any) -> str:  # noqa: ANN401 - JSON
+def _plain(value: Any) -> str:
     if isinstance(value, str | Sensitive | Unknown):
         return str(value) or '""'
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
-def _is_text(value: Any) -> bool:  # noqa: ANN401 - JSON
+def _is_text(value: Any) -> bool:
     return isinstance(value, str) and len(value.splitlines()) > 1
 
 

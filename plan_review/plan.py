@@ -110,7 +110,7 @@ class Change:
         return self.configured is None or top_level(path) in ("", *self.configured)
 
     @cached_property
-    def after_as_written(self) -> Any:  # noqa: ANN401 - JSON
+    def after_as_written(self) -> Any:
         """The attributes afterwards; an unknown text with JSON in it stands as the configuration has it."""
         if not isinstance(self.after, dict):
             return self.after
@@ -175,26 +175,24 @@ def read_plan(text: str | bytes) -> Plan:
     try:
         document = json.loads(text)
     except (ValueError, RecursionError):
-        message = "not JSON. Accepted: what `terraform show -json <plan file>` prints"
-        raise PlanError(message) from None
+        raise PlanError("not JSON. Accepted: what `terraform show -json <plan file>` prints") from None
     if not isinstance(document, dict) or "format_version" not in document:
-        message = "not a plan. Accepted: what `terraform show -json <plan file>` prints"
-        raise PlanError(message)
+        raise PlanError("not a plan. Accepted: what `terraform show -json <plan file>` prints")
     version = str(document["format_version"])
     if version.partition(".")[0] not in ("0", "1"):
-        message = f"format_version: {version}: unknown. Accepted: 0.x and 1.x"
-        raise PlanError(message)
+        raise PlanError(f"format_version: {version}: unknown. Accepted: 0.x and 1.x")
     if "planned_values" not in document and "resource_changes" not in document:
-        message = "a state, not a plan. Accepted: what `terraform show -json <plan file>` prints"
-        raise PlanError(message)
+        raise PlanError("a state, not a plan. Accepted: what `terraform show -json <plan file>` prints")
     if document.get("errored"):
-        message = "the plan of a run that failed: incomplete. Accepted: the plan of a run without errors"
-        raise PlanError(message)
+        raise PlanError(
+            "the plan of a run that failed: incomplete. Accepted: the plan of a run without errors"
+        )
     try:
         return _plan(document)
     except (AttributeError, KeyError, TypeError, RecursionError):
-        message = "not laid out as a plan. Accepted: what `terraform show -json <plan file>` prints"
-        raise PlanError(message) from None
+        raise PlanError(
+            "not laid out as a plan. Accepted: what `terraform show -json <plan file>` prints"
+        ) from None
 
 
 def _plan(document: Mapping[str, Any]) -> Plan:
@@ -236,7 +234,7 @@ def _configured(module: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, d
         yield from _configured(call.get("module") or {}, f"{prefix}module.{name}.")
 
 
-def _text(expression: Any) -> str:  # noqa: ANN401 - JSON
+def _text(expression: Any) -> str:
     if not isinstance(expression, dict):
         return ""
     text, references = expression.get("constant_value"), expression.get("references")
@@ -249,11 +247,9 @@ def _change(item: Mapping[str, Any], configured: Mapping[str, Mapping[str, str]]
     change, address = item["change"], item["address"]
     actions = tuple(change["actions"])
     if actions not in ACTIONS:
-        message = f"{address}: actions: {json.dumps(actions)}: unknown"
-        raise PlanError(message)
+        raise PlanError(f"{address}: actions: {json.dumps(actions)}: unknown")
     if is_too_deep(change):
-        message = f"{address}: values are nested too deeply"
-        raise PlanError(message)
+        raise PlanError(f"{address}: values are nested too deeply")
     if not isinstance(address, str) or not isinstance(item["type"], str):
         raise TypeError
     deposed = item.get("deposed")

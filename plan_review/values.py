@@ -60,7 +60,7 @@ class Difference:
     after: Any
 
 
-def masked(value: Any, marks: Any) -> Any:  # noqa: ANN401 - JSON
+def masked(value: Any, marks: Any) -> Any:
     """Return a value with everything that Terraform marks as sensitive behind `Sensitive`.
 
     Args:
@@ -73,7 +73,7 @@ def masked(value: Any, marks: Any) -> Any:  # noqa: ANN401 - JSON
     return _walked(value, marks, masked)
 
 
-def masked_alike(value: Any, other: Any) -> Any:  # noqa: ANN401 - JSON
+def masked_alike(value: Any, other: Any) -> Any:
     """Return a value with every text behind `Sensitive` that is sensitive elsewhere in another value.
 
     Elements of a list that move are marked at another place, or only on the side where they are known.
@@ -81,7 +81,7 @@ def masked_alike(value: Any, other: Any) -> Any:  # noqa: ANN401 - JSON
     return _masked_texts(value, set(_sensitive_texts(other, hidden=False)))
 
 
-def _sensitive_texts(value: Any, *, hidden: bool) -> Iterator[str]:  # noqa: ANN401 - JSON
+def _sensitive_texts(value: Any, *, hidden: bool) -> Iterator[str]:
     if isinstance(value, Sensitive):
         yield from _sensitive_texts(value.value, hidden=True)
     elif isinstance(value, dict | list):
@@ -91,7 +91,7 @@ def _sensitive_texts(value: Any, *, hidden: bool) -> Iterator[str]:  # noqa: ANN
         yield value
 
 
-def _masked_texts(value: Any, secrets: set[str]) -> Any:  # noqa: ANN401 - JSON
+def _masked_texts(value: Any, secrets: set[str]) -> Any:
     if not secrets:
         return value
     if isinstance(value, dict):
@@ -101,7 +101,7 @@ def _masked_texts(value: Any, secrets: set[str]) -> Any:  # noqa: ANN401 - JSON
     return Sensitive(value) if isinstance(value, str) and value in secrets else value
 
 
-def with_unknowns(value: Any, marks: Any) -> Any:  # noqa: ANN401 - JSON
+def with_unknowns(value: Any, marks: Any) -> Any:
     """Return `after` of a plan's change with `UNKNOWN` where `after_unknown` has true."""
     if marks is True:
         return UNKNOWN
@@ -112,13 +112,13 @@ def with_unknowns(value: Any, marks: Any) -> Any:  # noqa: ANN401 - JSON
     return _walked(value, marks, with_unknowns)
 
 
-def _has_mark(marks: Any) -> bool:  # noqa: ANN401 - JSON
+def _has_mark(marks: Any) -> bool:
     if isinstance(marks, dict | list):
         return any(map(_has_mark, marks.values() if isinstance(marks, dict) else marks))
     return marks is True
 
 
-def _walked(value: Any, marks: Any, step: Any) -> Any:  # noqa: ANN401 - JSON, and a function of it
+def _walked(value: Any, marks: Any, step: Any) -> Any:
     if isinstance(value, dict) and isinstance(marks, dict):
         return {key: step(part, marks.get(key)) for key, part in value.items()}
     if isinstance(value, list) and isinstance(marks, list):
@@ -137,12 +137,12 @@ def top_level(path: str) -> str:
     return re.split(r"[.\[]", path)[0]
 
 
-def is_unknown(value: Any) -> bool:  # noqa: ANN401 - JSON
+def is_unknown(value: Any) -> bool:
     """Return whether only the apply will bring a value, be it sensitive or not."""
     return isinstance(value.value if isinstance(value, Sensitive) else value, Unknown)
 
 
-def is_too_deep(value: Any) -> bool:  # noqa: ANN401 - JSON
+def is_too_deep(value: Any) -> bool:
     """Return whether a value is nested deeper than `DEEPEST`."""
     level = [value]
     for _ in range(DEEPEST):
@@ -157,12 +157,12 @@ def is_too_deep(value: Any) -> bool:  # noqa: ANN401 - JSON
     return True
 
 
-def blocks(value: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - JSON
+def blocks(value: Any) -> list[dict[str, Any]]:
     """Return the nested blocks that an attribute holds; not what is unknown or sensitive."""
     return [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, dict)]
 
 
-def nested(state: Any, path: str) -> Any:  # noqa: ANN401 - JSON
+def nested(state: Any, path: str) -> Any:
     """Return an attribute by its path, such as `vpc_config.endpoint_public_access`; None if it is not there.
 
     Of a block that is there several times it is the first one's.
@@ -172,7 +172,7 @@ def nested(state: Any, path: str) -> Any:  # noqa: ANN401 - JSON
     return state
 
 
-def differences(before: Any, after: Any, path: str = "") -> Iterator[Difference]:  # noqa: ANN401 - JSON
+def differences(before: Any, after: Any, path: str = "") -> Iterator[Difference]:
     """Yield what differs, leaf by leaf; a text that holds JSON is compared as the value that it holds."""
     if same(before, after):
         return
@@ -186,7 +186,7 @@ def differences(before: Any, after: Any, path: str = "") -> Iterator[Difference]
         yield Difference(path, before, after)
 
 
-def same(before: Any, after: Any) -> bool:  # noqa: ANN401 - JSON
+def same(before: Any, after: Any) -> bool:
     """Return whether a value stays; null, an empty list and an empty mapping are the same to Terraform."""
     if isinstance(before, Unknown) or isinstance(after, Unknown):
         return False
@@ -195,7 +195,7 @@ def same(before: Any, after: Any) -> bool:  # noqa: ANN401 - JSON
     return bool(before == after) and isinstance(before, bool) == isinstance(after, bool)
 
 
-def _is_empty(value: Any) -> bool:  # noqa: ANN401 - JSON
+def _is_empty(value: Any) -> bool:
     return value is None or value in ([], {}, "")
 
 
@@ -236,17 +236,17 @@ def unmatched(
     return [(index, before[index]) for index in left], new
 
 
-def _key(value: Any) -> str:  # noqa: ANN401 - JSON
+def _key(value: Any) -> str:
     """Return a text that two values share if they are equal."""
     return json.dumps(value, sort_keys=True, default=lambda item: [str(item), getattr(item, "value", None)])
 
 
-def _has_parts(value: Any) -> bool:  # noqa: ANN401 - JSON
+def _has_parts(value: Any) -> bool:
     """Return whether a list's element may be the old one in another form, not another one."""
     return isinstance(parsed(value), dict | list) or (isinstance(value, str) and "\n" in value)
 
 
-def parsed(value: Any) -> Any:  # noqa: ANN401 - JSON
+def parsed(value: Any) -> Any:
     """Return the object or list that a text holds as JSON, else the value itself."""
     if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
         try:

@@ -68,7 +68,7 @@ def _values_tags(change: Change) -> Iterator[Difference]:
             yield Difference(f"values: {path}", old[path], new.get(path))
 
 
-def _tags(value: Any, path: str, seen: set[int]) -> Iterator[tuple[str, str]]:  # noqa: ANN401 - YAML
+def _tags(value: Any, path: str, seen: set[int]) -> Iterator[tuple[str, str]]:
     """Yield the versions in a chart's values by path; each node once, since YAML's aliases may go round."""
     if id(value) in seen:
         return
@@ -83,13 +83,13 @@ def _tags(value: Any, path: str, seen: set[int]) -> Iterator[tuple[str, str]]:  
                 yield from _tags(part, f"{path}{inner}", seen)
 
 
-def _values(given: Any) -> list[Any]:  # noqa: ANN401 - JSON
+def _values(given: Any) -> list[Any]:
     return [
         _yaml(text) if isinstance(text, str) else None for text in (given if isinstance(given, list) else [])
     ]
 
 
-def _yaml(text: str) -> Any:  # noqa: ANN401 - YAML
+def _yaml(text: str) -> Any:
     """Return what a text holds; nothing if Helm could not read it either."""
     try:
         return YAML(typ="safe", pure=True).load(text)

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from stacks.errors import UserError
 from stacks.settings.model import Region
 
 # Amazon S3, "General purpose bucket naming rules".
@@ -22,7 +23,7 @@ _ACCEPTED = {
 }
 
 
-class BackendError(Exception):
+class BackendError(UserError):
     """backend.tf.json is not what Terraform and this project can both read."""
 
 
@@ -59,8 +60,7 @@ def read_backend(path: Path) -> dict[str, Any]:
     try:
         document = _Document.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        message = f"{path.name}: can't be read: {error}"
-        raise BackendError(message) from None
+        raise BackendError(f"{path.name}: can't be read: {error}") from None
     except ValidationError as error:
         raise BackendError("\n".join(f"{path.name}: {_worded(item)}" for item in error.errors())) from None
     return document.terraform.backend.s3.model_dump()
@@ -71,7 +71,7 @@ def state_key(environment: str, stack: str) -> str:
     return f"{environment}/{stack}.tfstate"
 
 
-def _worded(mistake: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails, a dict
+def _worded(mistake: Any) -> str:
     if mistake["type"] == "json_invalid":
         return "not valid JSON. Accepted: what Terraform reads as the backend s3"
     path = ".".join(map(str, mistake["loc"])) or "the document"

@@ -75,7 +75,7 @@ def runner_toml(
     return tomli_w.dumps({"runners": [runner]})
 
 
-def _literal(value: Any) -> Any:  # noqa: ANN401 - any value of TOML
+def _literal(value: Any) -> Any:
     """Return a value that both Terraform (`${`, `%{`) and the chart's templates (`{{`) leave as it is."""
     if isinstance(value, dict):
         return {_literal(key): _literal(part) for key, part in value.items()}

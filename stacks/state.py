@@ -59,7 +59,7 @@ def use_backend(stack: TerraformStack, environment: Environment) -> None:
     stack.add_override("terraform.backend.s3.use_lockfile", lock)
 
 
-def output(description: str) -> Any:  # noqa: ANN401 - stands for a value of any output's type
+def output(description: str) -> Any:
     """Declare a field of an Outputs dataclass with the description that consumers read."""
     return field(metadata={"description": description})
 

@@ -262,7 +262,7 @@ def _table(*head: str, rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
         yield f"| {' | '.join(map(_cell, row))} |"
 
 
-def _kind(kind: Any) -> str:  # noqa: ANN401 - a type form has no better type
+def _kind(kind: Any) -> str:
     """Return a type in a YAML writer's words."""
     origin, arguments = get_origin(kind), [item for item in get_args(kind) if item not in (type(None), ...)]
     words = {str: "text", int: "whole number", bool: "true or false", Any: "any value"}
@@ -278,7 +278,7 @@ def _kind(kind: Any) -> str:  # noqa: ANN401 - a type form has no better type
     return words.get(kind, "section" if isinstance(kind, type) and issubclass(kind, BaseModel) else "text")
 
 
-def _default(value: Any) -> str:  # noqa: ANN401 - a default may be of any type
+def _default(value: Any) -> str:
     if isinstance(value, BaseModel):
         return f"`{json.dumps(value.model_dump(exclude_defaults=True))}`"
     text = "" if value is PydanticUndefined else json.dumps(value)

@@ -56,7 +56,7 @@ def _shown(entry: dict[str, Any], *, reveal: bool) -> dict[str, Any]:
     return shown
 
 
-def _set(value: Any) -> Any:  # noqa: ANN401 - any Terraform value
+def _set(value: Any) -> Any:
     """The value without what is not set."""
     if isinstance(value, dict):
         return {name: _set(each) for name, each in value.items() if each not in (None, [])}

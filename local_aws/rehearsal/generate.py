@@ -147,8 +147,7 @@ def build() -> dict[str, Any]:
     for pattern, fact in facts["attributes"].items():
         found = [each for path, each in paths if fnmatchcase(path, pattern)]
         if not found:
-            message = f"facts.json names what no binding has: {pattern}"
-            raise ValueError(message)
+            raise ValueError(f"facts.json names what no binding has: {pattern}")
         for each in found:
             each.update(fact)
     return schema

@@ -71,7 +71,7 @@ def replacements(block: Block, prior: State, plan: State, path: Path = ()) -> It
         yield from replacements(nested, old, new, path + step)
 
 
-def settled(value: Any) -> Any:  # noqa: ANN401 - any Terraform value
+def settled(value: Any) -> Any:
     """The value with null for all that is still unknown: what no one sets is absent."""
     if isinstance(value, dict):
         return {name: settled(each) for name, each in value.items()}

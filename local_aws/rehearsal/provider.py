@@ -149,7 +149,7 @@ def schemas() -> dict[str, Any]:
     return found
 
 
-def _unpack(value: Message) -> Any:  # noqa: ANN401 - any Terraform value
+def _unpack(value: Message) -> Any:
     # Extension type 12 is an unknown value too, one of which something is known.
     return msgpack.unpackb(value.msgpack, ext_hook=lambda _code, _data: UNKNOWN, strict_map_key=False)
 

@@ -43,8 +43,7 @@ class AwsSettings(SettingsModel):
     @classmethod
     def _real_account_is_named(cls, account_id: str | None, info: ValidationInfo) -> str | None:
         if account_id is None and "endpoint_url" in info.data and info.data["endpoint_url"] is None:
-            message = "must be the 12-digit number of the AWS account that this environment may touch"
-            raise ValueError(message)
+            raise ValueError("must be the 12-digit number of the AWS account that this environment may touch")
         return account_id
 
     @field_validator("tags")

@@ -102,19 +102,17 @@ class ClusterSettings(SettingsModel):
     @classmethod
     def _autoscaler_is_known(cls, version: str) -> str:
         if version not in CLUSTER_AUTOSCALER_IMAGE_TAGS:
-            message = (
+            raise ValueError(
                 f"must be one of {', '.join(CLUSTER_AUTOSCALER_IMAGE_TAGS)}; for another version add the "
                 "cluster autoscaler of the same minor to stacks/versions.py"
             )
-            raise ValueError(message)
         return version
 
     @field_validator("log_retention_days")
     @classmethod
     def _cloudwatch_knows_the_days(cls, days: int) -> int:
         if days not in _RETENTION_DAYS:
-            message = f"must be one of {', '.join(map(str, _RETENTION_DAYS))}"
-            raise ValueError(message)
+            raise ValueError(f"must be one of {', '.join(map(str, _RETENTION_DAYS))}")
         return days
 
     @field_validator("endpoint_public_access_cidrs")
@@ -138,11 +136,10 @@ class ClusterSettings(SettingsModel):
     @classmethod
     def _one_group_is_steady(cls, groups: dict[str, NodeGroupSettings]) -> dict[str, NodeGroupSettings]:
         if not any(group.is_steady for group in groups.values()):
-            message = (
+            raise ValueError(
                 "one group must have a min_size of 1 or more and no taints: DNS, the autoscaler and the "
                 "runner managers live there"
             )
-            raise ValueError(message)
         return groups
 
     @property

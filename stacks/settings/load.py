@@ -17,6 +17,7 @@ from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from stacks.errors import UserError
 from stacks.settings import Settings
 from stacks.settings.model import Mistake
 
@@ -49,7 +50,7 @@ _WORDS = {
 }
 
 
-class SettingsError(Exception):
+class SettingsError(UserError):
     """An environment's file can't be used; `mistakes` has one line for each reason."""
 
     def __init__(self, mistakes: list[str]) -> None:
@@ -223,7 +224,7 @@ def _walk(location: tuple[int | str, ...]) -> list[object]:
     return steps
 
 
-def _plain(annotation: Any) -> Any:  # noqa: ANN401 - a type form has no better type
+def _plain(annotation: Any) -> Any:
     """Return an optional or annotated type without what surrounds it."""
     members = [member for member in get_args(annotation) if member is not type(None)]
     return members[0] if len(members) == 1 and type(None) in get_args(annotation) else annotation

@@ -38,11 +38,9 @@ def _range(value: object) -> object:
     except ValueError:
         network = None
     if network is None or not re.fullmatch(r"[0-9.]+/[0-9]+", value):
-        message = "must be an IPv4 range as address/prefix length, such as 10.0.0.0/16"
-        raise ValueError(message)
+        raise ValueError("must be an IPv4 range as address/prefix length, such as 10.0.0.0/16")
     if str(network) != value:
-        message = f"must be the range's first address and its prefix length: {network}"
-        raise ValueError(message)
+        raise ValueError(f"must be the range's first address and its prefix length: {network}")
     return value
 
 

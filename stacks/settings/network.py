@@ -96,22 +96,19 @@ class NetworkSettings(SettingsModel):
     @classmethod
     def _subnets_fit(cls, cidr: IPv4Network, info: ValidationInfo) -> IPv4Network:
         if not 16 <= cidr.prefixlen <= 28:  # noqa: PLR2004 - Amazon VPC, "VPC CIDR blocks"
-            message = "must be a /16 to /28"
-            raise ValueError(message)
+            raise ValueError("must be a /16 to /28")
         if any(cidr.subnet_of(block) for block in _UNUSABLE_RANGES):
-            message = "must be a range that AWS makes a VPC of, such as 10.0.0.0/16"
-            raise ValueError(message)
+            raise ValueError("must be a range that AWS makes a VPC of, such as 10.0.0.0/16")
         lengths = [info.data.get(f"{kind}_subnet_prefix_length") for kind in ("private", "public")]
         zones = info.data.get("availability_zones")
         if zones and None not in lengths:
             needed = len(zones) * sum(2 ** (32 - length) for length in lengths if length)
             if needed > cidr.num_addresses:
-                message = (
+                raise ValueError(
                     f"holds {cidr.num_addresses} addresses, but {len(zones)} private /{lengths[0]} and "
                     f"{len(zones)} public /{lengths[1]} subnets need {needed}: "
                     "accepted is a larger range, or longer subnet prefix lengths"
                 )
-                raise ValueError(message)
         return cidr
 
     @field_validator("existing")

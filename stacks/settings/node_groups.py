@@ -104,8 +104,7 @@ class NodeGroupSettings(SettingsModel):
     @classmethod
     def _max_is_not_below_min(cls, max_size: int, info: ValidationInfo) -> int:
         if max_size < info.data.get("min_size", 0):
-            message = f"must be at least min_size, which is {info.data['min_size']}"
-            raise ValueError(message)
+            raise ValueError(f"must be at least min_size, which is {info.data['min_size']}")
         return max_size
 
     @field_validator("labels")

@@ -31,8 +31,7 @@ def quantity(text: str) -> Decimal:
     """
     match = _CPU.fullmatch(text) or _BYTES.fullmatch(text)
     if match is None:
-        message = f"{text!r} is not a Kubernetes quantity"
-        raise ValueError(message)
+        raise ValueError(f"{text!r} is not a Kubernetes quantity")
     return Decimal(match["number"]) * _FACTORS[match["suffix"]]
 
 
@@ -59,16 +58,18 @@ def _as_text(value: object) -> object:
 
 def _cpu(text: str) -> str:
     if not _CPU.fullmatch(text) or not quantity(text) or quantity(text) % _FACTORS["m"]:
-        message = 'must be a CPU quantity above zero in steps of 1m, such as "500m", "1" or "1.5" (vCPU)'
-        raise ValueError(message)
+        raise ValueError(
+            'must be a CPU quantity above zero in steps of 1m, such as "500m", "1" or "1.5" (vCPU)'
+        )
     return text
 
 
 def _bytes(text: str) -> str:
     # Kubernetes takes 4 for four bytes, which nobody means.
     if not _BYTES.fullmatch(text) or quantity(text) < _FACTORS["Mi"]:
-        message = 'must be a byte quantity of 1Mi or more, such as "512Mi", "4Gi" or "1.5G" (not "GB")'
-        raise ValueError(message)
+        raise ValueError(
+            'must be a byte quantity of 1Mi or more, such as "512Mi", "4Gi" or "1.5G" (not "GB")'
+        )
     return text
 
 

@@ -84,8 +84,7 @@ class AutoscalerSettings(SettingsModel):
     ) -> dict[str, int]:
         expander = info.data.get("expander")
         if expander and (expander == "priority") != bool(priorities):
-            message = "must be given with `expander: priority`, and only then"
-            raise ValueError(message)
+            raise ValueError("must be given with `expander: priority`, and only then")
         return priorities
 
 
@@ -136,17 +135,15 @@ class ContainerResources(SettingsModel):
         for floor in floors:
             below = info.data.get(floor)
             if value is not None and below is not None and quantity(value) < quantity(below):
-                message = f"must be at least {floor}, which is {below}"
-                raise ValueError(message)
+                raise ValueError(f"must be at least {floor}, which is {below}")
         most_requested = info.data.get(f"{kind}_request_overwrite_max_allowed")
         if info.field_name == f"{kind}_limit_overwrite_max_allowed" and most_requested:
             limit = info.data.get(f"{kind}_limit")
             if limit and quantity(value or limit) < quantity(most_requested):
-                message = (
+                raise ValueError(
                     f"must be at least {kind}_request_overwrite_max_allowed, which is {most_requested}: with "
                     f"the {kind}_limit of {limit} Kubernetes refuses a job that requests it"
                 )
-                raise ValueError(message)
         return value
 
     def most_requested(self, resource: str) -> Decimal:
@@ -270,11 +267,9 @@ class RunnerSettings(SettingsModel):
     def _name_is_free(cls, name: str) -> str:
         # AWS Systems Manager, "PutParameter".
         if name.lower().startswith(("/aws", "/ssm")):
-            message = "must not begin with /aws or /ssm: Systems Manager keeps such names for AWS"
-            raise ValueError(message)
+            raise ValueError("must not begin with /aws or /ssm: Systems Manager keeps such names for AWS")
         if _TOKEN.search(name):
-            message = "must be the name of a parameter that holds the token, and hold no token itself"
-            raise ValueError(message)
+            raise ValueError("must be the name of a parameter that holds the token, and hold no token itself")
         return name
 
     @field_validator("kubernetes")

@@ -1,0 +1,8 @@
+"""The base class of every error that ends one of this project's programs."""
+
+
+class UserError(Exception):
+    """An error that the user can mend: the program prints the message and ends with exit status 1.
+
+    The message names the file, the field, the value and what would be accepted, and needs no traceback.
+    """
