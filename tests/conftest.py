@@ -1,38 +1,20 @@
-"""What all tests share: an environment with some settings changed, and its synthesized JSON."""
+"""Fixtures that all tests share."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from cdktf import App
 from ruamel.yaml import YAML
 
-from main import build
-from stacks.backend import read_backend
-from stacks.settings import Settings
 from stacks.settings.load import PROJECT, SettingsError, load_settings
-
-STACKS = ("network", "cluster", "workloads")
-
-Changes = dict[str, Any]
-WriteEnvironment = Callable[..., Path]
-Mistakes = Callable[..., list[str]]
-Synthesized = dict[str, dict[str, Any]]
-
-
-def change_settings(document: dict[str, Any], changes: Changes) -> None:
-    """Change settings in an environment's document by their paths; a value of None removes the key."""
-    for path, value in changes.items():
-        *parents, last = path.split(".")
-        node: Any = document
-        for parent in parents:
-            node = node[int(parent)] if isinstance(node, list) else node.setdefault(parent, {})
-        if value is None:
-            del node[last]
-        else:
-            node[last] = value
+from tests.environments import (
+    Changes,
+    Mistakes,
+    Synthesized,
+    WriteEnvironment,
+    change_settings,
+    synthesize,
+)
 
 
 @pytest.fixture
@@ -65,14 +47,6 @@ def mistakes(write_environment: WriteEnvironment, tmp_path: Path) -> Mistakes:
         return [line.removeprefix(f"{tmp_path}/") for line in refused.value.mistakes]
 
     return lines
-
-
-def synthesize(settings: Settings, folder: Path) -> Synthesized:
-    """Return the JSON of each stack, as a user finds it under `cdktf.out/stacks`."""
-    app = App(outdir=str(folder))
-    build(app, settings, read_backend(PROJECT / "backend.tf.json"))
-    app.synth()
-    return {stack: json.loads((folder / "stacks" / stack / "cdk.tf.json").read_text()) for stack in STACKS}
 
 
 @pytest.fixture(scope="session")

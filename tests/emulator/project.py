@@ -16,7 +16,7 @@ from local_aws import emulator, provider_mirror
 from stacks.backend import state_key
 from stacks.settings import Settings
 from stacks.settings.load import PROJECT, load_settings
-from tests.conftest import change_settings
+from tests.environments import change_settings
 
 NOT_COPIED = (".git", ".venv", ".work", "node_modules", "cdktf.out", ".*_cache", "__pycache__")
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import STACKS
 from tests.emulator.project import Project
+from tests.environments import STACKS
 
 
 def test_state_lies_in_s3_under_a_key_per_stack(deployed: Project) -> None:

@@ -1,7 +1,7 @@
 """cdktf, typed as any cdktf user types it."""
 
-from tests.conftest import STACKS
 from tests.emulator.project import Project
+from tests.environments import STACKS
 
 
 def test_diff_after_deploy_finds_no_changes(deployed: Project) -> None:

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from tests.conftest import STACKS
 from tests.emulator.project import Project
+from tests.environments import STACKS
 
 ANOTHER_ZONE = "eu-central-1c"
 

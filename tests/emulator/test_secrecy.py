@@ -4,8 +4,8 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.conftest import STACKS
 from tests.emulator.project import Project
+from tests.environments import STACKS
 
 
 def test_the_token_is_nowhere_but_in_ssm_and_the_cluster(deployed: Project) -> None:

@@ -13,8 +13,8 @@ from deployment import state_bucket
 from local_aws import emulator, provider_mirror, providers
 from stacks.backend import read_backend, state_key
 from stacks.settings.load import load_settings
-from tests.conftest import STACKS
 from tests.emulator.project import Project, copy_project, inherited_environment
+from tests.environments import STACKS
 
 NAMES = ("blue", "green")
 

@@ -8,7 +8,7 @@ from itertools import chain
 
 import pytest
 
-from tests.conftest import Synthesized
+from tests.environments import Synthesized
 
 PINNED = {
     "network": {

@@ -8,7 +8,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from stacks.versions import CLUSTER_AUTOSCALER_IMAGE_TAGS
-from tests.conftest import Synthesized
+from tests.environments import Synthesized
 
 
 def release(stacks: Synthesized) -> tuple[dict[str, Any], dict[str, Any]]:

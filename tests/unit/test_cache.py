@@ -7,7 +7,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from tests.conftest import Synthesized
+from tests.environments import Synthesized
 
 SECOND_FLEET = {"runners.docs": {"token_parameter": "/cicd/runners/docs/token", "cache": False}}
 

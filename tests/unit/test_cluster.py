@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from tests.conftest import Synthesized
+from tests.environments import Synthesized
 
 SPECIAL_GROUP = {
     "instance_types": ["m5.2xlarge"],

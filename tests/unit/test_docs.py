@@ -8,7 +8,7 @@ from ruamel.yaml import YAML
 
 from stacks.settings.load import PROJECT, load_settings
 from stacks.settings.model import SettingsModel
-from tests.conftest import WriteEnvironment
+from tests.environments import WriteEnvironment
 from tools import generate_docs
 
 MODELS = [model for model in SettingsModel.__subclasses__() if model.__module__.startswith("stacks.")]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Synthesized
+from tests.environments import Synthesized
 
 ZONES = ["eu-central-1a", "eu-central-1b", "eu-central-1c"]
 EXISTING = {

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from stacks.settings.load import PROJECT
-from tests.conftest import STACKS
+from tests.environments import STACKS
 
 PLAIN = {"settings", "versions", "runner_config", "backend"}  # no cdktf, nothing of the project but these
 OUTPUTS = {

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from tests.conftest import Synthesized
+from tests.environments import Synthesized
 
 NAMESPACE = "gitlab-jobs-default"
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.conftest import STACKS, Mistakes, Synthesized
+from tests.environments import STACKS, Mistakes, Synthesized
 
 
 def test_a_renamed_environment_differs_in_state_keys_and_tag_alone(

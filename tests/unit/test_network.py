@@ -5,7 +5,7 @@ from ipaddress import IPv4Network
 from itertools import combinations
 from typing import Any
 
-from tests.conftest import Synthesized
+from tests.environments import Synthesized
 
 ZONES = ["eu-central-1a", "eu-central-1b", "eu-central-1c"]  # of the example environment
 ROLES = {"public": "kubernetes.io/role/elb", "private": "kubernetes.io/role/internal-elb"}

@@ -8,7 +8,7 @@ import pytest
 
 from deployment import plans
 from stacks.settings.load import PROJECT
-from tests.conftest import STACKS, Synthesized
+from tests.environments import STACKS, Synthesized
 
 
 def run(*arguments: str, environment: str = "example") -> subprocess.CompletedProcess[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from stacks.settings.load import PROJECT
-from tests.conftest import STACKS
+from tests.environments import STACKS
 
 Synth = Callable[..., dict[str, bytes]]
 SECRETS = {"AWS_ACCESS_KEY_ID": "AKIAMADEUPMADEUPMADE", "AWS_SECRET_ACCESS_KEY": "made-up-secret-of-a-test"}

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Synthesized
+from tests.environments import Synthesized
 from tests.recipes import recipes
 
 RECIPES = recipes()

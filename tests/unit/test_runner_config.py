@@ -7,7 +7,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from tests.conftest import Synthesized
+from tests.environments import Synthesized
 
 
 def config_text(stacks: Synthesized) -> str:

@@ -3,7 +3,7 @@
 import pytest
 
 from stacks.settings.load import load_settings
-from tests.conftest import Mistakes, WriteEnvironment
+from tests.environments import Mistakes, WriteEnvironment
 
 
 @pytest.mark.parametrize("region", ["eu-central-1a", "EU-CENTRAL-1", "eu-central-1 ", "frankfurt"])

@@ -4,7 +4,7 @@ import pytest
 
 from stacks.settings.load import load_settings
 from stacks.versions import CLUSTER_AUTOSCALER_IMAGE_TAGS
-from tests.conftest import Mistakes, WriteEnvironment
+from tests.environments import Mistakes, WriteEnvironment
 
 ROLE = "arn:aws:iam::123456789012:role"
 

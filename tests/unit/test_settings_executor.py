@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from stacks.settings.load import load_settings
-from tests.conftest import Mistakes, WriteEnvironment
+from tests.environments import Mistakes, WriteEnvironment
 
 PATH = "runners.default.kubernetes"
 

@@ -10,7 +10,7 @@ import pytest
 
 from stacks.backend import BackendError, read_backend
 from stacks.settings.load import PROJECT, SettingsError, load_environment, load_settings
-from tests.conftest import Mistakes, WriteEnvironment
+from tests.environments import Mistakes, WriteEnvironment
 
 S3 = '"bucket": "b", "region": "eu-central-1", "encrypt": true, "use_lockfile": true'
 

@@ -3,7 +3,7 @@
 import pytest
 
 from stacks.settings.load import load_settings
-from tests.conftest import Changes, Mistakes, WriteEnvironment
+from tests.environments import Changes, Mistakes, WriteEnvironment
 
 ZONES = [f"eu-central-1{letter}" for letter in "abcdefg"]
 

@@ -3,7 +3,7 @@
 import pytest
 
 from stacks.settings.load import load_settings
-from tests.conftest import Mistakes, WriteEnvironment
+from tests.environments import Mistakes, WriteEnvironment
 
 BIG = "cluster.node_groups.big"
 ARM = {"instance_types": ["m7g.large"], "ami_type": "AL2023_ARM_64_STANDARD", "max_size": 1}

@@ -6,7 +6,7 @@ import pytest
 
 from stacks.settings.load import load_settings
 from stacks.settings.quantities import quantity
-from tests.conftest import Mistakes, WriteEnvironment
+from tests.environments import Mistakes, WriteEnvironment
 
 BUILD = "runners.default.build"
 

@@ -3,7 +3,7 @@
 import pytest
 
 from stacks.settings.load import load_settings
-from tests.conftest import Mistakes, WriteEnvironment
+from tests.environments import Mistakes, WriteEnvironment
 
 FLEET = "runners.default"
 TOKEN = "glrt-t1_abcdefghijklmnopqrst"

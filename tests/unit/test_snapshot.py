@@ -5,7 +5,7 @@ import json
 import pytest
 
 from stacks.settings.load import PROJECT
-from tests.conftest import STACKS, Synthesized
+from tests.environments import STACKS, Synthesized
 
 SNAPSHOTS = PROJECT / "tests" / "snapshots"
 

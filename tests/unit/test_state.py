@@ -10,7 +10,7 @@ from stacks.cluster import ClusterOutputs
 from stacks.network import NetworkOutputs
 from stacks.settings.load import PROJECT, load_settings
 from stacks.workloads import WorkloadsOutputs
-from tests.conftest import STACKS, Synthesized, synthesize
+from tests.environments import STACKS, Synthesized, synthesize
 
 OUTPUTS = {"network": NetworkOutputs, "cluster": ClusterOutputs, "workloads": WorkloadsOutputs}
 READS = {"cluster": "network", "workloads": "cluster"}
