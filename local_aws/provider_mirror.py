@@ -45,6 +45,12 @@ def prepare(output: Path) -> None:
             (folder / LOCK).write_text(lock, encoding="utf-8")
 
 
+def link(folder: Path) -> None:
+    """Link the first mirror that holds our version of the AWS provider into a folder, if there is one."""
+    if mirror := next(_mirrors(), None):
+        _link(folder, mirror)
+
+
 def _mirrors() -> Iterator[Path]:
     """Yield each folder that is laid out as `<host>/<namespace>/<provider>/<version>` and holds ours."""
     for place in PLACES:

@@ -16,6 +16,8 @@ from tests.environments import (
     synthesize,
 )
 
+pytest_plugins = ["tests.emulator.terraform_commands"]
+
 
 @pytest.fixture
 def write_environment(tmp_path: Path) -> WriteEnvironment:

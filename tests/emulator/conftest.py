@@ -3,18 +3,26 @@
 import contextlib
 import secrets
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from deployment import state_bucket
-from local_aws import emulator, provider_mirror, providers
+from local_aws import aws_provider, emulator
 from stacks.backend import read_backend
 from stacks.settings.load import load_settings
-from tests.emulator.project import Project, copy_project, inherited_environment
+from tests.emulator.project import Project, copy_project, inherited_environment, terraform_environment
 
 
 @pytest.fixture(scope="session")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+def aws_reattach() -> Iterator[dict[str, Any]]:
+    """The AWS provider for the Terraform commands of all tests, as TF_REATTACH_PROVIDERS names it."""
+    with aws_provider.running(aws_provider.installed_provider(), aws_provider.stack_types()) as reattach:
+        yield reattach
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory, aws_reattach: dict[str, Any]) -> Iterator[Project]:
     """A copy of the project on an emulated AWS of its own, with a state bucket and a token."""
     folder = tmp_path_factory.mktemp("project") / "project"
     copy_project(folder)
@@ -25,16 +33,15 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
         settings = load_settings(local)
         backend = read_backend(folder / "backend.tf.json")
         state_bucket.create_state_bucket(settings.aws, backend)
-        provider_mirror.prepare(folder / "cdktf.out")
         record = folder / ".work" / "rehearsal.json"
-        served = stack.enter_context(providers.served(providers.missing_for_workloads(None), record))
+        terraform = stack.enter_context(terraform_environment(aws_reattach, record))
         yield Project(
             folder=folder,
             settings=settings,
             state_bucket=backend["bucket"],
             token=f"glrt-{secrets.token_urlsafe(15)}",
             record=record,
-            environment={**inherited_environment(), **served, "CI": "1", "ENV": "local", "NO_COLOR": "1"},
+            environment={**inherited_environment(), **terraform, "CI": "1", "ENV": "local", "NO_COLOR": "1"},
         )
 
 

@@ -12,18 +12,31 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from local_aws import emulator, provider_mirror
+from local_aws import emulator, rehearsal
+from main import forget_other_environments
 from stacks.backend import state_key
 from stacks.settings import Settings
 from stacks.settings.load import PROJECT, load_settings
-from tests.environments import change_settings
+from tests.emulator import terraform_commands
+from tests.environments import change_settings, synthesize
 
+COUNTING_TERRAFORM = Path(__file__).with_name("terraform")
 NOT_COPIED = (".git", ".venv", ".work", "node_modules", "cdktf.out", ".*_cache", "__pycache__")
+
+
+@contextmanager
+def terraform_environment(aws_reattach: dict[str, Any], record: Path) -> Iterator[dict[str, str]]:
+    """Serve the stand-in providers; yield the variables with which Terraform finds all its providers."""
+    with rehearsal.running(record) as stand_ins:
+        reattach = json.loads(stand_ins["TF_REATTACH_PROVIDERS"]) | aws_reattach
+        yield {"TF_REATTACH_PROVIDERS": json.dumps(reattach)}
 
 
 def inherited_environment() -> dict[str, str]:
     """Return this program's environment variables without any AWS credentials and settings of the user."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    inherited["PATH"] = f"{COUNTING_TERRAFORM.parent}{os.pathsep}{inherited['PATH']}"
+    inherited["TERRAFORM_COMMANDS"] = str(terraform_commands.FILE)
     if not Path(inherited.get("TF_CLI_CONFIG_FILE", __file__)).exists():
         del inherited["TF_CLI_CONFIG_FILE"]  # Terraform warns of a missing one at each command
     return inherited
@@ -52,7 +65,7 @@ class Project:
         done = subprocess.run(
             command,
             cwd=folder or self.folder,
-            env=self.environment,
+            env={**self.environment, "PYTEST_CURRENT_TEST": os.environ.get("PYTEST_CURRENT_TEST", "")},
             capture_output=True,
             text=True,
             stdin=subprocess.DEVNULL,
@@ -79,6 +92,11 @@ class Project:
             done = self.terraform(stack, *command, "-input=false", "-no-color")
             assert done.returncode == 0, done.stdout + done.stderr
 
+    def destroy(self, stack: str) -> None:
+        """Destroy a stack with plain Terraform."""
+        done = self.terraform(stack, "destroy", "-auto-approve", "-input=false", "-no-color")
+        assert done.returncode == 0, done.stdout + done.stderr
+
     @contextmanager
     def changed(self, changes: dict[str, Any]) -> Iterator[None]:
         """Change settings of the environment, by their paths, and synthesize; the block's end undoes it."""
@@ -99,9 +117,7 @@ class Project:
             changes: In what its settings differ from this one's, by their paths.
 
         """
-        output = f".work/{name}"
-        provider_mirror.prepare(self.folder / output)
-        return self._called(name, changes, CDKTF_OUTDIR=output)
+        return self._called(name, changes, CDKTF_OUTDIR=f".work/{name}")
 
     def renamed(self, name: str, changes: dict[str, Any]) -> "Project":
         """Give the environment's file another name, change its settings, and synthesize it anew."""
@@ -129,9 +145,10 @@ class Project:
         return self.folder / "environments" / f"{self.environment['ENV']}.yaml"
 
     def synthesize(self) -> None:
-        """Write the stacks' JSON anew."""
-        done = self.run(".venv/bin/python", "main.py")
-        assert done.returncode == 0, done.stderr
+        """Write the stacks' JSON anew, in this process: main.py as a program takes ten times as long."""
+        settings, output = load_settings(self._file), self.folder / self._output
+        forget_other_environments(output, settings.environment)
+        synthesize(settings, output)
 
     def plan(self, stack: str) -> subprocess.CompletedProcess[str]:
         """Plan a stack, without colours and frames and on one line, so that messages can be found."""

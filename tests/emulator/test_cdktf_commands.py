@@ -1,12 +1,17 @@
 """cdktf, typed as any cdktf user types it."""
 
+from dataclasses import replace
+
+from local_aws import provider_mirror
 from tests.emulator.project import Project
 from tests.environments import STACKS
 
 
 def test_diff_after_deploy_finds_no_changes(deployed: Project) -> None:
-    """`cdktf diff` of a deployed stack says so."""
-    done = deployed.run("node_modules/.bin/cdktf", "diff", "network")
+    """`cdktf diff` of a deployed stack says so, with a provider that Terraform installs and starts itself."""
+    provider_mirror.prepare(deployed.folder / "cdktf.out")
+    environment = {**deployed.environment, "TF_REATTACH_PROVIDERS": "{}"}
+    done = replace(deployed, environment=environment).run("node_modules/.bin/cdktf", "diff", "network")
     assert done.returncode == 0, done.stderr
     assert "No changes." in done.stdout
 

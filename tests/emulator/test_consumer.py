@@ -1,49 +1,42 @@
 """Other projects, in plain Terraform and in cdktf, that read what the stacks publish."""
 
+import json
 import shutil
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
+from local_aws import aws_provider
 from stacks.settings.aws import EMULATOR_CREDENTIALS
 from stacks.settings.load import PROJECT
 from tests.emulator.project import Project
+
+TYPES = {"aws_db_subnet_group", "aws_security_group", "aws_vpc_endpoint"}
 
 
 @dataclass(frozen=True)
 class Consumer:
     """A copy of an example, in a folder outside the project, with a copy of backend.tf.json."""
 
-    producer: Project
     folder: Path
+    environment: dict[str, str]
 
     @classmethod
-    def of(cls, producer: Project, example: str, folder: Path) -> "Consumer":
+    def of(cls, producer: Project, example: str, folder: Path, environment: dict[str, str]) -> "Consumer":
         """Copy an example into a new folder."""
         shutil.copytree(PROJECT / "examples" / example, folder)
         shutil.copy(producer.folder / "backend.tf.json", folder)
-        return cls(producer, folder)
-
-    def find_providers(self, *, below: str = ".") -> None:
-        """Let Terraform find its providers where the project finds its own."""
-        mirror = self.producer.stack_folder("network") / "terraform.d"
-        if mirror.exists():
-            (self.folder / below).mkdir(parents=True, exist_ok=True)
-            (self.folder / below / "terraform.d").symlink_to(mirror)
+        return cls(folder, environment)
 
     def run(self, *command: str, below: str = ".") -> str:
         """Run a command that must succeed, with nothing but credentials and the environment's name."""
         done = subprocess.run(
             command,
             cwd=self.folder / below,
-            env={
-                **self.producer.environment,
-                "AWS_ENDPOINT_URL": str(self.producer.settings.aws.endpoint_url),
-                "AWS_ACCESS_KEY_ID": EMULATOR_CREDENTIALS["access_key"],
-                "AWS_SECRET_ACCESS_KEY": EMULATOR_CREDENTIALS["secret_key"],
-                "TF_VAR_environment": "local",
-                "ENVIRONMENT": "local",
-            },
+            env=self.environment,
             capture_output=True,
             text=True,
             stdin=subprocess.DEVNULL,
@@ -53,10 +46,29 @@ class Consumer:
         return done.stdout
 
 
-def test_a_plain_terraform_project_builds_on_the_outputs(deployed: Project, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def environment(deployed: Project) -> Iterator[dict[str, str]]:
+    """Environment variables of another team: AWS credentials, and the name of the environment to read."""
+    credentials = {
+        "AWS_ENDPOINT_URL": str(deployed.settings.aws.endpoint_url),
+        "AWS_ACCESS_KEY_ID": EMULATOR_CREDENTIALS["access_key"],
+        "AWS_SECRET_ACCESS_KEY": EMULATOR_CREDENTIALS["secret_key"],
+    }
+    with aws_provider.running(aws_provider.installed_provider(), TYPES, credentials) as reattach:
+        yield {
+            **deployed.environment,
+            **credentials,
+            "TF_REATTACH_PROVIDERS": json.dumps(reattach),
+            "TF_VAR_environment": "local",
+            "ENVIRONMENT": "local",
+        }
+
+
+def test_a_plain_terraform_project_builds_on_the_outputs(
+    deployed: Project, environment: dict[str, str], tmp_path: Path
+) -> None:
     """The example needs nothing but backend.tf.json, a key of its own and the environment's name."""
-    consumer = Consumer.of(deployed, "consumer", tmp_path / "consumer")
-    consumer.find_providers()
+    consumer = Consumer.of(deployed, "consumer", tmp_path / "consumer", environment)
     consumer.run("terraform", "init", "-input=false", "-backend-config=key=consumers/registry.tfstate")
     consumer.run("terraform", "apply", "-input=false", "-auto-approve")
     try:
@@ -68,15 +80,16 @@ def test_a_plain_terraform_project_builds_on_the_outputs(deployed: Project, tmp_
         consumer.run("terraform", "destroy", "-input=false", "-auto-approve")
 
 
-def test_a_cdktf_project_builds_on_the_outputs(deployed: Project, tmp_path: Path) -> None:
+def test_a_cdktf_project_builds_on_the_outputs(
+    deployed: Project, environment: dict[str, str], tmp_path: Path
+) -> None:
     """Away from this project's code, the example is deployed, plans nothing more, and is destroyed whole."""
-    consumer = Consumer.of(deployed, "cdktf_consumer", tmp_path / "consumer")
+    consumer = Consumer.of(deployed, "cdktf_consumer", tmp_path / "consumer", environment)
     (consumer.folder / ".venv").symlink_to(PROJECT / ".venv")
     configuration = consumer.folder / "cdktf.json"
     # Without an activated virtual environment.
     configuration.write_text(configuration.read_text().replace('"python ', '".venv/bin/python '))
     stack = "cdktf.out/stacks/database"
-    consumer.find_providers(below=stack)
     cdktf = str(PROJECT / "node_modules/.bin/cdktf")
     options = ("--auto-approve", "--skip-provider-lock")
     consumer.run(cdktf, "deploy", *options)

@@ -3,6 +3,7 @@
 import os
 import pty
 import re
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ def held_lock(project: Project) -> Iterator[subprocess.Popen[bytes]]:
     """A `terraform destroy` of the network that holds the lock while it waits for an answer."""
     controller, terminal = pty.openpty()
     process = subprocess.Popen(
-        ["terraform", "destroy", "-no-color"],
+        [shutil.which("terraform") or "", "destroy", "-no-color"],  # the real one: it is killed below
         cwd=project.stack_folder("network"),
         env=project.environment,
         stdin=terminal,

@@ -1,0 +1,216 @@
+"""The real AWS provider for many Terraform commands, without the cost of its start.
+
+A Terraform command spends about 8 s of processor time on the AWS provider before it reads a resource: the
+provider describes and checks some 1,500 resource types, and Terraform decodes that. `running` answers these
+two questions from memory, and tells Terraform of the types that the stacks use alone. Every other call goes
+to the provider unchanged, and each command still gets a provider process of its own.
+
+Terraform finds `running` by TF_REATTACH_PROVIDERS, as it finds the stand-in providers. Only the emulated AWS
+and the tests use it.
+"""
+
+import json
+import os
+import re
+import subprocess
+import tempfile
+import threading
+from collections.abc import Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from local_aws import provider_mirror
+from local_aws.emulator import EmulatorError
+from stacks.settings.load import PROJECT
+from stacks.versions import AWS_PROVIDER
+
+_SERVICE = "/tfplugin5.Provider/"
+_STDIO = "/plugin.GRPCStdio/StreamStdio"  # open as long as Terraform's connection is
+_NO_LIMIT = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+_THREADS = 256  # Terraform works on ten resources at a time, with two provider configurations a command
+# HashiCorp's go-plugin: a program that is started without this says that it is a plugin, and ends.
+_COOKIE = {"TF_PLUGIN_MAGIC_COOKIE": "d602bf8f470bc67ca7faa0386276bbdd4330efaf76d1a219cb4d6991ca9872b2"}
+# The provider ends when its standard input closes, however this program ended.
+_UNTIL_INPUT_CLOSES = '"$0" & cat > /dev/null; kill $!'
+
+_SCHEMAS = grpc.protos("local_aws/aws_provider.proto").Schemas
+
+
+def stack_types() -> frozenset[str]:
+    """Return the AWS resource, data source and ephemeral types that the code of the stacks names."""
+    code = "\n".join(path.read_text(encoding="utf-8") for path in (PROJECT / "stacks").glob("*.py"))
+    modules = re.findall(r"cdktf_cdktf_provider_aws\.(?:data_aws_)?(\w+)", code)
+    return frozenset({f"aws_{module}" for module in modules} | set(re.findall(r"\baws_\w+", code)))
+
+
+def installed_provider() -> Path:
+    """Return the provider's program: `terraform init` finds or downloads it, and checks it.
+
+    Raises:
+        EmulatorError: If Terraform can't have the provider; the message is Terraform's.
+
+    """
+    requirement = {"aws": {"source": "hashicorp/aws", "version": AWS_PROVIDER}}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "main.tf.json").write_text(json.dumps({"terraform": {"required_providers": requirement}}))
+        provider_mirror.link(folder)
+        command = ["terraform", "init", "-input=false", "-no-color"]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)  # noqa: S603 - ours
+        if done.returncode:
+            raise EmulatorError(f"the AWS provider can't be installed:\n{done.stderr.strip()}")
+        (found,) = folder.glob(".terraform/providers/*/hashicorp/aws/*/*/terraform-provider-aws*")
+        return found.resolve()
+
+
+@contextmanager
+def running(
+    program: Path, types: Collection[str] | None, variables: Mapping[str, str] | None = None
+) -> Iterator[dict[str, Any]]:
+    """Serve the AWS provider on loopback, and yield its entry of TF_REATTACH_PROVIDERS.
+
+    Args:
+        program: The provider's program.
+        types: The types that Terraform is told of; None for all 1,500.
+        variables: Environment variables of the provider. It does not see those of the Terraform command.
+
+    """
+    with ExitStack() as stack:
+        provider = _Provider(program, types, {**os.environ, **(variables or {})})
+        stack.callback(provider.stop)
+        server = grpc.server(ThreadPoolExecutor(_THREADS), options=_NO_LIMIT)
+        server.add_generic_rpc_handlers((_Handler(provider),))
+        port = server.add_insecure_port("127.0.0.1:0")
+        server.start()
+        stack.callback(lambda: server.stop(grace=None).wait())
+        address = {"Network": "tcp", "String": f"127.0.0.1:{port}"}
+        # Test: or Terraform would end this process after its run.
+        reattach = {"Protocol": "grpc", "ProtocolVersion": 5, "Pid": os.getpid(), "Test": True}
+        yield {"hashicorp/aws": {**reattach, "Addr": address}}
+
+
+class _Process:
+    """One running provider."""
+
+    def __init__(self, program: Path, environment: Mapping[str, str]) -> None:
+        self._process = subprocess.Popen(  # noqa: S603 - our own arguments
+            ["sh", "-c", _UNTIL_INPUT_CLOSES, str(program)],  # noqa: S607 - every system has it
+            env={**environment, **_COOKIE, "PLUGIN_PROTOCOL_VERSIONS": "5"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,  # a Ctrl-C in the terminal is Terraform's to handle
+        )
+        # go-plugin's first line: core version | protocol | network | address | kind | certificate
+        fields = self._process.stdout.readline().strip().split("|") if self._process.stdout else []
+        if len(fields) < 4:  # noqa: PLR2004 - up to the address
+            self.stop()
+            raise EmulatorError(f"{program}: the AWS provider did not start")
+        self._channel = grpc.insecure_channel(f"{fields[2]}:{fields[3]}", options=_NO_LIMIT)
+
+    def call(self, method: str, request: bytes) -> bytes:
+        answer: bytes = self._channel.unary_unary(method)(request)
+        return answer
+
+    def stop(self) -> None:
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe:
+                pipe.close()
+        self._process.wait()
+
+
+class _Provider:
+    """The provider as one of Terraform's connections sees it."""
+
+    def __init__(self, program: Path, types: Collection[str] | None, environment: Mapping[str, str]) -> None:
+        self._start = partial(_Process, program, environment)
+        self._types = types
+        self._lock = threading.Lock()
+        self._answers: dict[tuple[str, bytes], bytes] = {}
+        self._configured: dict[str, _Process] = {}  # by connection
+        self._unconfigured = self._start()
+
+    def answer(self, call: str, request: bytes, connection: str) -> bytes:
+        """Answer one call of one connection."""
+        match call:
+            case "GetSchema" | "PrepareProviderConfig":
+                return self._kept_answer(call, request)
+            case "Configure":
+                process = self._configured[connection] = self._start()
+            case "Stop" if connection not in self._configured:
+                return b""  # nothing of this connection runs
+            case _:
+                process = self._configured.get(connection, self._unconfigured)
+        return process.call(_SERVICE + call, request)
+
+    def end(self, connection: str) -> None:
+        """Stop the process of a connection that Terraform has closed."""
+        if process := self._configured.pop(connection, None):
+            process.stop()
+
+    def stop(self) -> None:
+        """Stop every process."""
+        for process in (self._unconfigured, *self._configured.values()):
+            process.stop()
+
+    def _kept_answer(self, call: str, request: bytes) -> bytes:
+        """Answer from memory: the same question has the same answer for as long as a process lives."""
+        with self._lock:
+            if (call, request) not in self._answers:
+                answer = self._unconfigured.call(_SERVICE + call, request)
+                self._answers[call, request] = self._without_unused(answer) if call == "GetSchema" else answer
+            return self._answers[call, request]
+
+    def _without_unused(self, answer: bytes) -> bytes:
+        if self._types is None:
+            return answer
+        schemas = _SCHEMAS.FromString(answer)
+        kinds: list[Mapping[str, bytes]] = [
+            schemas.resource_schemas,
+            schemas.data_source_schemas,
+            schemas.ephemeral_resource_schemas,
+            schemas.functions,
+        ]
+        for kind in kinds:
+            for name in set(kind) - set(self._types):
+                del kind[name]  # type: ignore[attr-defined]
+        filtered: bytes = schemas.SerializeToString()
+        return filtered
+
+
+class _Handler(grpc.GenericRpcHandler):
+    """Passes every call of the provider's service on, as bytes."""
+
+    def __init__(self, provider: _Provider) -> None:
+        self._provider = provider
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
+        method: str = handler_call_details.method
+        if method == _STDIO:
+            return grpc.unary_stream_rpc_method_handler(self._wait_for_the_end)
+        if not method.startswith(_SERVICE):
+            return None
+        call = method.removeprefix(_SERVICE)
+        return grpc.unary_unary_rpc_method_handler(
+            lambda request, context: self._pass(call, request, context)
+        )
+
+    def _pass(self, call: str, request: bytes, context: grpc.ServicerContext) -> bytes:
+        try:
+            return self._provider.answer(call, request, context.peer())
+        except grpc.RpcError as error:
+            context.abort(error.code(), error.details())  # type: ignore[attr-defined]
+            raise
+
+    def _wait_for_the_end(self, _request: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
+        ended = threading.Event()
+        if context.add_callback(ended.set):
+            ended.wait()
+        self._provider.end(context.peer())
+        yield from ()
