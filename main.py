@@ -6,28 +6,26 @@
 import json
 import os
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from cdktf import App
 
-from stacks.backend import BackendError, read_backend
+from stacks.backend import Backend, BackendError, read_backend
 from stacks.cluster import ClusterStack
+from stacks.environment import Environment
 from stacks.environment_stack import EnvironmentStack
 from stacks.existing_network import ExistingNetworkStack
 from stacks.network import NetworkStack
 from stacks.settings import Settings
 from stacks.settings.load import PROJECT, SettingsError, load_environment
-from stacks.state import Environment
 from stacks.workloads import WorkloadsStack
 
 
-def build(app: App, settings: Settings, backend: Mapping[str, Any]) -> None:
+def build(app: App, settings: Settings, backend: Backend) -> None:
     """Add the three stacks of one environment to `app`, each reading the outputs of those before it."""
     environment = Environment(
         name=settings.environment,
-        name_prefix=settings.resource_prefix,
+        resource_prefix=settings.resource_prefix,
         aws=settings.aws,
         backend=backend,
     )

@@ -33,7 +33,7 @@ class RunnerCache(Construct):
     """One bucket for all fleets of an environment."""
 
     def __init__(
-        self, scope: Construct, id_: str, *, name_prefix: str, region: str, expiration_days: int
+        self, scope: Construct, id_: str, *, resource_prefix: str, region: str, expiration_days: int
     ) -> None:
         """Make the bucket; what no job has uploaded again for `expiration_days` goes."""
         super().__init__(scope, id_)
@@ -42,7 +42,7 @@ class RunnerCache(Construct):
             self,
             "bucket",
             # Bucket names are unique in all of AWS.
-            bucket=f"{name_prefix}-runner-cache-{account.account_id}",
+            bucket=f"{resource_prefix}-runner-cache-{account.account_id}",
             force_destroy=True,  # jobs make anew what they miss
         )
         self.region = region

@@ -28,12 +28,13 @@ from cdktf_cdktf_provider_aws.kms_alias import KmsAlias
 from cdktf_cdktf_provider_aws.kms_key import KmsKey
 from constructs import Construct
 
+from stacks.environment import Environment
 from stacks.environment_stack import EnvironmentStack
 from stacks.iam import policy, trust
 from stacks.network import NetworkOutputs
 from stacks.node_groups import NodeGroupBuilder, autoscaling_group_name
 from stacks.settings.cluster import AddonName, ClusterSettings
-from stacks.state import Environment, output, publish_outputs, read_outputs
+from stacks.state import output, publish_outputs, read_outputs
 from stacks.versions import EKS_STANDARD_SUPPORT_ENDS
 
 # Amazon EKS, "Amazon EKS node IAM role".
@@ -130,7 +131,7 @@ class ClusterStack(EnvironmentStack):
         )
 
     def _name(self, thing: str) -> str:
-        return f"{self._environment.name_prefix}-{thing}"
+        return f"{self._environment.resource_prefix}-{thing}"
 
     def _managed_policy(self, name: str) -> str:
         return f"arn:{self._partition.partition}:iam::aws:policy/{name}"
@@ -284,7 +285,7 @@ class ClusterStack(EnvironmentStack):
     def _build_node_groups(self, zones: Sequence[str]) -> dict[str, EksNodeGroup]:
         builder = NodeGroupBuilder(
             self,
-            name_prefix=self._environment.name_prefix,
+            resource_prefix=self._environment.resource_prefix,
             cluster_name=self._cluster.name,
             kubernetes_version=self._settings.kubernetes_version,
             node_role_arn=self._node_role.arn,

@@ -14,8 +14,9 @@ from cdktf_cdktf_provider_aws.provider import (
 )
 from constructs import Construct
 
+from stacks.environment import Environment
 from stacks.settings.aws import EMULATOR_CREDENTIALS
-from stacks.state import Environment, use_backend
+from stacks.state import use_backend
 from stacks.versions import AWS_PROVIDER, TERRAFORM
 
 # Every service of a resource, data source or ephemeral resource of ours: what is missing here would

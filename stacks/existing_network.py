@@ -16,10 +16,11 @@ from cdktf_cdktf_provider_aws.data_aws_subnets import DataAwsSubnets, DataAwsSub
 from cdktf_cdktf_provider_aws.data_aws_vpc import DataAwsVpc
 from constructs import Construct
 
+from stacks.environment import Environment
 from stacks.environment_stack import EnvironmentStack
 from stacks.network import EVERYWHERE, NetworkOutputs
 from stacks.settings.network import ExistingNetworkSettings
-from stacks.state import Environment, publish_outputs
+from stacks.state import publish_outputs
 
 # What network.py makes, and per zone. An environment that made its VPC and then names it here forgets
 # these: without a word about them, Terraform would plan to destroy them.

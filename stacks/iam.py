@@ -31,14 +31,14 @@ def trust(principal: dict[str, Any], actions: Sequence[str] = ("sts:AssumeRole",
 class PodIdentities:
     """Makes roles for the pods of one cluster (EKS Pod Identity)."""
 
-    name_prefix: str
+    resource_prefix: str
     cluster_name: str
     cluster_arn: str
 
     def grant(
         self, scope: Construct, *, thing: str, namespace: str, service_account: str, permissions: str
     ) -> list[ITerraformDependable]:
-        """Give the pods of one service account a role called `<name_prefix>-<thing>`.
+        """Give the pods of one service account a role called `<resource_prefix>-<thing>`.
 
         Args:
             scope: Where the role, its policy and its association go.
@@ -54,7 +54,7 @@ class PodIdentities:
         role = IamRole(
             scope,
             "role",
-            name=f"{self.name_prefix}-{thing}",
+            name=f"{self.resource_prefix}-{thing}",
             assume_role_policy=self._trust(namespace, service_account),
         )
         policy_ = IamRolePolicy(scope, "policy", name=thing, role=role.name, policy=permissions)

@@ -20,9 +20,10 @@ from cdktf_cdktf_provider_aws.vpc import Vpc
 from cdktf_cdktf_provider_aws.vpc_endpoint import VpcEndpoint
 from constructs import Construct
 
+from stacks.environment import Environment
 from stacks.environment_stack import EnvironmentStack
 from stacks.settings.network import NetworkSettings
-from stacks.state import Environment, output, publish_outputs
+from stacks.state import output, publish_outputs
 
 EVERYWHERE = "0.0.0.0/0"
 
@@ -88,7 +89,7 @@ class NetworkStack(EnvironmentStack):
         )
 
     def _name(self, thing: str) -> dict[str, str]:
-        return {"Name": f"{self._environment.name_prefix}-{thing}"}
+        return {"Name": f"{self._environment.resource_prefix}-{thing}"}
 
     def _build_vpc(self) -> Vpc:
         vpc = Vpc(

@@ -28,7 +28,7 @@ class NodeGroupBuilder:
         self,
         stack: TerraformStack,
         *,
-        name_prefix: str,
+        resource_prefix: str,
         cluster_name: str,
         kubernetes_version: str,
         node_role_arn: str,
@@ -38,7 +38,7 @@ class NodeGroupBuilder:
 
         Args:
             stack: Where their resources go, flat, so that their addresses stay readable.
-            name_prefix: Prefix of what must be unique in the account.
+            resource_prefix: Prefix of what must be unique in the account.
             cluster_name: The EKS cluster that they join.
             kubernetes_version: Version of the kubelet, such as "1.35"; AWS picks the newest AMI of it
                 when a group is created or its version changes.
@@ -47,7 +47,7 @@ class NodeGroupBuilder:
 
         """
         self._stack = stack
-        self._name_prefix = name_prefix
+        self._resource_prefix = resource_prefix
         self._cluster_name = cluster_name
         self._kubernetes_version = kubernetes_version
         self._node_role_arn = node_role_arn
@@ -123,7 +123,7 @@ class NodeGroupBuilder:
         return group
 
     def _launch_template(self, name: str, settings: NodeGroupSettings) -> LaunchTemplate:
-        resource_name = f"{self._name_prefix}-{name}"
+        resource_name = f"{self._resource_prefix}-{name}"
         return LaunchTemplate(
             self._stack,
             f"launch_template_{name}",

@@ -16,13 +16,14 @@ from constructs import Construct
 from stacks.autoscaler import ClusterAutoscaler
 from stacks.cache import RunnerCache
 from stacks.cluster import ClusterOutputs
+from stacks.environment import Environment
 from stacks.environment_stack import EnvironmentStack, aws_provider
 from stacks.iam import PodIdentities
 from stacks.job_capacity import NodeAllocatable
 from stacks.runner import RunnerFleet
 from stacks.settings.cluster import ClusterSettings
 from stacks.settings.runners import AutoscalerSettings, RunnerSettings
-from stacks.state import Environment, output, publish_outputs, read_outputs
+from stacks.state import output, publish_outputs, read_outputs
 from stacks.versions import HELM_PROVIDER, KUBERNETES_PROVIDER
 
 
@@ -58,7 +59,7 @@ class WorkloadsStack(EnvironmentStack):
         self._cluster = read_outputs(self, "cluster", ClusterOutputs, environment=environment)
         self._configure_kubernetes()
 
-        identities = PodIdentities(environment.name_prefix, cluster.name, self._cluster.cluster_arn)
+        identities = PodIdentities(environment.resource_prefix, cluster.name, self._cluster.cluster_arn)
         steady = cluster.steady_node_group
         scaler = ClusterAutoscaler(
             self,
@@ -72,7 +73,7 @@ class WorkloadsStack(EnvironmentStack):
         cache = RunnerCache(
             self,
             "cache",
-            name_prefix=environment.name_prefix,
+            resource_prefix=environment.resource_prefix,
             region=environment.aws.region,
             expiration_days=cache_expiration_days,
         )

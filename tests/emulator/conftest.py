@@ -31,7 +31,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
         yield Project(
             folder=folder,
             settings=settings,
-            state_bucket=backend["bucket"],
+            state_bucket=backend.bucket,
             token=f"glrt-{secrets.token_urlsafe(15)}",
             record=record,
             environment={**inherited_environment(), **served, "CI": "1", "ENV": "local", "NO_COLOR": "1"},

@@ -70,7 +70,7 @@ def environments(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str,
             found[name] = Project(
                 folder=folder,
                 settings=settings,
-                state_bucket=backend["bucket"],
+                state_bucket=backend.bucket,
                 token=f"glrt-of-{name}",
                 record=record,
                 environment={

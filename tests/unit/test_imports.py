@@ -10,7 +10,7 @@ import pytest
 from stacks.settings.load import PROJECT
 from tests.environments import STACKS
 
-PLAIN = {"settings", "versions", "runner_config", "backend"}  # no cdktf, nothing of the project but these
+PLAIN = {"settings", "versions", "runner_config", "backend", "environment"}  # no cdktf
 OUTPUTS = {
     "stacks.network": set[str](),
     "stacks.existing_network": {"stacks.network.NetworkOutputs", "stacks.network.EVERYWHERE"},
