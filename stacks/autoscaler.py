@@ -36,7 +36,7 @@ class ClusterAutoscaler(Construct):
         super().__init__(scope, id_)
         access = identities.grant(
             self,
-            thing=NAME,
+            name=NAME,
             namespace=NAMESPACE,
             service_account=NAME,
             permissions=_permissions(identities.cluster_name),
