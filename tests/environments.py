@@ -10,7 +10,7 @@ from typing import Any
 
 from cdktf import App
 
-from main import build
+from stacks.app import build
 from stacks.backend import read_backend
 from stacks.settings import Settings
 from stacks.settings.load import PROJECT
