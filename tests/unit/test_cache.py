@@ -1,13 +1,10 @@
 """The distributed cache: its bucket, and who reaches what of it."""
 
 import json
-import tomllib
 from collections.abc import Callable
 from typing import Any
 
-from ruamel.yaml import YAML
-
-from tests.environments import Synthesized
+from tests.environments import Synthesized, runners
 
 SECOND_FLEET = {"runners.docs": {"token_parameter": "/cicd/runners/docs/token", "cache": False}}
 
@@ -17,16 +14,6 @@ def only(stacks: Synthesized, kind: str) -> dict[str, Any]:
     (found,) = stacks["workloads"]["resource"][kind].values()
     resource: dict[str, Any] = found
     return resource
-
-
-def runners(stacks: Synthesized) -> dict[str, dict[str, Any]]:
-    """Return the `[[runners]]` of each fleet by its name."""
-    found = {}
-    for release in stacks["workloads"]["resource"]["helm_release"].values():
-        values = YAML(typ="safe").load(release["values"][0])
-        if release["chart"] == "gitlab-runner":
-            (found[values["runners"]["name"]],) = tomllib.loads(values["runners"]["config"])["runners"]
-    return found
 
 
 def test_the_bucket_is_private_encrypted_and_tls_only(example: Synthesized) -> None:

@@ -3,8 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from tests.environments import Synthesized
-from tests.unit.test_cache import runners
+from tests.environments import Synthesized, runners
 
 SPOT = {
     "instance_types": ["m5.8xlarge", "m5a.8xlarge"],

@@ -8,20 +8,12 @@ import pytest
 
 from stacks.cluster import ClusterOutputs
 from stacks.network import NetworkOutputs
-from stacks.settings.load import PROJECT, load_settings
+from stacks.settings.load import PROJECT
 from stacks.workloads import WorkloadsOutputs
-from tests.environments import STACKS, Synthesized, synthesize
+from tests.environments import STACKS, Synthesized
 
 OUTPUTS = {"network": NetworkOutputs, "cluster": ClusterOutputs, "workloads": WorkloadsOutputs}
 READS = {"cluster": "network", "workloads": "cluster"}
-
-
-@pytest.fixture(scope="module")
-def local(tmp_path_factory: pytest.TempPathFactory) -> Synthesized:
-    """Return the synthesized JSON of environments/local.yaml, unchanged."""
-    return synthesize(
-        load_settings(PROJECT / "environments" / "local.yaml"), tmp_path_factory.mktemp("local")
-    )
 
 
 def remote_state(stacks: Synthesized, reader: str) -> dict[str, Any]:
