@@ -1,8 +1,8 @@
-"""The cluster stack.
+"""The cluster stack: EKS, its add-ons and its node groups.
 
-Intent: an EKS cluster whose API is private but for named ranges, whose only way in is an access
-entry, and whose nodes are disposable: the autoscaler decides how many there are.
-Not here: anything inside Kubernetes (workloads.py).
+Intent: the Kubernetes API is private, except for the ranges of the settings. Only access entries give
+access. Nodes are disposable, and the autoscaler decides on their number.
+Not here: objects inside Kubernetes (workloads.py).
 """
 
 import json
@@ -39,13 +39,13 @@ NODE_POLICIES = {
     "cni": "AmazonEKS_CNI_Policy",
 }
 
-# Nodes are not ready without these; coredns needs nodes and comes last.
+# Nodes need these to become ready. coredns needs nodes and comes last.
 ADDONS_FOR_NODES: tuple[AddonName, ...] = ("vpc-cni", "kube-proxy", "eks-pod-identity-agent")
 
 
 @dataclass(frozen=True)
 class ClusterOutputs:
-    """What the cluster stack publishes."""
+    """The outputs of the cluster stack."""
 
     cluster_name: str = output("Name of the EKS cluster.")
     cluster_arn: str = output("ARN of the EKS cluster.")
@@ -79,10 +79,10 @@ class ClusterStack(EnvironmentStack):
         Args:
             scope: The app.
             id_: The stack's name.
-            environment: What all stacks of the environment share.
-            settings: What the settings say of the cluster.
-            availability_zones: The network's zones, in the order of its subnets.
-            protect_running_jobs: Whether each node group is made once per zone.
+            environment: The environment of the stack.
+            settings: The settings of the cluster.
+            availability_zones: The zones of the network, in the order of its subnets.
+            protect_running_jobs: Whether each node group becomes one group per zone.
 
         """
         super().__init__(scope, id_, environment=environment)
@@ -94,7 +94,7 @@ class ClusterStack(EnvironmentStack):
         self._cluster = self._build_cluster()
         self._admin_role = build_admin_role(
             self,
-            name=self._name("cluster-admin"),
+            name=self._prefix("cluster-admin"),
             cluster=self._cluster,
             partition=self._partition.partition,
             principal_arns=settings.admin_principal_arns,
@@ -140,8 +140,8 @@ class ClusterStack(EnvironmentStack):
             ),
         )
 
-    def _name(self, thing: str) -> str:
-        return f"{self._environment.resource_prefix}-{thing}"
+    def _prefix(self, name: str) -> str:
+        return f"{self._environment.resource_prefix}-{name}"
 
     def _managed_policy(self, name: str) -> str:
         return f"arn:{self._partition.partition}:iam::aws:policy/{name}"
@@ -151,7 +151,7 @@ class ClusterStack(EnvironmentStack):
         role = IamRole(
             self,
             "cluster_role",
-            name=self._name("cluster"),
+            name=self._prefix("cluster"),
             assume_role_policy=trust({"Service": "eks.amazonaws.com"}, ["sts:AssumeRole", "sts:TagSession"]),
         )
         permissions = IamRolePolicyAttachment(
@@ -169,10 +169,10 @@ class ClusterStack(EnvironmentStack):
         KmsAlias(
             self,
             "secrets_key_alias",
-            name=f"alias/{self._name(settings.name)}-secrets",
+            name=f"alias/{self._prefix(settings.name)}-secrets",
             target_key_id=key.key_id,
         )
-        # EKS would create this group by itself, without any retention.
+        # Otherwise EKS creates this group, without a retention.
         logs = CloudwatchLogGroup(
             self,
             "cluster_logs",
@@ -188,7 +188,7 @@ class ClusterStack(EnvironmentStack):
             role_arn=role.arn,
             access_config={
                 "authentication_mode": "API",
-                # Create-only in EKS; off, since the admin role's access entry says who administers.
+                # Create-only in EKS. Off: the access entry of the admin role names the administrator.
                 "bootstrap_cluster_creator_admin_permissions": False,
             },
             bootstrap_self_managed_addons=False,
@@ -229,7 +229,7 @@ class ClusterStack(EnvironmentStack):
         role = IamRole(
             self,
             "node_role",
-            name=self._name("node"),
+            name=self._prefix("node"),
             assume_role_policy=trust({"Service": "ec2.amazonaws.com"}),
         )
         permissions = [

@@ -18,14 +18,14 @@ Outputs = TypeVar("Outputs")
 def use_backend(stack: TerraformStack, environment: Environment) -> None:
     """Keep the state of `stack` in the environment's bucket, under its own key."""
     arguments = environment.backend_arguments(stack.node.id)
-    # The binding makes cdktf drop its default local backend, but knows no `use_lockfile` (0.21).
+    # S3Backend replaces cdktf's default local backend, but has no argument `use_lockfile` (0.21).
     lock = arguments.pop("use_lockfile")
     S3Backend(stack, **arguments)
     stack.add_override("terraform.backend.s3.use_lockfile", lock)
 
 
 def output(description: str) -> Any:
-    """Declare a field of an Outputs dataclass with the description that consumers read."""
+    """Declare a field of an Outputs dataclass, with the description that consumers read."""
     return field(metadata={"description": description})
 
 
@@ -43,7 +43,7 @@ def publish_outputs(stack: TerraformStack, outputs: object) -> None:
 def read_outputs(
     scope: Construct, stack: str, outputs: type[Outputs], *, environment: Environment
 ) -> Outputs:
-    """Return the outputs that the stack of this id published, from its remote state."""
+    """Return the outputs that another stack published, as references to its remote state."""
     arguments = environment.backend_arguments(stack)
     state = DataTerraformRemoteStateS3(scope, stack, bucket=arguments["bucket"], key=arguments["key"])
     state.add_override("config", arguments)

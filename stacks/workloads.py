@@ -16,7 +16,7 @@ from stacks.autoscaler import ClusterAutoscaler
 from stacks.cache import RunnerCache
 from stacks.cluster import ClusterOutputs
 from stacks.environment import Environment
-from stacks.environment_stack import EnvironmentStack, aws_provider
+from stacks.environment_stack import EnvironmentStack, add_aws_provider
 from stacks.iam import PodIdentities
 from stacks.job_capacity import NodeAllocatable
 from stacks.runner import RunnerFleet
@@ -126,7 +126,7 @@ class WorkloadsStack(EnvironmentStack):
 
     def _configure_kubernetes(self) -> None:
         """Configure the helm and kubernetes providers with an ephemeral token of the cluster-admin role."""
-        admin = aws_provider(
+        admin = add_aws_provider(
             self,
             "cluster_admin",
             environment=self._environment,

@@ -39,7 +39,8 @@ def write_changed(folder: Path, changes: Changes, *, base: str, name: str) -> Pa
     """Write a copy of the environment `base` to `<folder>/<name>.yaml`, with some settings changed."""
     yaml = YAML(typ="safe")
     yaml.default_flow_style = False
-    yaml.sort_base_mapping_type_on_output = False  # the order of node groups matters
+    # The order of node groups matters; ruamel.yaml sorts keys by default.
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     document = yaml.load((PROJECT / "environments" / f"{base}.yaml").read_text())
     change_settings(document, changes)
     target = folder / f"{name}.yaml"
