@@ -35,7 +35,7 @@ LINK_LOCAL = "169.254.0.0/16"  # the instance metadata, and the agent that gives
 
 
 class FleetIsolation(Construct):
-    """The walls between one fleet, the other fleets and the cluster."""
+    """Network policies of one fleet; quota, limits and disruption budget of its jobs."""
 
     def __init__(
         self,
