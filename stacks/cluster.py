@@ -143,7 +143,7 @@ class ClusterStack(EnvironmentStack):
     def _prefix(self, name: str) -> str:
         return f"{self._environment.resource_prefix}-{name}"
 
-    def _managed_policy(self, name: str) -> str:
+    def _managed_policy_arn(self, name: str) -> str:
         return f"arn:{self._partition.partition}:iam::aws:policy/{name}"
 
     def _build_cluster(self) -> EksCluster:
@@ -158,7 +158,7 @@ class ClusterStack(EnvironmentStack):
             self,
             "cluster_role_policy",
             role=role.name,
-            policy_arn=self._managed_policy("AmazonEKSClusterPolicy"),
+            policy_arn=self._managed_policy_arn("AmazonEKSClusterPolicy"),
         )
         key = KmsKey(
             self,
@@ -234,7 +234,7 @@ class ClusterStack(EnvironmentStack):
         )
         permissions = [
             IamRolePolicyAttachment(
-                self, f"node_role_{key}_policy", role=role.name, policy_arn=self._managed_policy(name)
+                self, f"node_role_{key}_policy", role=role.name, policy_arn=self._managed_policy_arn(name)
             )
             for key, name in NODE_POLICIES.items()
         ]

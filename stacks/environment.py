@@ -25,11 +25,11 @@ class Environment:
         return {
             **self.backend.model_dump(),
             "key": state_key(self.name, stack),
-            **_emulator_options(self.aws),
+            **_build_emulator_options(self.aws),
         }
 
 
-def _emulator_options(aws: AwsSettings) -> dict[str, Any]:
+def _build_emulator_options(aws: AwsSettings) -> dict[str, Any]:
     """Return the options that send Terraform's own S3 client to the emulated AWS; none for a real one."""
     if not aws.is_local:
         return {}

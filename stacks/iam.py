@@ -55,7 +55,7 @@ class PodIdentities:
             scope,
             "role",
             name=f"{self.resource_prefix}-{name}",
-            assume_role_policy=self._trust(namespace, service_account),
+            assume_role_policy=self._build_trust_policy(namespace, service_account),
         )
         policy_ = IamRolePolicy(scope, "policy", name=name, role=role.name, policy=permissions)
         association = EksPodIdentityAssociation(
@@ -68,7 +68,7 @@ class PodIdentities:
         )
         return [policy_, association]
 
-    def _trust(self, namespace: str, service_account: str) -> str:
+    def _build_trust_policy(self, namespace: str, service_account: str) -> str:
         """Return a trust policy for the pods of one service account.
 
         EKS tags each session with the pod's cluster, namespace and service account (Amazon EKS, "Grant

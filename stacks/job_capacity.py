@@ -39,8 +39,12 @@ class NodeAllocatable:
         }
         allocatable = {
             group: {
-                "cpu": _minimum(_allocatable_cpu(types[name]) for name in settings.instance_types),
-                "memory": _minimum(_allocatable_memory(types[name]) for name in settings.instance_types),
+                "cpu": _write_minimum(
+                    _write_allocatable_cpu(types[name]) for name in settings.instance_types
+                ),
+                "memory": _write_minimum(
+                    _write_allocatable_memory(types[name]) for name in settings.instance_types
+                ),
                 "ephemeral_storage": int(settings.disk_size_gib * 1024 * STORAGE_FOR_PODS)
                 - STORAGE_RESERVED_MIB,
             }
@@ -72,7 +76,7 @@ def capacity_preconditions(
 
     """
     needs = {
-        resource: _count(settings.build, resource) + _count(settings.helper, resource)
+        resource: _count_units(settings.build, resource) + _count_units(settings.helper, resource)
         for resource in RESOURCES
         if settings.build.most_requested(resource.key)
     }
@@ -81,12 +85,12 @@ def capacity_preconditions(
     largest = TerraformLocal(
         stack,
         f"largest_nodes_{fleet}",
-        {resource.key: _largest_node(resource, node_groups, allocatable) for resource in needs},
+        {resource.key: _describe_largest_node(resource, node_groups, allocatable) for resource in needs},
     ).fqn
     checks = []
     for resource, need in needs.items():
-        key = _setting(settings.build, resource.key)
-        helper = _count(settings.helper, resource)
+        key = _find_setting(settings.build, resource.key)
+        helper = _count_units(settings.helper, resource)
         node = f"{largest}.{resource.key}"
         checks.append(
             Precondition(
@@ -121,7 +125,7 @@ def capacity_preconditions(
     return checks
 
 
-def _largest_node(
+def _describe_largest_node(
     resource: Resource, node_groups: Mapping[str, NodeGroupSettings], allocatable: NodeAllocatable
 ) -> dict[str, str]:
     """Return the largest amount that a node of any group has, and the name of this node for messages."""
@@ -136,12 +140,12 @@ def _largest_node(
     }
 
 
-def _count(container: ContainerResources, resource: Resource) -> int:
+def _count_units(container: ContainerResources, resource: Resource) -> int:
     """Return the most that a container may request, in the resource's unit."""
     return ceil(container.most_requested(resource.key) / resource.unit_size)
 
 
-def _setting(container: ContainerResources, key: str) -> str:
+def _find_setting(container: ContainerResources, key: str) -> str:
     """Return the name of the setting that lets a container request most."""
     names = [
         f"{key}_{kind}{suffix}"
@@ -152,18 +156,18 @@ def _setting(container: ContainerResources, key: str) -> str:
     return names[0]
 
 
-def _minimum(amounts: Iterable[str]) -> str:
+def _write_minimum(amounts: Iterable[str]) -> str:
     return f"${{min({', '.join(amounts)})}}"
 
 
-def _allocatable_cpu(instance_type: str) -> str:
+def _write_allocatable_cpu(instance_type: str) -> str:
     vcpus = f"{instance_type}.default_vcpus"
     # The kubelet reserves 6 % of the first core, 1 % of the second, 0.5 % of two more, 0.25 % of others.
     reserved = f"60 + 10 * min({vcpus} - 1, 1) + 5 * min(max({vcpus} - 2, 0), 2) + 2.5 * max({vcpus} - 4, 0)"
     return f"({vcpus} * 1000 - ({reserved}) - {DAEMON_SETS_MILLICPU})"
 
 
-def _allocatable_memory(instance_type: str) -> str:
+def _write_allocatable_memory(instance_type: str) -> str:
     # Amazon EKS, "Maximum Pods per node": addresses of all interfaces, less one each, and two host pods.
     addresses = f"{instance_type}.maximum_ipv4_addresses_per_interface"
     pods = f"({instance_type}.maximum_network_interfaces * ({addresses} - 1) + 2)"

@@ -78,7 +78,7 @@ def build_node_groups(
                 ami_type=group_settings.ami_type,
                 capacity_type=group_settings.capacity_type,
                 instance_types=list(group_settings.instance_types),
-                launch_template={"id": template.id, "version": _latest_version(template)},
+                launch_template={"id": template.id, "version": _read_latest_version(template)},
                 labels=labels,
                 taint=[
                     EksNodeGroupTaint(key=taint.key, value=taint.value or None, effect=taint.effect)
@@ -159,7 +159,7 @@ def _build_launch_template(
     )
 
 
-def _latest_version(template: LaunchTemplate) -> str:
+def _read_latest_version(template: LaunchTemplate) -> str:
     return f"${{{template.fqn}.latest_version}}"  # a number in the binding, a string in the node group
 
 

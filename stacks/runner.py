@@ -98,7 +98,7 @@ class RunnerFleet(Construct):
             protect_running_jobs=protect_running_jobs,
         )
         self.release = self._build_release(
-            values=self._values(
+            values=self._build_values(
                 config,
                 node_group=manager_node_group,
                 token_version=Token.as_string(secret.data_wo_revision_input),
@@ -205,7 +205,7 @@ class RunnerFleet(Construct):
             lifecycle=TerraformResourceLifecycle(precondition=preconditions),
         )
 
-    def _values(self, config: str, *, node_group: str, token_version: str) -> str:
+    def _build_values(self, config: str, *, node_group: str, token_version: str) -> str:
         return values_yaml(
             {
                 "fullnameOverride": NAME,

@@ -51,12 +51,12 @@ def runner_toml(
         "privileged": settings.privileged,
         "poll_timeout": settings.poll_timeout_seconds,
         "automount_service_account_token": False,
-        **_resources("", settings.build),
-        **_resources("helper_", settings.helper),
-        **_resources("service_", settings.service),
+        **_prefix_resources("", settings.build),
+        **_prefix_resources("helper_", settings.helper),
+        **_prefix_resources("service_", settings.service),
         "pod_labels": {**settings.pod_labels, FLEET_LABEL: name},
         "pod_annotations": {**settings.pod_annotations, **(NEVER_EVICT if protect_running_jobs else {})},
-        **_placement(node_groups),
+        **_place_jobs(node_groups),
     }
     affinity = settings.kubernetes.affinity
     if affinity:
@@ -86,11 +86,11 @@ def _escape_templates(value: Any) -> Any:
     return value
 
 
-def _resources(prefix: str, resources: ContainerResources) -> dict[str, str]:
+def _prefix_resources(prefix: str, resources: ContainerResources) -> dict[str, str]:
     return {f"{prefix}{key}": value for key, value in resources.model_dump(exclude_none=True).items()}
 
 
-def _placement(node_groups: Mapping[str, NodeGroupSettings]) -> dict[str, Any]:
+def _place_jobs(node_groups: Mapping[str, NodeGroupSettings]) -> dict[str, Any]:
     """Return the keys that let job pods run on these node groups and on no others."""
     expression = {"key": NODE_GROUP_LABEL, "operator": "In", "values": list(node_groups)}
     terms = {"node_selector_terms": [{"match_expressions": [expression]}]}

@@ -58,7 +58,11 @@ class WorkloadsStack(EnvironmentStack):
         self._cluster = read_outputs(self, "cluster", ClusterOutputs, environment=environment)
         self._configure_kubernetes()
 
-        identities = PodIdentities(environment.resource_prefix, cluster.name, self._cluster.cluster_arn)
+        identities = PodIdentities(
+            resource_prefix=environment.resource_prefix,
+            cluster_name=cluster.name,
+            cluster_arn=self._cluster.cluster_arn,
+        )
         scaler = ClusterAutoscaler(
             self,
             "cluster_autoscaler",
