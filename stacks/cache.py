@@ -90,7 +90,7 @@ class RunnerCache(Construct):
                 )
             ],
         )
-        S3BucketPolicy(self, "policy", bucket=bucket.id, policy=_tls_only_policy(bucket.arn))
+        S3BucketPolicy(self, "policy", bucket=bucket.id, policy=_build_tls_only_policy(bucket.arn))
 
     def access_policy(self, prefix: str) -> str:
         """Return the policy that lets GitLab Runner use the cache under `<prefix>/` only."""
@@ -99,7 +99,7 @@ class RunnerCache(Construct):
         return policy({"Action": actions, "Resource": f"{self._arn}/{prefix}/*"})
 
 
-def _tls_only_policy(arn: str) -> str:
+def _build_tls_only_policy(arn: str) -> str:
     statement = {
         "Sid": "OnlyTls",
         "Effect": "Deny",

@@ -151,9 +151,9 @@ class ExistingNetworkStack(EnvironmentStack):
                 f"private_route_tables_{key}",
                 filter=[DataAwsRouteTablesFilter(name="association.subnet-id", values=[subnet.id])],
             )
-            is_public = f'route.cidr_block == "{EVERYWHERE}" && startswith(route.gateway_id, "igw-")'
+            leads_to_gateway = f'route.cidr_block == "{EVERYWHERE}" && startswith(route.gateway_id, "igw-")'
             has_no_public_route = Postcondition(
-                condition=f"${{!anytrue([for route in self.routes : {is_public}])}}",
+                condition=f"${{!anytrue([for route in self.routes : {leads_to_gateway}])}}",
                 error_message=f"network.existing.private_subnet_ids.{index}: the route table of "
                 f"{self._settings.private_subnet_ids[index]} leads to an internet gateway, which "
                 "nodes without public addresses can't use. Accepted: a private subnet.",

@@ -99,7 +99,7 @@ class FleetIsolation(Construct):
             spec=NetworkPolicyV1Spec(
                 pod_selector=NetworkPolicyV1SpecPodSelector(),
                 policy_types=["Ingress"],
-                # Prometheus may reach the metrics; jobs of any fleet may reach nothing.
+                # Prometheus may reach the metrics. Jobs of any fleet may not reach the manager.
                 ingress=[
                     NetworkPolicyV1SpecIngress(
                         from_=[

@@ -99,7 +99,7 @@ class NetworkStack(EnvironmentStack):
             enable_dns_hostnames=True,  # EKS's private endpoint needs both
             tags=self._name_tag("vpc") | self._cluster_tag,
         )
-        # Adopted without rules: an instance without a security group of its own reaches nothing.
+        # Adopted without rules: an instance without a security group of its own has no traffic.
         DefaultSecurityGroup(self, "default_security_group", vpc_id=vpc.id, tags=self._name_tag("unused"))
         return vpc
 

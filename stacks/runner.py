@@ -35,7 +35,7 @@ NAME = "gitlab-runner"
 TOKEN_SECRET = "gitlab-runner-token"  # noqa: S105 - the Secret's name, not the token
 TERMINATION_GRACE_PERIOD_SECONDS = 3600  # time that a manager has for its jobs to finish
 METRICS_PORT = 9252
-NAMESPACE_DELETE_TIMEOUT = "12m"  # the provider's token for the Kubernetes API lives 15 minutes
+NAMESPACE_DELETE_TIMEOUT = "12m"  # the provider's token for the Kubernetes API is valid for 15 minutes
 
 # GitLab Runner, "Kubernetes executor", "Configure runner API permissions".
 MANAGER_PERMISSIONS = {

@@ -69,7 +69,7 @@ def runner_toml(
         # The runner ignores the patches without this flag.
         runner["feature_flags"] = {"FF_USE_ADVANCED_POD_SPEC_CONFIGURATION": True}
     if settings.cache:
-        # Without Shared the path holds the runner's ID, and a new runner begins with an empty cache.
+        # Without Shared the path has the runner's ID in it, so a new token begins with an empty cache.
         s3 = {"BucketName": cache_bucket, "BucketLocation": region, "AuthenticationType": "iam"}
         runner["cache"] = {"Type": "s3", "Path": name, "Shared": True, "s3": s3}
     return tomli_w.dumps({"runners": [runner]})

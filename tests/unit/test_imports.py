@@ -10,7 +10,7 @@ import pytest
 from stacks.settings.load import PROJECT
 from tests.environments import STACKS
 
-PLAIN = {"settings", "versions", "runner_config", "backend", "environment", "errors"}  # no cdktf
+PLAIN = {"settings", "versions", "runner_config", "backend", "environment", "errors", "resources"}  # no cdktf
 OUTPUTS = {
     "stacks.network": set[str](),
     "stacks.existing_network": {"stacks.network.NetworkOutputs", "stacks.network.EVERYWHERE"},

@@ -96,7 +96,7 @@ def test_no_path_of_this_machine_is_in_it(once: dict[str, bytes]) -> None:
 
 
 def test_no_date_of_today_is_in_it(once: dict[str, bytes]) -> None:
-    """Nothing is stamped with the time of the synth."""
+    """No file has the time of the synth in it."""
     now = datetime.now(tz=UTC)
     text = b"".join(once.values()).decode()
     assert not re.search(rf"{now:%Y-%m}-|{now:%Y%m}[0-3]|{int(now.timestamp()) // 10**5}[0-9]{{5}}", text)
