@@ -3,73 +3,15 @@
 `cdktf` runs this file; `ENV` names the environment (a file under environments/, default: local).
 """
 
+import argparse
 import json
 import os
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from cdktf import App
-
-from stacks.backend import BackendError, read_backend
-from stacks.cluster import ClusterStack
-from stacks.environment_stack import EnvironmentStack
-from stacks.existing_network import ExistingNetworkStack
-from stacks.network import NetworkStack
-from stacks.settings import Settings
-from stacks.settings.load import PROJECT, SettingsError, load_environment
-from stacks.state import Environment
-from stacks.workloads import WorkloadsStack
-
-
-def build(app: App, settings: Settings, backend: Mapping[str, Any]) -> None:
-    """Add the three stacks of one environment to `app`, each reading the outputs of those before it."""
-    environment = Environment(
-        name=settings.environment,
-        name_prefix=settings.resource_prefix,
-        aws=settings.aws,
-        backend=backend,
-    )
-    network = _network(app, settings, environment)
-    cluster = ClusterStack(
-        app,
-        "cluster",
-        environment=environment,
-        settings=settings.cluster,
-        availability_zones=settings.network.availability_zones,
-        protect_running_jobs=settings.protect_running_jobs,
-    )
-    workloads = WorkloadsStack(
-        app,
-        "workloads",
-        environment=environment,
-        cluster=settings.cluster,
-        autoscaler=settings.autoscaler,
-        runners=settings.runners,
-        cache_expiration_days=settings.cache_expiration_days,
-        protect_running_jobs=settings.protect_running_jobs,
-    )
-    cluster.add_dependency(network)
-    workloads.add_dependency(cluster)
-
-
-def _network(app: App, settings: Settings, environment: Environment) -> EnvironmentStack:
-    if settings.network.existing:
-        return ExistingNetworkStack(
-            app,
-            "network",
-            environment=environment,
-            availability_zones=settings.network.availability_zones,
-            settings=settings.network.existing,
-        )
-    return NetworkStack(
-        app,
-        "network",
-        environment=environment,
-        settings=settings.network,
-        cluster_name=settings.cluster.name,
-    )
+from stacks.backend import read_backend
+from stacks.errors import UserError
+from stacks.settings.load import PROJECT, load_environment
 
 
 def forget_other_environments(output: Path, environment: str) -> None:
@@ -90,13 +32,24 @@ def forget_other_environments(output: Path, environment: str) -> None:
 
 def main() -> None:
     """Synthesize the environment that `ENV` names; one line on standard error for each mistake."""
+    argparse.ArgumentParser(
+        description="Write the Terraform JSON of the three stacks of one environment.",
+        epilog="ENV names the environment, a file under environments/ (default: local). CDKTF_OUTDIR names "
+        "the folder to write to (default: cdktf.out).",
+    ).parse_args()
     try:
         settings = load_environment(os.environ.get("ENV"))
         backend = read_backend(PROJECT / "backend.tf.json")
-    except (SettingsError, BackendError) as error:
+    except UserError as error:
         sys.exit(str(error))
     output = Path(os.environ.get("CDKTF_OUTDIR") or PROJECT / "cdktf.out")
     forget_other_environments(output, settings.environment)
+
+    # cdktf and the provider packages take seconds to import; a mistake above is told before that.
+    from cdktf import App  # noqa: PLC0415
+
+    from stacks.app import build  # noqa: PLC0415
+
     app = App(outdir=str(output))
     build(app, settings, backend)
     app.synth()

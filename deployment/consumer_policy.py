@@ -8,7 +8,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from botocore.exceptions import UnknownRegionError
@@ -16,7 +16,7 @@ from botocore.loaders import create_loader
 from botocore.regions import EndpointResolver
 
 from stacks import STACKS
-from stacks.backend import BackendError, read_backend, state_key
+from stacks.backend import Backend, BackendError, read_backend, state_key
 from stacks.settings.load import PROJECT, SettingsError, load_environment
 
 
@@ -39,7 +39,7 @@ def main() -> None:
     print(json.dumps(policy, indent=2))
 
 
-def consumer_policy(environment: str, backend: Mapping[str, Any], stacks: Iterable[str]) -> dict[str, Any]:
+def consumer_policy(environment: str, backend: Backend, stacks: Iterable[str]) -> dict[str, Any]:
     """Return the IAM policy document for reading the state of `stacks` of `environment`.
 
     Less than Terraform's "S3 backend", "Permissions Required": `terraform_remote_state` writes nothing,
@@ -50,7 +50,7 @@ def consumer_policy(environment: str, backend: Mapping[str, Any], stacks: Iterab
         BackendError: If the bucket's region is in no partition of AWS.
 
     """
-    arn = f"arn:{_partition(backend['region'])}:s3:::{backend['bucket']}"
+    arn = f"arn:{_partition(backend.region)}:s3:::{backend.bucket}"
     keys = [state_key(environment, stack) for stack in dict.fromkeys(stacks)]
     return {
         "Version": "2012-10-17",

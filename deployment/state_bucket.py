@@ -16,7 +16,7 @@ from typing import Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
-from stacks.backend import BackendError, read_backend
+from stacks.backend import Backend, BackendError, read_backend
 from stacks.errors import UserError
 from stacks.settings.aws import EMULATOR_CREDENTIALS, AwsSettings
 from stacks.settings.load import PROJECT, SettingsError, load_environment
@@ -68,7 +68,7 @@ def main() -> None:
         sys.exit(f"AWS refused: {error}")
 
 
-def create_state_bucket(aws: AwsSettings, backend: dict[str, Any], *, dry_run: bool = False) -> None:
+def create_state_bucket(aws: AwsSettings, backend: Backend, *, dry_run: bool = False) -> None:
     """Create the bucket, or complete one that is there; a line of output for each property.
 
     Raises:
@@ -76,7 +76,7 @@ def create_state_bucket(aws: AwsSettings, backend: dict[str, Any], *, dry_run: b
             lies in another region.
 
     """
-    bucket, region = backend["bucket"], backend["region"]
+    bucket, region = backend.bucket, backend.region
     _refuse_other_account(aws, region)
     s3 = _client("s3", aws, region)
     if _exists(s3, bucket, region):
@@ -96,7 +96,7 @@ def create_state_bucket(aws: AwsSettings, backend: dict[str, Any], *, dry_run: b
             item.write()
 
 
-def remove_state_bucket(aws: AwsSettings, backend: dict[str, Any], *, dry_run: bool = False) -> None:
+def remove_state_bucket(aws: AwsSettings, backend: Backend, *, dry_run: bool = False) -> None:
     """Remove the bucket with all old versions of the states of destroyed stacks.
 
     Raises:
@@ -104,7 +104,7 @@ def remove_state_bucket(aws: AwsSettings, backend: dict[str, Any], *, dry_run: b
             be used (see `create_state_bucket`).
 
     """
-    bucket, region = backend["bucket"], backend["region"]
+    bucket, region = backend.bucket, backend.region
     _refuse_other_account(aws, region)
     s3 = _client("s3", aws, region)
     if not _exists(s3, bucket, region):

@@ -112,9 +112,9 @@ def holds_resources(settings: Settings, stack: str) -> bool:
 
 def _state(settings: Settings, stack: str) -> dict[str, Any]:
     backend = read_backend(PROJECT / "backend.tf.json")
-    s3 = emulator.client("s3", endpoint_url=str(settings.aws.endpoint_url), region=backend["region"])
+    s3 = emulator.client("s3", endpoint_url=str(settings.aws.endpoint_url), region=backend.region)
     try:
-        found = s3.get_object(Bucket=backend["bucket"], Key=state_key(settings.environment, stack))
+        found = s3.get_object(Bucket=backend.bucket, Key=state_key(settings.environment, stack))
     except (s3.exceptions.NoSuchKey, s3.exceptions.NoSuchBucket, EndpointConnectionError):
         return {}
     content: dict[str, Any] = json.loads(found["Body"].read())

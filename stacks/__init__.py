@@ -1,7 +1,7 @@
-"""The three stacks, in the only order in which they depend on each other: network → cluster → workloads.
+"""The three stacks, each of which depends on the one before it: network → cluster → workloads.
 
-`main.py` builds them; `settings/` says what may be configured; each stack's file starts with
-the outputs that the next one (and other Terraform projects) may read.
+`app.py` puts them together; `settings/` describes the settings. The file of each stack begins with the
+outputs that the next stack and other Terraform projects read.
 """
 
 from stacks.lean_imports import import_only_used_submodules

@@ -1,7 +1,7 @@
 """ClusterAutoscaler: its role, its pod identity, its Helm release.
 
-Intent: it may resize the node groups of this cluster and no other, and never evicts itself.
-Not here: the groups' tags by which it finds them (node_groups.py; EKS sets the discovery tags).
+Intent: the autoscaler may resize the node groups of this cluster and no others, and never evicts itself.
+Not here: the tags that describe the node groups to it (node_groups.py; EKS sets the discovery tags).
 """
 
 from cdktf_cdktf_provider_helm.release import Release
@@ -32,14 +32,14 @@ class ClusterAutoscaler(Construct):
         node_group: str,
         settings: AutoscalerSettings,
     ) -> None:
-        """Install it on `node_group`, with the image of the cluster's own Kubernetes minor version."""
+        """Install the autoscaler on `node_group`; its image has the minor version of the cluster."""
         super().__init__(scope, id_)
         access = identities.grant(
             self,
-            thing=NAME,
+            name=NAME,
             namespace=NAMESPACE,
             service_account=NAME,
-            permissions=_permissions(identities.cluster_name),
+            permissions=_build_policy(identities.cluster_name),
         )
         self.release = Release(
             self,
@@ -61,8 +61,8 @@ class ClusterAutoscaler(Construct):
                         "autoDiscovery": {"clusterName": identities.cluster_name},
                         "image": {"tag": CLUSTER_AUTOSCALER_IMAGE_TAGS[kubernetes_version]},
                         "rbac": {"serviceAccount": {"create": True, "name": NAME}},
-                        "extraArgs": _flags(settings),
-                        **_priorities(settings),
+                        "extraArgs": _build_flags(settings),
+                        **_build_priorities(settings),
                         "nodeSelector": {NODE_GROUP_LABEL: node_group},
                         "priorityClassName": "system-cluster-critical",
                         "podDisruptionBudget": {"maxUnavailable": 1},
@@ -78,15 +78,15 @@ class ClusterAutoscaler(Construct):
         )
 
 
-def _flags(settings: AutoscalerSettings) -> dict[str, object]:
+def _build_flags(settings: AutoscalerSettings) -> dict[str, object]:
     flags = settings.model_dump(exclude={"expander_priorities"})
     return {name.replace("_", "-"): value for name, value in flags.items()}
 
 
-def _priorities(settings: AutoscalerSettings) -> dict[str, object]:
-    """Return the chart's value for the expander `priority`: Auto Scaling groups by pattern.
+def _build_priorities(settings: AutoscalerSettings) -> dict[str, object]:
+    """Return the chart's value for the expander `priority`: patterns of Auto Scaling groups.
 
-    EKS calls them `eks-<node group>-<UUID>`; a node group may be made once per zone.
+    EKS names an Auto Scaling group `eks-<node group>-<UUID>`; the node group may end with a zone's letter.
     """
     by_priority: dict[int, list[str]] = {}
     for name, priority in settings.expander_priorities.items():
@@ -94,7 +94,7 @@ def _priorities(settings: AutoscalerSettings) -> dict[str, object]:
     return {"expanderPriorities": by_priority} if by_priority else {}
 
 
-def _permissions(cluster_name: str) -> str:
+def _build_policy(cluster_name: str) -> str:
     """Return the policy of "Cluster Autoscaler on AWS", "Full Cluster Autoscaler Features Policy"."""
     owned = "aws:ResourceTag/k8s.io/cluster-autoscaler"
     return policy(

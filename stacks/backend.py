@@ -1,6 +1,6 @@
-"""Where state lies: `backend.tf.json`, the one place that names the bucket, and each state's key in it.
+"""The state bucket that `backend.tf.json` names, and the key of each state in it.
 
-Not here: what Terraform makes of it (state.py). No cdktf import.
+Not here: Terraform's backend blocks (state.py). No cdktf import.
 """
 
 import json
@@ -12,58 +12,49 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from stacks.errors import UserError
 from stacks.settings.model import Region
 
-# Amazon S3, "General purpose bucket naming rules".
-Bucket = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]|\.[a-z0-9]){1,61}[a-z0-9]$", max_length=63)]
-
-_ACCEPTED = {
-    "bucket": "a bucket name: 3 to 63 of a-z, 0-9, - and ., such as cicd-terraform-state",
-    "region": "an AWS region, such as eu-central-1",
-    "encrypt": "true",
-    "use_lockfile": "true",
-}
+_ACCEPTED = "terraform.backend.s3 with bucket, region, encrypt and use_lockfile, and no other key"
 
 
 class BackendError(UserError):
-    """backend.tf.json is not what Terraform and this project can both read."""
+    """Terraform or this project can't use backend.tf.json."""
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
+class Backend(BaseModel):
+    """The arguments of the s3 backend that all states share; the descriptions say what is accepted."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    # Amazon S3, "General purpose bucket naming rules".
+    bucket: Annotated[
+        str, Field(pattern=r"^[a-z0-9]([a-z0-9-]|\.[a-z0-9]){1,61}[a-z0-9]$", max_length=63)
+    ] = Field(description="a bucket name: 3 to 63 of a-z, 0-9, - and ., such as cicd-terraform-state")
+    region: Region = Field(description="an AWS region, such as eu-central-1")
+    encrypt: Literal[True] = Field(description="true")
+    use_lockfile: Literal[True] = Field(description="true")
 
 
-class _S3(_Model):
-    bucket: Bucket
-    region: Region
-    encrypt: Literal[True]
-    use_lockfile: Literal[True]
-
-
-class _Backend(_Model):
-    s3: _S3
-
-
-class _Terraform(_Model):
-    backend: _Backend
-
-
-class _Document(_Model):
-    terraform: _Terraform
-
-
-def read_backend(path: Path) -> dict[str, Any]:
-    """Return the arguments of the s3 backend in `backend.tf.json`.
+def read_backend(path: Path) -> Backend:
+    """Read the one s3 backend of `backend.tf.json`.
 
     Raises:
-        BackendError: If it has anything but one s3 backend with the four arguments that we rely on.
+        BackendError: If the file has anything but one s3 backend with these four arguments.
 
     """
     try:
-        document = _Document.model_validate_json(path.read_text(encoding="utf-8"))
+        arguments = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise BackendError(f"{path.name}: can't be read: {error}") from None
+    except json.JSONDecodeError:
+        raise BackendError(f"{path.name}: not valid JSON. Accepted: {_ACCEPTED}") from None
+    for key in ("terraform", "backend", "s3"):
+        if not isinstance(arguments, dict) or set(arguments) != {key}:
+            raise BackendError(f"{path.name}: is not one s3 backend. Accepted: {_ACCEPTED}")
+        arguments = arguments[key]
+    try:
+        return Backend.model_validate(arguments)
     except ValidationError as error:
-        raise BackendError("\n".join(f"{path.name}: {_worded(item)}" for item in error.errors())) from None
-    return document.terraform.backend.s3.model_dump()
+        lines = [f"{path.name}: terraform.backend.s3{_describe(item)}" for item in error.errors()]
+        raise BackendError("\n".join(lines)) from None
 
 
 def state_key(environment: str, stack: str) -> str:
@@ -71,13 +62,11 @@ def state_key(environment: str, stack: str) -> str:
     return f"{environment}/{stack}.tfstate"
 
 
-def _worded(mistake: Any) -> str:
-    if mistake["type"] == "json_invalid":
-        return "not valid JSON. Accepted: what Terraform reads as the backend s3"
-    path = ".".join(map(str, mistake["loc"])) or "the document"
-    accepted = _ACCEPTED.get(path.rpartition(".")[2], "a mapping")
-    if mistake["type"] == "extra_forbidden":  # its value may be a credential
-        return f"{path}: unknown here. Accepted: terraform.backend.s3 with {', '.join(_ACCEPTED)}"
-    if mistake["type"] == "missing":
-        return f"{path}: missing. Accepted: {accepted}"
-    return f"{path}: {json.dumps(mistake['input'])}. Accepted: {accepted}"
+def _describe(mistake: Any) -> str:
+    key = ".".join(map(str, mistake["loc"]))
+    field = Backend.model_fields.get(key)
+    if field is None:
+        # The value is not shown: it may be a credential.
+        return f"{'.' * bool(key)}{key}: unknown here. Accepted: {_ACCEPTED}"
+    value = "missing" if mistake["type"] == "missing" else json.dumps(mistake["input"])
+    return f".{key}: {value}. Accepted: {field.description}"

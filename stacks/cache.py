@@ -1,7 +1,8 @@
 """RunnerCache: the S3 bucket of the fleets' distributed cache.
 
-Intent: private, encrypted, TLS-only and expiring; each fleet reaches its own prefix and no other.
-Not here: how a runner is told of it (runner_config.py).
+Intent: the bucket is private, encrypted and TLS-only, and its objects expire. Each fleet reaches its own
+prefix and no other.
+Not here: the runner's configuration of the cache (runner_config.py).
 """
 
 import json
@@ -26,24 +27,24 @@ from constructs import Construct
 
 from stacks.iam import policy
 
-DAYS_OF_LEFTOVERS = 1  # parts of uploads that were broken off
+ABORT_INCOMPLETE_UPLOAD_DAYS = 1
 
 
 class RunnerCache(Construct):
     """One bucket for all fleets of an environment."""
 
     def __init__(
-        self, scope: Construct, id_: str, *, name_prefix: str, region: str, expiration_days: int
+        self, scope: Construct, id_: str, *, resource_prefix: str, region: str, expiration_days: int
     ) -> None:
-        """Make the bucket; what no job has uploaded again for `expiration_days` goes."""
+        """Create the bucket; an object expires `expiration_days` after its last upload."""
         super().__init__(scope, id_)
         account = DataAwsCallerIdentity(self, "account")
         bucket = S3Bucket(
             self,
             "bucket",
             # Bucket names are unique in all of AWS.
-            bucket=f"{name_prefix}-runner-cache-{account.account_id}",
-            force_destroy=True,  # jobs make anew what they miss
+            bucket=f"{resource_prefix}-runner-cache-{account.account_id}",
+            force_destroy=True,  # jobs build a missing cache again
         )
         self.region = region
         self.bucket_name = bucket.bucket
@@ -83,22 +84,22 @@ class RunnerCache(Construct):
                     expiration=[S3BucketLifecycleConfigurationRuleExpiration(days=expiration_days)],
                     abort_incomplete_multipart_upload=[
                         S3BucketLifecycleConfigurationRuleAbortIncompleteMultipartUpload(
-                            days_after_initiation=DAYS_OF_LEFTOVERS
+                            days_after_initiation=ABORT_INCOMPLETE_UPLOAD_DAYS
                         )
                     ],
                 )
             ],
         )
-        S3BucketPolicy(self, "policy", bucket=bucket.id, policy=_only_tls(bucket.arn))
+        S3BucketPolicy(self, "policy", bucket=bucket.id, policy=_build_tls_only_policy(bucket.arn))
 
     def access_policy(self, prefix: str) -> str:
-        """Return the policy for what GitLab Runner does with a cache, under `<prefix>/` alone."""
+        """Return the policy that lets GitLab Runner use the cache under `<prefix>/` only."""
         # GitLab Runner, "Advanced configuration", "The [runners.cache.s3] section".
         actions = ["s3:GetObject", "s3:GetObjectVersion", "s3:PutObject", "s3:DeleteObject"]
         return policy({"Action": actions, "Resource": f"{self._arn}/{prefix}/*"})
 
 
-def _only_tls(arn: str) -> str:
+def _build_tls_only_policy(arn: str) -> str:
     statement = {
         "Sid": "OnlyTls",
         "Effect": "Deny",

@@ -1,40 +1,36 @@
-"""The cluster stack.
+"""The cluster stack: EKS, its add-ons and its node groups.
 
-Intent: an EKS cluster whose API is private but for named ranges, whose only way in is an access
-entry, and whose nodes are disposable: the autoscaler decides how many there are.
-Not here: anything inside Kubernetes (workloads.py).
+Intent: the Kubernetes API is private, except for the ranges of the settings. Only access entries give
+access. Nodes are disposable, and the autoscaler decides on their number.
+Not here: objects inside Kubernetes (workloads.py).
 """
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cdktf import Fn, Precondition, TerraformLocal, TerraformResourceLifecycle, Token
+from cdktf import TerraformResourceLifecycle
 from cdktf_cdktf_provider_aws.cloudwatch_log_group import CloudwatchLogGroup
-from cdktf_cdktf_provider_aws.data_aws_caller_identity import DataAwsCallerIdentity
-from cdktf_cdktf_provider_aws.data_aws_eks_cluster import DataAwsEksCluster
-from cdktf_cdktf_provider_aws.data_aws_eks_clusters import DataAwsEksClusters
 from cdktf_cdktf_provider_aws.data_aws_partition import DataAwsPartition
-from cdktf_cdktf_provider_aws.eks_access_entry import EksAccessEntry
-from cdktf_cdktf_provider_aws.eks_access_policy_association import EksAccessPolicyAssociation
 from cdktf_cdktf_provider_aws.eks_addon import EksAddon
 from cdktf_cdktf_provider_aws.eks_cluster import EksCluster
 from cdktf_cdktf_provider_aws.eks_node_group import EksNodeGroup
 from cdktf_cdktf_provider_aws.iam_openid_connect_provider import IamOpenidConnectProvider
 from cdktf_cdktf_provider_aws.iam_role import IamRole
-from cdktf_cdktf_provider_aws.iam_role_policy import IamRolePolicy
 from cdktf_cdktf_provider_aws.iam_role_policy_attachment import IamRolePolicyAttachment
 from cdktf_cdktf_provider_aws.kms_alias import KmsAlias
 from cdktf_cdktf_provider_aws.kms_key import KmsKey
 from constructs import Construct
 
+from stacks.admin_role import build_admin_role
+from stacks.environment import Environment
 from stacks.environment_stack import EnvironmentStack
-from stacks.iam import policy, trust
+from stacks.iam import trust
+from stacks.kubernetes_version import upgrade_precondition, warn_after_standard_support
 from stacks.network import NetworkOutputs
-from stacks.node_groups import NodeGroupBuilder, autoscaling_group_name
+from stacks.node_groups import autoscaling_group_name, build_node_groups
 from stacks.settings.cluster import AddonName, ClusterSettings
-from stacks.state import Environment, output, publish_outputs, read_outputs
-from stacks.versions import EKS_STANDARD_SUPPORT_ENDS
+from stacks.state import output, publish_outputs, read_outputs
 
 # Amazon EKS, "Amazon EKS node IAM role".
 NODE_POLICIES = {
@@ -43,14 +39,13 @@ NODE_POLICIES = {
     "cni": "AmazonEKS_CNI_Policy",
 }
 
-
-# Nodes are not ready without these; coredns needs nodes and comes last.
+# Nodes need these to become ready. coredns needs nodes and comes last.
 ADDONS_FOR_NODES: tuple[AddonName, ...] = ("vpc-cni", "kube-proxy", "eks-pod-identity-agent")
 
 
 @dataclass(frozen=True)
 class ClusterOutputs:
-    """What the cluster stack publishes."""
+    """The outputs of the cluster stack."""
 
     cluster_name: str = output("Name of the EKS cluster.")
     cluster_arn: str = output("ARN of the EKS cluster.")
@@ -84,10 +79,10 @@ class ClusterStack(EnvironmentStack):
         Args:
             scope: The app.
             id_: The stack's name.
-            environment: What all stacks of the environment share.
-            settings: What the settings say of the cluster.
-            availability_zones: The network's zones, in the order of its subnets.
-            protect_running_jobs: Whether each node group is made once per zone.
+            environment: The environment of the stack.
+            settings: The settings of the cluster.
+            availability_zones: The zones of the network, in the order of its subnets.
+            protect_running_jobs: Whether each node group becomes one group per zone.
 
         """
         super().__init__(scope, id_, environment=environment)
@@ -95,14 +90,30 @@ class ClusterStack(EnvironmentStack):
         self._settings = settings
         self._network = read_outputs(self, "network", NetworkOutputs, environment=environment)
         self._partition = DataAwsPartition(self, "partition")
-        self._account = DataAwsCallerIdentity(self, "account")
 
         self._cluster = self._build_cluster()
-        self._admin_role = self._build_admin_role()
+        self._admin_role = build_admin_role(
+            self,
+            name=self._prefix("cluster-admin"),
+            cluster=self._cluster,
+            partition=self._partition.partition,
+            principal_arns=settings.admin_principal_arns,
+        )
         self._node_addons = [self._build_addon(name) for name in ADDONS_FOR_NODES]
         self._node_role, self._node_permissions = self._build_node_role()
-        self._node_groups = self._build_node_groups(availability_zones if protect_running_jobs else ())
-        self._warn_of_extended_support()
+        self._node_groups = build_node_groups(
+            self,
+            settings=settings.node_groups,
+            one_per_zone=protect_running_jobs,
+            availability_zones=availability_zones,
+            subnet_ids=self._network.private_subnet_ids,
+            resource_prefix=environment.resource_prefix,
+            cluster_name=self._cluster.name,
+            kubernetes_version=settings.kubernetes_version,
+            node_role_arn=self._node_role.arn,
+            depends_on=[*self._node_permissions, *self._node_addons],
+        )
+        warn_after_standard_support(self, cluster=self._cluster, version=settings.kubernetes_version)
         self._build_addon("coredns", depends_on=list(self._node_groups.values()))
         oidc_provider_arn = self._build_oidc_provider().arn if settings.enable_irsa else ""
 
@@ -129,10 +140,10 @@ class ClusterStack(EnvironmentStack):
             ),
         )
 
-    def _name(self, thing: str) -> str:
-        return f"{self._environment.name_prefix}-{thing}"
+    def _prefix(self, name: str) -> str:
+        return f"{self._environment.resource_prefix}-{name}"
 
-    def _managed_policy(self, name: str) -> str:
+    def _managed_policy_arn(self, name: str) -> str:
         return f"arn:{self._partition.partition}:iam::aws:policy/{name}"
 
     def _build_cluster(self) -> EksCluster:
@@ -140,14 +151,14 @@ class ClusterStack(EnvironmentStack):
         role = IamRole(
             self,
             "cluster_role",
-            name=self._name("cluster"),
+            name=self._prefix("cluster"),
             assume_role_policy=trust({"Service": "eks.amazonaws.com"}, ["sts:AssumeRole", "sts:TagSession"]),
         )
         permissions = IamRolePolicyAttachment(
             self,
             "cluster_role_policy",
             role=role.name,
-            policy_arn=self._managed_policy("AmazonEKSClusterPolicy"),
+            policy_arn=self._managed_policy_arn("AmazonEKSClusterPolicy"),
         )
         key = KmsKey(
             self,
@@ -158,10 +169,10 @@ class ClusterStack(EnvironmentStack):
         KmsAlias(
             self,
             "secrets_key_alias",
-            name=f"alias/{self._name(settings.name)}-secrets",
+            name=f"alias/{self._prefix(settings.name)}-secrets",
             target_key_id=key.key_id,
         )
-        # EKS would create this group by itself, without any retention.
+        # Otherwise EKS creates this group, without a retention.
         logs = CloudwatchLogGroup(
             self,
             "cluster_logs",
@@ -177,7 +188,7 @@ class ClusterStack(EnvironmentStack):
             role_arn=role.arn,
             access_config={
                 "authentication_mode": "API",
-                # Create-only in EKS; off, since the admin role's access entry says who administers.
+                # Create-only in EKS. Off: the access entry of the admin role names the administrator.
                 "bootstrap_cluster_creator_admin_permissions": False,
             },
             bootstrap_self_managed_addons=False,
@@ -191,66 +202,14 @@ class ClusterStack(EnvironmentStack):
                 **({"public_access_cidrs": public_cidrs} if public_cidrs else {}),
             },
             depends_on=[permissions, logs],
-            lifecycle=TerraformResourceLifecycle(precondition=[self._one_minor_version_at_a_time()]),
-        )
-
-    def _one_minor_version_at_a_time(self) -> Precondition:
-        """Return what must hold of the version that the cluster runs now; a new cluster may have any.
-
-        Amazon EKS, "Update existing cluster to new Kubernetes version": one minor version at a time.
-        """
-        version = self._settings.kubernetes_version
-        minor = version.partition(".")[2]
-        # Read from AWS: the resource's own version is the planned one.
-        clusters = DataAwsEksClusters(self, "clusters")
-        cluster = DataAwsEksCluster(self, "running_cluster", name=self._settings.name)
-        there = f'contains({clusters.fqn}.names, "{self._settings.name}")'
-        cluster.add_override("count", f"${{{there} ? 1 : 0}}")
-        running = TerraformLocal(
-            self,
-            "running_minor_version",
-            f'${{try(tonumber(split(".", {cluster.fqn}[0].version)[1]), {minor})}}',
-        ).fqn
-        return Precondition(
-            condition=f"${{contains([0, 1], {minor} - {running})}}",
-            error_message=f"cluster.kubernetes_version: {version}: the cluster runs 1.${{{running}}}. "
-            f"Accepted: 1.${{{running}}} or 1.${{{running} + 1}}, since EKS upgrades one minor version at a "
-            "time.",
-        )
-
-    def _build_admin_role(self) -> IamRole:
-        account = f"arn:{self._partition.partition}:iam::{self._account.account_id}:root"
-        role = IamRole(
-            self,
-            "cluster_admin_role",
-            name=self._name("cluster-admin"),
-            description=f"Administers the EKS cluster {self._settings.name}",
-            assume_role_policy=trust({"AWS": [account, *self._settings.admin_principal_arns]}),
-        )
-        IamRolePolicy(
-            self,
-            "cluster_admin_role_policy",
-            name="describe-cluster",
-            role=role.name,
-            policy=policy({"Action": "eks:DescribeCluster", "Resource": self._cluster.arn}),
-        )
-        entry = EksAccessEntry(
-            self,
-            "cluster_admin_access",
-            cluster_name=self._cluster.name,
-            principal_arn=role.arn,
-        )
-        EksAccessPolicyAssociation(
-            self,
-            "cluster_admin_access_policy",
-            cluster_name=self._cluster.name,
-            principal_arn=entry.principal_arn,
-            policy_arn=(
-                f"arn:{self._partition.partition}:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy"
+            lifecycle=TerraformResourceLifecycle(
+                precondition=[
+                    upgrade_precondition(
+                        self, cluster_name=settings.name, version=settings.kubernetes_version
+                    )
+                ]
             ),
-            access_scope={"type": "cluster"},
         )
-        return role
 
     def _build_addon(self, name: AddonName, *, depends_on: Sequence[EksNodeGroup] = ()) -> EksAddon:
         configuration = {"vpc-cni": json.dumps({"enableNetworkPolicy": "true"})}
@@ -270,57 +229,16 @@ class ClusterStack(EnvironmentStack):
         role = IamRole(
             self,
             "node_role",
-            name=self._name("node"),
+            name=self._prefix("node"),
             assume_role_policy=trust({"Service": "ec2.amazonaws.com"}),
         )
         permissions = [
             IamRolePolicyAttachment(
-                self, f"node_role_{key}_policy", role=role.name, policy_arn=self._managed_policy(name)
+                self, f"node_role_{key}_policy", role=role.name, policy_arn=self._managed_policy_arn(name)
             )
             for key, name in NODE_POLICIES.items()
         ]
         return role, permissions
-
-    def _build_node_groups(self, zones: Sequence[str]) -> dict[str, EksNodeGroup]:
-        builder = NodeGroupBuilder(
-            self,
-            name_prefix=self._environment.name_prefix,
-            cluster_name=self._cluster.name,
-            kubernetes_version=self._settings.kubernetes_version,
-            node_role_arn=self._node_role.arn,
-            depends_on=[*self._node_permissions, *self._node_addons],
-        )
-        subnet_ids = self._network.private_subnet_ids
-        by_zone = {
-            zone[-1]: Token.as_string(Fn.lookup_nested(subnet_ids, [index]))
-            for index, zone in enumerate(zones)
-        }
-        groups: dict[str, EksNodeGroup] = {}
-        for name, settings in self._settings.node_groups.items():
-            if by_zone:
-                groups |= builder.build_by_zone(name, settings, subnet_ids=by_zone)
-            else:
-                groups |= builder.build(name, settings, subnet_ids=subnet_ids)
-        return groups
-
-    def _warn_of_extended_support(self) -> None:
-        """Let each plan warn once the version is out of standard support; synth knows no date."""
-        version = self._settings.kubernetes_version
-        end = EKS_STANDARD_SUPPORT_ENDS.get(version)
-        if end is None:
-            return
-        warning = (
-            f"cluster.kubernetes_version: EKS's standard support of {version} ended on {end}. AWS upgrades "
-            "the control plane by itself (support_type STANDARD) or charges extra (EXTENDED): choose a newer "
-            "version."
-        )
-        # Terraform wants a check to refer to an object of the configuration.
-        subject = f'{self._cluster.fqn}.version != "{version}"'
-        condition = f'${{{subject} || timecmp(plantimestamp(), "{end}T23:59:59Z") <= 0}}'
-        self.add_override(
-            "check.kubernetes_standard_support",
-            {"assert": [{"condition": condition, "error_message": warning}]},
-        )
 
     def _build_oidc_provider(self) -> IamOpenidConnectProvider:
         return IamOpenidConnectProvider(

@@ -1,6 +1,6 @@
-"""What every stack has: state in the environment's bucket, and the AWS provider for its account.
+"""EnvironmentStack: the base of every stack: its backend, and the AWS provider for its account.
 
-Not here: the Kubernetes-side providers, which only the workloads stack has.
+Not here: the helm and kubernetes providers, which only the workloads stack has.
 """
 
 from typing import Any
@@ -14,12 +14,13 @@ from cdktf_cdktf_provider_aws.provider import (
 )
 from constructs import Construct
 
+from stacks.environment import Environment
 from stacks.settings.aws import EMULATOR_CREDENTIALS
-from stacks.state import Environment, use_backend
+from stacks.state import use_backend
 from stacks.versions import AWS_PROVIDER, TERRAFORM
 
-# Every service of a resource, data source or ephemeral resource of ours: what is missing here would
-# be asked of the real AWS, with the emulator's placeholders for credentials.
+# Every AWS service that the stacks use. The provider would send requests to any other service to the real
+# AWS, with the emulator's placeholder credentials.
 EMULATED_SERVICES = ("autoscaling", "ec2", "eks", "iam", "kms", "logs", "s3", "ssm", "sts")
 
 
@@ -31,11 +32,11 @@ class EnvironmentStack(TerraformStack):
         super().__init__(scope, id_)
         use_backend(self, environment)
         self.add_override("terraform.required_version", TERRAFORM)
-        aws_provider(self, "aws", environment=environment)
+        add_aws_provider(self, "aws", environment=environment)
         self.add_override("terraform.required_providers.aws.version", AWS_PROVIDER)
 
 
-def aws_provider(
+def add_aws_provider(
     stack: TerraformStack,
     id_: str,
     *,

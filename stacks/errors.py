@@ -2,7 +2,7 @@
 
 
 class UserError(Exception):
-    """An error that the user can mend: the program prints the message and ends with exit status 1.
+    """An error that the user can correct: the program prints the message and ends with exit status 1.
 
-    The message names the file, the field, the value and what would be accepted, and needs no traceback.
+    The message names the file, the field, the value and the accepted values, and needs no traceback.
     """

@@ -1,8 +1,8 @@
-"""The network stack of an environment in a VPC that was there before it.
+"""The network stack of an environment that uses an existing VPC.
 
-Intent: the same outputs as of a VPC of our own, read from AWS; what a cluster could not work with is
-refused at plan time. Nothing is created, changed or destroyed here.
-Not here: making a VPC (network.py).
+Intent: the stack reads the VPC from AWS and publishes the same outputs as network.py. A plan refuses a VPC
+in which a cluster can't work. The stack creates, changes and destroys nothing.
+Not here: creating a VPC (network.py).
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,14 +16,15 @@ from cdktf_cdktf_provider_aws.data_aws_subnets import DataAwsSubnets, DataAwsSub
 from cdktf_cdktf_provider_aws.data_aws_vpc import DataAwsVpc
 from constructs import Construct
 
+from stacks.environment import Environment
 from stacks.environment_stack import EnvironmentStack
 from stacks.network import EVERYWHERE, NetworkOutputs
 from stacks.settings.network import ExistingNetworkSettings
-from stacks.state import Environment, publish_outputs
+from stacks.state import publish_outputs
 
-# What network.py makes, and per zone. An environment that made its VPC and then names it here forgets
-# these: without a word about them, Terraform would plan to destroy them.
-MADE_BY_NETWORK = (
+# Resources of network.py. An environment that created its VPC may later name it as an existing one; without
+# `removed` blocks Terraform would then plan to destroy these resources.
+NETWORK_RESOURCES = (
     "aws_vpc.vpc",
     "aws_default_security_group.default_security_group",
     "aws_internet_gateway.internet_gateway",
@@ -31,7 +32,7 @@ MADE_BY_NETWORK = (
     "aws_route.internet_route",
     "aws_vpc_endpoint.s3_endpoint",
 )
-MADE_BY_NETWORK_PER_ZONE = (
+ZONE_RESOURCES = (
     "aws_subnet.public_subnet",
     "aws_route_table_association.public_route_table_association",
     "aws_eip.nat_address",
@@ -55,10 +56,10 @@ class ExistingNetworkStack(EnvironmentStack):
         availability_zones: Sequence[str],
         settings: ExistingNetworkSettings,
     ) -> None:
-        """Read the network that `settings` names; subnets are in the order of `availability_zones`."""
+        """Read the network that `settings` names; its subnets are in the order of `availability_zones`."""
         super().__init__(scope, id_, environment=environment)
         self._settings = settings
-        # A zone's letter is the key of everything in it, as in network.py.
+        # The letter of a zone is part of the ids of its data sources, as in network.py.
         self._zones = {zone[-1]: zone for zone in availability_zones}
 
         self._subnets_of_vpc = DataAwsSubnets(
@@ -68,7 +69,7 @@ class ExistingNetworkStack(EnvironmentStack):
         private_subnets = self._read_subnets("private", settings.private_subnet_ids)
         public_subnets = self._read_subnets("public", settings.public_subnet_ids)
         route_tables = self._read_route_tables(private_subnets)
-        self._forget_what_network_made()
+        self._forget_network_resources()
 
         publish_outputs(
             self,
@@ -85,37 +86,37 @@ class ExistingNetworkStack(EnvironmentStack):
 
     def _read_vpc(self, region: str) -> DataAwsVpc:
         vpc_id = self._settings.vpc_id
-        there = Precondition(
+        vpc_exists = Precondition(
             condition=f"${{length({self._subnets_of_vpc.fqn}.ids) > 0}}",
-            error_message=f"network.existing.vpc_id: {vpc_id} is no VPC with subnets in {region}, or not one "
-            "of this account. Accepted: the ID of one.",
+            error_message=f"network.existing.vpc_id: {vpc_id} is not a VPC with subnets in {region} of this "
+            "account. Accepted: the ID of a VPC that has subnets there.",
         )
-        # Amazon EKS, "Cluster API server endpoint": the private endpoint is found by the VPC's DNS alone.
-        answers_dns = Postcondition(
+        # Amazon EKS, "Cluster API server endpoint": only the VPC's DNS knows the private endpoint.
+        dns_is_on = Postcondition(
             condition="${self.enable_dns_support && self.enable_dns_hostnames}",
-            error_message=f"network.existing.vpc_id: {vpc_id} lacks DNS resolution or DNS hostnames, and "
+            error_message=f"network.existing.vpc_id: {vpc_id} lacks DNS resolution or DNS hostnames, so "
             "nodes would not find the cluster. Accepted: a VPC with both switched on.",
         )
         return DataAwsVpc(
             self,
             "vpc",
             id=vpc_id,
-            lifecycle=TerraformResourceLifecycle(precondition=[there], postcondition=[answers_dns]),
+            lifecycle=TerraformResourceLifecycle(precondition=[vpc_exists], postcondition=[dns_is_on]),
         )
 
     def _read_subnets(self, kind: str, ids: Sequence[str]) -> dict[str, DataAwsSubnet]:
         subnets = {}
         for index, (subnet_id, (key, zone)) in enumerate(zip(ids, self._zones.items(), strict=False)):
             subject = f"network.existing.{kind}_subnet_ids.{index}: {subnet_id}"
-            of_vpc = Precondition(
+            is_in_vpc = Precondition(
                 condition=f'${{contains({self._subnets_of_vpc.fqn}.ids, "{subnet_id}")}}',
-                error_message=f"{subject} is no subnet of {self._settings.vpc_id}. Accepted: a subnet of the "
-                f"VPC, in {zone}.",
+                error_message=f"{subject} is not a subnet of {self._settings.vpc_id}. Accepted: a subnet "
+                f"of the VPC, in {zone}.",
             )
             checks = [
                 Postcondition(
                     condition=f'${{self.availability_zone == "{zone}"}}',
-                    error_message=f"{subject} lies in ${{self.availability_zone}}. Accepted: a subnet in "
+                    error_message=f"{subject} is in ${{self.availability_zone}}. Accepted: a subnet in "
                     f"{zone}, which has this place in network.availability_zones.",
                 )
             ]
@@ -124,19 +125,19 @@ class ExistingNetworkStack(EnvironmentStack):
                     Postcondition(
                         condition="${!self.map_public_ip_on_launch}",
                         error_message=f"{subject} gives instances public addresses. Accepted: a private "
-                        "subnet, since nodes are not to be reached from the internet.",
+                        "subnet, since the internet must not reach nodes.",
                     )
                 )
             subnets[key] = DataAwsSubnet(
                 self,
                 f"{kind}_subnet_{key}",
                 id=subnet_id,
-                lifecycle=TerraformResourceLifecycle(precondition=[of_vpc], postcondition=checks),
+                lifecycle=TerraformResourceLifecycle(precondition=[is_in_vpc], postcondition=checks),
             )
         return subnets
 
     def _read_route_tables(self, subnets: Mapping[str, DataAwsSubnet]) -> list[DataAwsRouteTable]:
-        """Return the route table of each subnet; one without any has the VPC's main table."""
+        """Return the route table of each subnet: its own one, or the main table of the VPC."""
         main = DataAwsRouteTable(
             self,
             "main_route_table",
@@ -145,42 +146,45 @@ class ExistingNetworkStack(EnvironmentStack):
         )
         tables = []
         for index, (key, subnet) in enumerate(subnets.items()):
-            own = DataAwsRouteTables(
+            associated = DataAwsRouteTables(
                 self,
                 f"private_route_tables_{key}",
                 filter=[DataAwsRouteTablesFilter(name="association.subnet-id", values=[subnet.id])],
             )
-            leads_out = f'route.cidr_block == "{EVERYWHERE}" && startswith(route.gateway_id, "igw-")'
-            not_public = Postcondition(
-                condition=f"${{!anytrue([for route in self.routes : {leads_out}])}}",
+            leads_to_gateway = f'route.cidr_block == "{EVERYWHERE}" && startswith(route.gateway_id, "igw-")'
+            has_no_public_route = Postcondition(
+                condition=f"${{!anytrue([for route in self.routes : {leads_to_gateway}])}}",
                 error_message=f"network.existing.private_subnet_ids.{index}: the route table of "
-                f"{self._settings.private_subnet_ids[index]} leads to an internet gateway, through which "
-                "nodes without public addresses reach nothing. Accepted: a private subnet.",
+                f"{self._settings.private_subnet_ids[index]} leads to an internet gateway, which "
+                "nodes without public addresses can't use. Accepted: a private subnet.",
             )
             tables.append(
                 DataAwsRouteTable(
                     self,
                     f"private_route_table_{key}",
-                    route_table_id=f"${{try({own.fqn}.ids[0], {main.fqn}.route_table_id)}}",
-                    lifecycle=TerraformResourceLifecycle(postcondition=[not_public]),
+                    route_table_id=f"${{try({associated.fqn}.ids[0], {main.fqn}.route_table_id)}}",
+                    lifecycle=TerraformResourceLifecycle(postcondition=[has_no_public_route]),
                 )
             )
         return tables
 
     def _read_nat_addresses(self, route_tables: Sequence[DataAwsRouteTable]) -> list[str]:
-        """Return the addresses of the NAT gateways to which the route tables lead."""
+        """Return the public addresses of the NAT gateways in the route tables."""
         routes = f"flatten([{', '.join(f'{table.fqn}.routes' for table in route_tables)}])"
         ids = f'[for route in {routes} : route.nat_gateway_id if route.cidr_block == "{EVERYWHERE}"]'
         gateway = DataAwsNatGateway(self, "nat_gateway", id="${each.value}")
         gateway.add_override("for_each", f"${{toset(compact({ids}))}}")
-        # A NAT gateway that leads to another network has no public address.
+        # A private NAT gateway has no public address.
         addresses = f'[for gateway in {gateway.fqn} : gateway.public_ip if gateway.public_ip != ""]'
         return Token.as_list(f"${{{addresses}}}")
 
-    def _forget_what_network_made(self) -> None:
-        per_zone = [f"{address}_{key}" for key in self._zones for address in MADE_BY_NETWORK_PER_ZONE]
+    def _forget_network_resources(self) -> None:
+        per_zone = [f"{address}_{key}" for key in self._zones for address in ZONE_RESOURCES]
         # cdktf 0.21 has no class for `removed`.
         self.add_override(
             "removed",
-            [{"from": address, "lifecycle": {"destroy": False}} for address in (*MADE_BY_NETWORK, *per_zone)],
+            [
+                {"from": address, "lifecycle": {"destroy": False}}
+                for address in (*NETWORK_RESOURCES, *per_zone)
+            ],
         )

@@ -1,6 +1,6 @@
 """IAM: policy documents, and the roles of pods.
 
-Not here: what a workload may do (each stands with its workload).
+Not here: the permissions of a workload (beside the workload).
 """
 
 import json
@@ -31,33 +31,33 @@ def trust(principal: dict[str, Any], actions: Sequence[str] = ("sts:AssumeRole",
 class PodIdentities:
     """Makes roles for the pods of one cluster (EKS Pod Identity)."""
 
-    name_prefix: str
+    resource_prefix: str
     cluster_name: str
     cluster_arn: str
 
     def grant(
-        self, scope: Construct, *, thing: str, namespace: str, service_account: str, permissions: str
+        self, scope: Construct, *, name: str, namespace: str, service_account: str, permissions: str
     ) -> list[ITerraformDependable]:
-        """Give the pods of one service account a role called `<name_prefix>-<thing>`.
+        """Give the pods of one service account a role called `<resource_prefix>-<name>`.
 
         Args:
-            scope: Where the role, its policy and its association go.
-            thing: What the role is for.
+            scope: Construct that the role, its policy and its association belong to.
+            name: Name of the role without the prefix, and of its policy.
             namespace: Kubernetes namespace of the service account.
-            service_account: Its name.
+            service_account: Name of the service account.
             permissions: Policy document.
 
         Returns:
-            What must be there before the pods start: the agent hands out a role at a pod's start.
+            The resources that must exist before the pods start: a pod gets its role only at its start.
 
         """
         role = IamRole(
             scope,
             "role",
-            name=f"{self.name_prefix}-{thing}",
-            assume_role_policy=self._trust(namespace, service_account),
+            name=f"{self.resource_prefix}-{name}",
+            assume_role_policy=self._build_trust_policy(namespace, service_account),
         )
-        policy_ = IamRolePolicy(scope, "policy", name=thing, role=role.name, policy=permissions)
+        policy_ = IamRolePolicy(scope, "policy", name=name, role=role.name, policy=permissions)
         association = EksPodIdentityAssociation(
             scope,
             "pod_identity",
@@ -68,11 +68,11 @@ class PodIdentities:
         )
         return [policy_, association]
 
-    def _trust(self, namespace: str, service_account: str) -> str:
+    def _build_trust_policy(self, namespace: str, service_account: str) -> str:
         """Return a trust policy for the pods of one service account.
 
-        EKS tags each session with where the pod is (Amazon EKS, "Grant Pods access to AWS resources
-        based on tags"); the conditions hold the role to it.
+        EKS tags each session with the pod's cluster, namespace and service account (Amazon EKS, "Grant
+        Pods access to AWS resources based on tags"); the conditions compare these tags.
         """
         return policy(
             {

@@ -1,9 +1,9 @@
-"""FleetIsolation: what holds one fleet inside its namespaces.
+"""FleetIsolation: the network policies, quota, limits and disruption budget of one fleet.
 
 Intent: a job is a stranger's program. It reaches the internet, but neither the instance metadata nor
-another fleet; it takes no more of the cluster than the fleet's settings promise; and what drains a node
-waits until it is done.
-Not here: the namespaces (runner.py), and what a job pod looks like (runner_config.py).
+another fleet. It takes no more of the cluster than the fleet's settings allow. A drain of its node waits
+until the job is done.
+Not here: the namespaces (runner.py); the job pods (runner_config.py).
 """
 
 from decimal import Decimal
@@ -28,19 +28,10 @@ from cdktf_cdktf_provider_kubernetes.pod_disruption_budget_v1 import PodDisrupti
 from cdktf_cdktf_provider_kubernetes.resource_quota_v1 import ResourceQuotaV1
 from constructs import Construct
 
-from stacks.settings.quantities import byte_text, cpu_text
+from stacks.resources import RESOURCES
 from stacks.settings.runners import FLEET_LABEL, ContainerResources, RunnerSettings
 
-EVERYWHERE = "0.0.0.0/0"
-LINK_LOCAL = "169.254.0.0/16"  # the instance metadata, and the agent that hands out pod identities
-
-# Resource in the settings → its name in Kubernetes, how its amounts are written, and the request of a
-# container for which neither the fleet nor the job says one.
-RESOURCES = {
-    "cpu": ("cpu", cpu_text, Decimal("0.1")),
-    "memory": ("memory", byte_text, Decimal(128 * 1024**2)),
-    "ephemeral_storage": ("ephemeral-storage", byte_text, Decimal(128 * 1024**2)),
-}
+LINK_LOCAL = "169.254.0.0/16"  # the instance metadata, and the agent that gives out pod identities
 
 
 class FleetIsolation(Construct):
@@ -59,13 +50,13 @@ class FleetIsolation(Construct):
         protect_running_jobs: bool,
         depends_on: list[ITerraformDependable],
     ) -> None:
-        """Put the boundaries around the fleet's namespaces; its manager serves metrics at `metrics_port`."""
+        """Isolate the fleet's namespaces; its manager serves metrics at `metrics_port`."""
         super().__init__(scope, id_)
         self._metadata = {"name": "jobs", "namespace": job_namespace}
         self._settings = settings
         self._depends_on = depends_on
-        # A finished job's pod counts until it is gone, while the next job's is there already.
-        self._most_pods = 2 * settings.concurrent
+        # The quota still counts the pod of a finished job when the pod of the next job exists already.
+        self._max_pods = 2 * settings.concurrent
         self._build_job_network_policy()
         self._build_manager_network_policy(manager_namespace, metrics_port)
         self._build_quota()
@@ -81,13 +72,13 @@ class FleetIsolation(Construct):
             spec=NetworkPolicyV1Spec(
                 pod_selector=NetworkPolicyV1SpecPodSelector(),
                 policy_types=["Ingress", "Egress"],
-                # No ingress at all: the containers of a job share one pod.
+                # No ingress: the containers of a job share one pod.
                 egress=[
                     NetworkPolicyV1SpecEgress(
                         to=[
                             NetworkPolicyV1SpecEgressTo(
                                 ip_block=NetworkPolicyV1SpecEgressToIpBlock(
-                                    cidr=EVERYWHERE, except_=[LINK_LOCAL]
+                                    cidr="0.0.0.0/0", except_=[LINK_LOCAL]
                                 )
                             )
                         ]
@@ -98,7 +89,7 @@ class FleetIsolation(Construct):
         )
 
     def _build_manager_network_policy(self, namespace: str, metrics_port: int) -> None:
-        no_fleet = NetworkPolicyV1SpecIngressFromNamespaceSelectorMatchExpressions(
+        is_of_no_fleet = NetworkPolicyV1SpecIngressFromNamespaceSelectorMatchExpressions(
             key=FLEET_LABEL, operator="DoesNotExist"
         )
         NetworkPolicyV1(
@@ -108,13 +99,13 @@ class FleetIsolation(Construct):
             spec=NetworkPolicyV1Spec(
                 pod_selector=NetworkPolicyV1SpecPodSelector(),
                 policy_types=["Ingress"],
-                # A scraper reaches the metrics; jobs, of whichever fleet, reach nothing.
+                # Prometheus may reach the metrics. Jobs of any fleet may not reach the manager.
                 ingress=[
                     NetworkPolicyV1SpecIngress(
                         from_=[
                             NetworkPolicyV1SpecIngressFrom(
                                 namespace_selector=NetworkPolicyV1SpecIngressFromNamespaceSelector(
-                                    match_expressions=[no_fleet]
+                                    match_expressions=[is_of_no_fleet]
                                 )
                             )
                         ],
@@ -126,26 +117,28 @@ class FleetIsolation(Construct):
         )
 
     def _build_quota(self) -> None:
-        hard = {"pods": str(self._most_pods)}
-        for key, (name, text, _) in RESOURCES.items():
-            if self._settings.build.most_requested(key):
-                pod = sum((container.most_requested(key) for container in self._containers()), Decimal(0))
-                hard[f"requests.{name}"] = text(pod * self._most_pods)
+        hard = {"pods": str(self._max_pods)}
+        for resource in RESOURCES:
+            if not self._settings.build.most_requested(resource.key):
+                continue
+            requests = (container.most_requested(resource.key) for container in self._containers())
+            job = sum(requests, Decimal(0))
+            hard[f"requests.{resource.name}"] = resource.write(job * self._max_pods)
         ResourceQuotaV1(
             self, "quota", metadata=self._metadata, spec={"hard": hard}, depends_on=self._depends_on
         )
 
     def _build_limits(self) -> None:
-        """Limit every container as the maxima do: else they would bind only jobs that name a limit."""
-        most: dict[str, str] = {}
+        """Give every container a limit, since the runner checks a maximum only if the job names a limit."""
+        limits: dict[str, str] = {}
         requests: dict[str, str] = {}
-        for key, (name, text, least) in RESOURCES.items():
-            highest = max(container.highest_limit(key) for container in self._containers())
-            if self._settings.build.is_limited(key):
-                most[name] = text(highest)
-            if self._settings.build.most_requested(key):
-                requests[name] = text(min(least, highest))
-        if not requests:  # then nothing is limited either
+        for resource in RESOURCES:
+            highest = max(container.highest_limit(resource.key) for container in self._containers())
+            if self._settings.build.is_limited(resource.key):
+                limits[resource.name] = resource.write(highest)
+            if self._settings.build.most_requested(resource.key):
+                requests[resource.name] = resource.write(min(resource.default_request, highest))
+        if not requests:  # then the build container has no limit either
             return
         LimitRangeV1(
             self,
@@ -153,9 +146,12 @@ class FleetIsolation(Construct):
             metadata=self._metadata,
             spec={
                 "limit": [
-                    # All three: what is not said, the API server would fill in, and each plan would differ.
+                    # The API server fills in each of the three that is not set; then every plan would differ.
                     LimitRangeV1SpecLimit(
-                        type="Container", max=most or None, default=most or None, default_request=requests
+                        type="Container",
+                        max=limits or None,
+                        default=limits or None,
+                        default_request=requests,
                     )
                 ]
             },
@@ -166,13 +162,13 @@ class FleetIsolation(Construct):
         return (self._settings.build, self._settings.helper, self._settings.service)
 
     def _build_disruption_budget(self, fleet: str) -> None:
-        """Let no job pod be evicted: as many as there can be must stay.
+        """Refuse the eviction of every job pod: the budget is the largest possible number of pods.
 
-        Kubernetes, "Specifying a Disruption Budget": for pods without a controller only a whole number as
-        `min_available` counts.
+        Kubernetes, "Specifying a Disruption Budget": for pods without a controller `min_available` must
+        be an integer.
         """
         spec: dict[str, Any] = {
-            "min_available": str(self._most_pods),
+            "min_available": str(self._max_pods),
             "selector": {"match_labels": {FLEET_LABEL: fleet}},
         }
         PodDisruptionBudgetV1(

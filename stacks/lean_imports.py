@@ -1,9 +1,9 @@
 """Load only the provider submodules in use.
 
 `import cdktf_cdktf_provider_aws.vpc` runs the package's `__init__`, which imports all of its about
-1,500 submodules: most of the time of a synth (`make bench` measures the ratio on this machine).
-A bare package module that knows only its `__path__`, put into `sys.modules` first, makes Python
-import just the submodule that is asked for. The synthesized JSON is byte-identical.
+1,500 submodules. This takes most of the time of a synth (`make bench` measures it on this machine).
+So `sys.modules` gets a bare package module first, which has only a `__path__`: Python then imports the
+requested submodule alone. The synthesized JSON is byte-identical.
 
 Set `LEAN_IMPORTS=0` in the environment to import the packages in the ordinary way.
 """

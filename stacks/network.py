@@ -1,8 +1,7 @@
-"""The network stack.
+"""The network stack: one VPC over the availability zones of the settings.
 
-Intent: one VPC for the cluster: private subnets for nodes and pods, public ones for NAT gateways
-and load balancers, over the configured availability zones.
-Not here: security groups (EKS makes its own in the cluster stack); a VPC that was there before
+Intent: private subnets are for nodes and pods, public ones for NAT gateways and load balancers.
+Not here: security groups (EKS creates its own in the cluster stack); an existing VPC
 (existing_network.py).
 """
 
@@ -20,16 +19,17 @@ from cdktf_cdktf_provider_aws.vpc import Vpc
 from cdktf_cdktf_provider_aws.vpc_endpoint import VpcEndpoint
 from constructs import Construct
 
+from stacks.environment import Environment
 from stacks.environment_stack import EnvironmentStack
 from stacks.settings.network import NetworkSettings
-from stacks.state import Environment, output, publish_outputs
+from stacks.state import output, publish_outputs
 
 EVERYWHERE = "0.0.0.0/0"
 
 
 @dataclass(frozen=True)
 class NetworkOutputs:
-    """What the network stack publishes."""
+    """The outputs of the network stack."""
 
     vpc_id: str = output("ID of the VPC.")
     vpc_cidr: str = output("IPv4 range of the VPC.")
@@ -55,17 +55,17 @@ class NetworkStack(EnvironmentStack):
         settings: NetworkSettings,
         cluster_name: str,
     ) -> None:
-        """Build the network; `cluster_name` is only for the tags by which controllers find subnets."""
+        """Build the network; `cluster_name` is only for the tags that lead controllers to subnets."""
         super().__init__(scope, id_, environment=environment)
         self._environment = environment
         self._settings = settings
         self._cluster_tag = {f"kubernetes.io/cluster/{cluster_name}": "shared"}
-        # A zone's letter is the key of everything in it.
+        # The letter of a zone is part of the ids of its resources.
         self._zones = {zone[-1]: zone for zone in settings.availability_zones}
 
         self._vpc = self._build_vpc()
         self._internet_gateway = InternetGateway(
-            self, "internet_gateway", vpc_id=self._vpc.id, tags=self._name("internet")
+            self, "internet_gateway", vpc_id=self._vpc.id, tags=self._name_tag("internet")
         )
         self._public_subnets = self._build_public_subnets()
         self._nat_addresses: list[Eip] = []
@@ -87,8 +87,8 @@ class NetworkStack(EnvironmentStack):
             ),
         )
 
-    def _name(self, thing: str) -> dict[str, str]:
-        return {"Name": f"{self._environment.name_prefix}-{thing}"}
+    def _name_tag(self, name: str) -> dict[str, str]:
+        return {"Name": f"{self._environment.resource_prefix}-{name}"}
 
     def _build_vpc(self) -> Vpc:
         vpc = Vpc(
@@ -97,14 +97,14 @@ class NetworkStack(EnvironmentStack):
             cidr_block=str(self._settings.cidr),
             enable_dns_support=True,
             enable_dns_hostnames=True,  # EKS's private endpoint needs both
-            tags=self._name("vpc") | self._cluster_tag,
+            tags=self._name_tag("vpc") | self._cluster_tag,
         )
-        # Adopted without rules: what forgets to name a security group reaches nothing.
-        DefaultSecurityGroup(self, "default_security_group", vpc_id=vpc.id, tags=self._name("unused"))
+        # Adopted without rules: an instance without a security group of its own has no traffic.
+        DefaultSecurityGroup(self, "default_security_group", vpc_id=vpc.id, tags=self._name_tag("unused"))
         return vpc
 
     def _build_public_subnets(self) -> dict[str, Subnet]:
-        table = RouteTable(self, "public_route_table", vpc_id=self._vpc.id, tags=self._name("public"))
+        table = RouteTable(self, "public_route_table", vpc_id=self._vpc.id, tags=self._name_tag("public"))
         Route(
             self,
             "internet_route",
@@ -120,7 +120,7 @@ class NetworkStack(EnvironmentStack):
                 vpc_id=self._vpc.id,
                 availability_zone=zone,
                 cidr_block=str(self._settings.public_subnet(index)),
-                tags=self._name(f"public-{key}") | self._cluster_tag | {"kubernetes.io/role/elb": "1"},
+                tags=self._name_tag(f"public-{key}") | self._cluster_tag | {"kubernetes.io/role/elb": "1"},
             )
             RouteTableAssociation(
                 self,
@@ -134,15 +134,15 @@ class NetworkStack(EnvironmentStack):
         keys = list(self._zones)
         gateways: dict[str, NatGateway] = {}
         for key in keys if self._settings.nat_gateways == "one_per_zone" else keys[:1]:
-            address = Eip(self, f"nat_address_{key}", domain="vpc", tags=self._name(f"nat-{key}"))
+            address = Eip(self, f"nat_address_{key}", domain="vpc", tags=self._name_tag(f"nat-{key}"))
             self._nat_addresses.append(address)
             gateways[key] = NatGateway(
                 self,
                 f"nat_gateway_{key}",
                 allocation_id=address.id,
                 subnet_id=self._public_subnets[key].id,
-                tags=self._name(f"nat-{key}"),
-                depends_on=[self._internet_gateway],  # AWS refuses one in a VPC without a way out
+                tags=self._name_tag(f"nat-{key}"),
+                depends_on=[self._internet_gateway],  # AWS requires the internet gateway first
             )
         return gateways
 
@@ -154,7 +154,7 @@ class NetworkStack(EnvironmentStack):
                 vpc_id=self._vpc.id,
                 availability_zone=zone,
                 cidr_block=str(self._settings.private_subnet(index)),
-                tags=self._name(f"private-{key}")
+                tags=self._name_tag(f"private-{key}")
                 | self._cluster_tag
                 | {"kubernetes.io/role/internal-elb": "1"},
             )
@@ -162,7 +162,7 @@ class NetworkStack(EnvironmentStack):
         }
 
     def _build_private_route_tables(self) -> dict[str, RouteTable]:
-        # One per zone even with a single NAT gateway, so that going from one to many replaces nothing.
+        # One per zone even with a single NAT gateway, so that a change to one_per_zone replaces no table.
         first_gateway = next(iter(self._nat_gateways.values()))
         tables = {}
         for key, subnet in self._private_subnets.items():
@@ -170,7 +170,7 @@ class NetworkStack(EnvironmentStack):
                 self,
                 f"private_route_table_{key}",
                 vpc_id=self._vpc.id,
-                tags=self._name(f"private-{key}"),
+                tags=self._name_tag(f"private-{key}"),
             )
             Route(
                 self,
@@ -188,7 +188,7 @@ class NetworkStack(EnvironmentStack):
         return tables
 
     def _build_s3_endpoint(self) -> None:
-        # Free of charge, and keeps image layers and job caches off the NAT gateway's bill.
+        # The endpoint is free of charge; image layers and job caches then cost no NAT gateway traffic.
         VpcEndpoint(
             self,
             "s3_endpoint",
@@ -196,5 +196,5 @@ class NetworkStack(EnvironmentStack):
             service_name=f"com.amazonaws.{self._environment.aws.region}.s3",
             vpc_endpoint_type="Gateway",
             route_table_ids=[table.id for table in self._private_route_tables.values()],
-            tags=self._name("s3"),
+            tags=self._name_tag("s3"),
         )

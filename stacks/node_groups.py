@@ -1,14 +1,15 @@
-"""The managed node groups of one entry of the settings, with their launch template.
+"""The managed node groups of the settings, with their launch templates.
 
-Intent: what the settings say of labels and taints reaches three readers from this one place: the
-nodes, EKS (which the autoscaler asks), and the Auto Scaling group's tags (by which it knows a group
-that has no node yet).
-Not here: how many nodes there are (the autoscaler's business once a group exists).
+Intent: labels and taints of the settings reach three readers from this one place: the nodes, EKS
+(which the autoscaler asks), and the tags of the Auto Scaling group. From these tags the autoscaler
+knows a group that has no node yet.
+Not here: the number of nodes, which the autoscaler changes once a group exists.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
-from cdktf import ITerraformDependable, TerraformResourceLifecycle, TerraformStack
+from cdktf import Fn, ITerraformDependable, TerraformResourceLifecycle, TerraformStack, Token
 from cdktf_cdktf_provider_aws.autoscaling_group_tag import AutoscalingGroupTagA, AutoscalingGroupTagTag
 from cdktf_cdktf_provider_aws.eks_node_group import EksNodeGroup, EksNodeGroupTaint
 from cdktf_cdktf_provider_aws.launch_template import (
@@ -21,136 +22,80 @@ from cdktf_cdktf_provider_aws.launch_template import (
 from stacks.settings.node_groups import KUBERNETES_EFFECTS, NodeGroupSettings
 
 
-class NodeGroupBuilder:
-    """Builds the managed node groups of one cluster."""
+def build_node_groups(
+    stack: TerraformStack,
+    *,
+    settings: Mapping[str, NodeGroupSettings],
+    one_per_zone: bool,
+    availability_zones: Sequence[str],
+    subnet_ids: Sequence[str],
+    resource_prefix: str,
+    cluster_name: str,
+    kubernetes_version: str,
+    node_role_arn: str,
+    depends_on: Sequence[ITerraformDependable],
+) -> dict[str, EksNodeGroup]:
+    """Add the node groups of one cluster, and return them by their names in EKS.
 
-    def __init__(
-        self,
-        stack: TerraformStack,
-        *,
-        name_prefix: str,
-        cluster_name: str,
-        kubernetes_version: str,
-        node_role_arn: str,
-        depends_on: Sequence[ITerraformDependable],
-    ) -> None:
-        """Keep what all groups share.
+    Args:
+        stack: Scope of all their resources, so that addresses stay flat and readable.
+        settings: The node groups of the settings, by name.
+        one_per_zone: Whether each of them becomes one group per zone (`<name>-<zone's letter>`). An Auto
+            Scaling group over several zones rebalances them (AZRebalance): it ends nodes that run jobs,
+            and managed node groups can't suspend it (kubernetes/autoscaler issue 8196).
+        availability_zones: The zones, in the order of the subnets.
+        subnet_ids: The private subnets, one per zone.
+        resource_prefix: First part of names that must be unique in the account.
+        cluster_name: The EKS cluster that the nodes join.
+        kubernetes_version: Version of the kubelet, such as "1.35"; EKS picks its newest AMI when a group
+            is created or the version changes.
+        node_role_arn: IAM role of the nodes.
+        depends_on: Resources that nodes need to become ready and to leave the cluster in order.
 
-        Args:
-            stack: Where their resources go, flat, so that their addresses stay readable.
-            name_prefix: Prefix of what must be unique in the account.
-            cluster_name: The EKS cluster that they join.
-            kubernetes_version: Version of the kubelet, such as "1.35"; AWS picks the newest AMI of it
-                when a group is created or its version changes.
-            node_role_arn: IAM role of the nodes.
-            depends_on: What nodes need to become ready and to leave in good order.
-
-        """
-        self._stack = stack
-        self._name_prefix = name_prefix
-        self._cluster_name = cluster_name
-        self._kubernetes_version = kubernetes_version
-        self._node_role_arn = node_role_arn
-        self._depends_on = list(depends_on)
-
-    def build(
-        self, name: str, settings: NodeGroupSettings, *, subnet_ids: Sequence[str]
-    ) -> dict[str, EksNodeGroup]:
-        """Add one node group over all the subnets, and return it by its name in EKS."""
-        template = self._launch_template(name, settings)
-        sizes = (settings.min_size, settings.max_size)
-        return {name: self._group(name, name, settings, template, subnet_ids, sizes)}
-
-    def build_by_zone(
-        self, name: str, settings: NodeGroupSettings, *, subnet_ids: dict[str, str]
-    ) -> dict[str, EksNodeGroup]:
-        """Add one node group for each zone (by its letter), and return them by their names in EKS.
-
-        An Auto Scaling group of one zone has nothing to rebalance: over several, AZRebalance ends nodes
-        whatever they run, and managed node groups can't suspend it (kubernetes/autoscaler issue 8196).
-        """
-        template = self._launch_template(name, settings)
-        zones = zip(subnet_ids.items(), settings.sizes_by_zone(len(subnet_ids)), strict=False)
-        return {
-            f"{name}-{zone}": self._group(f"{name}-{zone}", name, settings, template, [subnet_id], sizes)
-            for (zone, subnet_id), sizes in zones
-        }
-
-    def _group(
-        self,
-        name: str,
-        entry: str,
-        settings: NodeGroupSettings,
-        template: LaunchTemplate,
-        subnet_ids: Sequence[str],
-        sizes: tuple[int, int],
-    ) -> EksNodeGroup:
-        min_size, max_size = sizes
-        labels = settings.node_labels(entry)
-        group = EksNodeGroup(
-            self._stack,
-            f"node_group_{name}",
-            cluster_name=self._cluster_name,
-            node_group_name=name,
-            node_role_arn=self._node_role_arn,
-            subnet_ids=list(subnet_ids),
-            version=self._kubernetes_version,
-            ami_type=settings.ami_type,
-            capacity_type=settings.capacity_type,
-            instance_types=list(settings.instance_types),
-            launch_template={"id": template.id, "version": _latest_version(template)},
-            labels=labels,
-            taint=[
-                EksNodeGroupTaint(key=taint.key, value=taint.value or None, effect=taint.effect)
-                for taint in settings.taints
-            ],
-            scaling_config={"min_size": min_size, "max_size": max_size, "desired_size": min_size},
-            update_config={"max_unavailable": 1},
-            depends_on=self._depends_on,
-            lifecycle=TerraformResourceLifecycle(ignore_changes=["scaling_config[0].desired_size"]),
+    """
+    groups = {}
+    for entry, group_settings in settings.items():
+        template = _build_launch_template(
+            stack, entry=entry, resource_prefix=resource_prefix, disk_size_gib=group_settings.disk_size_gib
         )
-        for key, value in _node_template_tags(labels, settings):
-            AutoscalingGroupTagA(
-                self._stack,
-                f"node_group_{name}_{key.replace('/', '_')}",
-                autoscaling_group_name=autoscaling_group_name(group),
-                tag=AutoscalingGroupTagTag(
-                    key=f"k8s.io/cluster-autoscaler/node-template/{key}",
-                    value=value,
-                    propagate_at_launch=False,
-                ),
+        labels = group_settings.node_labels(entry)
+        parts = (
+            _divide_by_zone(
+                entry, group_settings, availability_zones=availability_zones, subnet_ids=subnet_ids
             )
-        return group
-
-    def _launch_template(self, name: str, settings: NodeGroupSettings) -> LaunchTemplate:
-        resource_name = f"{self._name_prefix}-{name}"
-        return LaunchTemplate(
-            self._stack,
-            f"launch_template_{name}",
-            name=resource_name,
-            update_default_version=True,
-            # Hop limit 1: the metadata service, and with it the node's role, is out of reach for pods.
-            metadata_options={
-                "http_endpoint": "enabled",
-                "http_tokens": "required",
-                "http_put_response_hop_limit": 1,
-            },
-            block_device_mappings=[
-                LaunchTemplateBlockDeviceMappings(
-                    device_name="/dev/xvda",  # the root volume of Amazon Linux 2023
-                    ebs=LaunchTemplateBlockDeviceMappingsEbs(
-                        volume_type="gp3",
-                        volume_size=settings.disk_size_gib,
-                        encrypted="true",
-                        delete_on_termination="true",
-                    ),
-                )
-            ],
-            tag_specifications=[
-                LaunchTemplateTagSpecifications(resource_type=kind, tags={"Name": resource_name})
-                for kind in ("instance", "volume")
-            ],
+            if one_per_zone
+            else [_Part(entry, list(subnet_ids), group_settings.min_size, group_settings.max_size)]
         )
+        for part in parts:
+            group = EksNodeGroup(
+                stack,
+                f"node_group_{part.name}",
+                cluster_name=cluster_name,
+                node_group_name=part.name,
+                node_role_arn=node_role_arn,
+                subnet_ids=part.subnet_ids,
+                version=kubernetes_version,
+                ami_type=group_settings.ami_type,
+                capacity_type=group_settings.capacity_type,
+                instance_types=list(group_settings.instance_types),
+                launch_template={"id": template.id, "version": _read_latest_version(template)},
+                labels=labels,
+                taint=[
+                    EksNodeGroupTaint(key=taint.key, value=taint.value or None, effect=taint.effect)
+                    for taint in group_settings.taints
+                ],
+                scaling_config={
+                    "min_size": part.min_size,
+                    "max_size": part.max_size,
+                    "desired_size": part.min_size,
+                },
+                update_config={"max_unavailable": 1},
+                depends_on=list(depends_on),
+                lifecycle=TerraformResourceLifecycle(ignore_changes=["scaling_config[0].desired_size"]),
+            )
+            _tag_auto_scaling_group(stack, group, name=part.name, labels=labels, settings=group_settings)
+            groups[part.name] = group
+    return groups
 
 
 def autoscaling_group_name(group: EksNodeGroup) -> str:
@@ -158,14 +103,90 @@ def autoscaling_group_name(group: EksNodeGroup) -> str:
     return group.resources.get(0).autoscaling_groups.get(0).name
 
 
-def _latest_version(template: LaunchTemplate) -> str:
-    return f"${{{template.fqn}.latest_version}}"  # a number in the binding, a text in the node group
+class _Part(NamedTuple):
+    """One node group in EKS: an entry of the settings, or an entry's part in one zone."""
+
+    name: str
+    subnet_ids: list[str]
+    min_size: int
+    max_size: int
 
 
-def _node_template_tags(labels: dict[str, str], settings: NodeGroupSettings) -> Iterator[tuple[str, str]]:
-    """Yield the tags that describe a node to come (Cluster Autoscaler on AWS, "Auto-Discovery Setup")."""
-    for key, value in labels.items():
-        yield f"label/{key}", value
+def _divide_by_zone(
+    entry: str,
+    settings: NodeGroupSettings,
+    *,
+    availability_zones: Sequence[str],
+    subnet_ids: Sequence[str],
+) -> Iterator[_Part]:
+    # A max_size below the number of zones gives the last zones no group.
+    sizes = settings.sizes_by_zone(len(availability_zones))
+    for index, (zone, (min_size, max_size)) in enumerate(zip(availability_zones, sizes, strict=False)):
+        subnet_id = Token.as_string(Fn.lookup_nested(subnet_ids, [index]))
+        yield _Part(f"{entry}-{zone[-1]}", [subnet_id], min_size, max_size)
+
+
+def _build_launch_template(
+    stack: TerraformStack, *, entry: str, resource_prefix: str, disk_size_gib: int
+) -> LaunchTemplate:
+    name = f"{resource_prefix}-{entry}"
+    return LaunchTemplate(
+        stack,
+        f"launch_template_{entry}",
+        name=name,
+        update_default_version=True,
+        # With a hop limit of 1, pods can't reach the metadata service and the node's role behind it.
+        metadata_options={
+            "http_endpoint": "enabled",
+            "http_tokens": "required",
+            "http_put_response_hop_limit": 1,
+        },
+        block_device_mappings=[
+            LaunchTemplateBlockDeviceMappings(
+                device_name="/dev/xvda",  # the root volume of Amazon Linux 2023
+                ebs=LaunchTemplateBlockDeviceMappingsEbs(
+                    volume_type="gp3",
+                    volume_size=disk_size_gib,
+                    encrypted="true",
+                    delete_on_termination="true",
+                ),
+            )
+        ],
+        tag_specifications=[
+            LaunchTemplateTagSpecifications(resource_type=kind, tags={"Name": name})
+            for kind in ("instance", "volume")
+        ],
+    )
+
+
+def _read_latest_version(template: LaunchTemplate) -> str:
+    return f"${{{template.fqn}.latest_version}}"  # a number in the binding, a string in the node group
+
+
+def _tag_auto_scaling_group(
+    stack: TerraformStack,
+    group: EksNodeGroup,
+    *,
+    name: str,
+    labels: Mapping[str, str],
+    settings: NodeGroupSettings,
+) -> None:
+    """Describe the group's future nodes to the autoscaler.
+
+    Cluster Autoscaler on AWS, "Auto-Discovery Setup".
+    """
+    tags = {f"label/{key}": value for key, value in labels.items()}
     for taint in settings.taints:
-        yield f"taint/{taint.key}", f"{taint.value}:{KUBERNETES_EFFECTS[taint.effect]}"
-    yield "resources/ephemeral-storage", f"{settings.disk_size_gib}Gi"
+        tags[f"taint/{taint.key}"] = f"{taint.value}:{KUBERNETES_EFFECTS[taint.effect]}"
+    tags["resources/ephemeral-storage"] = f"{settings.disk_size_gib}Gi"
+    for key, value in tags.items():
+        AutoscalingGroupTagA(
+            stack,
+            f"node_group_{name}_{key.replace('/', '_')}",
+            autoscaling_group_name=autoscaling_group_name(group),
+            tag=AutoscalingGroupTagTag(
+                key=f"k8s.io/cluster-autoscaler/node-template/{key}",
+                value=value,
+                propagate_at_launch=False,
+            ),
+        )

@@ -1,8 +1,8 @@
 """RunnerFleet: one GitLab runner: namespaces, the token's Secret, access to the cache, its Helm release.
 
-Intent: the manager (which holds the token) and the jobs (which are strangers) live in namespaces of
-their own; the token goes from SSM to the Secret and is stored nowhere on the way.
-Not here: the runner's own configuration (runner_config.py), and what its jobs may not (isolation.py).
+Intent: the manager holds the token, and jobs are strangers' programs; so each has a namespace of its own.
+The token goes from SSM to the Secret, and neither plan nor state stores it.
+Not here: the runner's own configuration (runner_config.py); the limits of its jobs (isolation.py).
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ from stacks.cache import RunnerCache
 from stacks.helm_values import values_yaml
 from stacks.iam import PodIdentities
 from stacks.isolation import FleetIsolation
-from stacks.job_capacity import NodeAllocatable, promise_preconditions
+from stacks.job_capacity import NodeAllocatable, capacity_preconditions
 from stacks.runner_config import NEVER_EVICT, runner_toml
 from stacks.settings.node_groups import NODE_GROUP_LABEL, NodeGroupSettings
 from stacks.settings.runners import FLEET_LABEL, RunnerSettings
@@ -33,9 +33,9 @@ from stacks.versions import GITLAB_RUNNER_CHART
 
 NAME = "gitlab-runner"
 TOKEN_SECRET = "gitlab-runner-token"  # noqa: S105 - the Secret's name, not the token
-TERMINATION_GRACE_PERIOD_SECONDS = 3600  # how long a manager may wait for its jobs before it is replaced
+TERMINATION_GRACE_PERIOD_SECONDS = 3600  # time that a manager has for its jobs to finish
 METRICS_PORT = 9252
-NAMESPACE_DELETE_TIMEOUT = "12m"  # the provider's token for the Kubernetes API lives 15 minutes
+NAMESPACE_DELETE_TIMEOUT = "12m"  # the provider's token for the Kubernetes API is valid for 15 minutes
 
 # GitLab Runner, "Kubernetes executor", "Configure runner API permissions".
 MANAGER_PERMISSIONS = {
@@ -62,26 +62,12 @@ class RunnerFleet(Construct):
         identities: PodIdentities,
         manager_node_group: str,
         node_groups: Mapping[str, NodeGroupSettings],
-        room: NodeAllocatable,
+        allocatable: NodeAllocatable,
         cache: RunnerCache,
         protect_running_jobs: bool,
         settings: RunnerSettings,
     ) -> None:
-        """Install the fleet `name`.
-
-        Args:
-            scope: The workloads stack.
-            id_: The construct's id.
-            name: The fleet's name in the settings.
-            identities: Makes the manager's role.
-            manager_node_group: The node group that is never without a node, for the fleet's manager.
-            node_groups: Where the fleet's jobs may run, by name.
-            room: What a node of these groups has for a job.
-            cache: The bucket of the distributed cache.
-            protect_running_jobs: Whether job pods are kept from being evicted.
-            settings: What the settings say of the fleet.
-
-        """
+        """Install the fleet `name`; its manager runs on one node group, its jobs on `node_groups`."""
         super().__init__(scope, id_)
         self._stack = scope
         self._name = name
@@ -89,17 +75,8 @@ class RunnerFleet(Construct):
         self.manager_namespace = f"gitlab-runner-{name}"
         self.job_namespace = f"gitlab-jobs-{name}"
         self._namespaces = self._build_namespaces()
-        secret = self._build_token_secret()
-        needs: list[ITerraformDependable] = [*self._namespaces, secret]
-        if settings.cache:
-            # For the manager alone: jobs get links that it signs, and no AWS identity.
-            needs += identities.grant(
-                self,
-                thing=f"runner-{name}",
-                namespace=self.manager_namespace,
-                service_account=NAME,
-                permissions=cache.access_policy(name),
-            )
+        secret = self._build_token_secret(self._read_token_parameter())
+        cache_access = self._grant_cache_access(identities, cache)
         FleetIsolation(
             self,
             "boundaries",
@@ -120,27 +97,20 @@ class RunnerFleet(Construct):
             region=cache.region,
             protect_running_jobs=protect_running_jobs,
         )
-        token_version = Token.as_string(secret.data_wo_revision_input)
-        self.release = Release(
-            self,
-            "release",
-            name=NAME,
-            namespace=self.manager_namespace,
-            repository="https://charts.gitlab.io",
-            chart=NAME,
-            version=GITLAB_RUNNER_CHART,
-            wait=True,
-            timeout=600,
-            max_history=5,
-            values=[self._values(config, node_group=manager_node_group, token_version=token_version)],
-            depends_on=needs,
-            lifecycle=TerraformResourceLifecycle(
-                precondition=promise_preconditions(name, settings, node_groups=list(node_groups), room=room)
+        self.release = self._build_release(
+            values=self._build_values(
+                config,
+                node_group=manager_node_group,
+                token_version=Token.as_string(secret.data_wo_revision_input),
+            ),
+            depends_on=[*self._namespaces, secret, *cache_access],
+            preconditions=capacity_preconditions(
+                scope, fleet=name, settings=settings, node_groups=node_groups, allocatable=allocatable
             ),
         )
 
     def _build_namespaces(self) -> list[NamespaceV1]:
-        # Pod Security's "restricted" would refuse every image that runs as root, which most do.
+        # Pod Security's "restricted" refuses every image that runs as root; most job images do.
         jobs_level = "privileged" if self._settings.privileged else "baseline"
         return [
             NamespaceV1(
@@ -158,55 +128,84 @@ class RunnerFleet(Construct):
             )
         ]
 
-    def _build_token_secret(self) -> SecretV1:
+    def _read_token_parameter(self) -> DataAwsSsmParameter:
+        """Read the parameter without decryption: state gets its version, never its value."""
         parameter = self._settings.token_parameter
-        # Without decryption, for its version alone: this is all of the token that state ever holds.
-        described = DataAwsSsmParameter(
+        is_encrypted = Postcondition(
+            condition='${self.type == "SecureString"}',
+            error_message=(
+                f"runners.{self._name}.token_parameter: {parameter} is not a SecureString. "
+                "Store the token again with `aws ssm put-parameter --type SecureString`."
+            ),
+        )
+        return DataAwsSsmParameter(
             self,
             "token_parameter",
             name=parameter,
             with_decryption=False,
-            lifecycle=TerraformResourceLifecycle(
-                postcondition=[
-                    Postcondition(
-                        condition='${self.type == "SecureString"}',
-                        error_message=(
-                            f"runners.{self._name}.token_parameter: {parameter} is not a SecureString. "
-                            "Store the token again with `aws ssm put-parameter --type SecureString`."
-                        ),
-                    )
-                ]
+            lifecycle=TerraformResourceLifecycle(postcondition=[is_encrypted]),
+        )
+
+    def _build_token_secret(self, parameter: DataAwsSsmParameter) -> SecretV1:
+        # cdktf 0.21 has no class for ephemeral resources.
+        address = f"ephemeral.aws_ssm_parameter.runner_{self._name}_token"
+        self._stack.add_override(address, {"arn": parameter.arn})
+        # Not a postcondition of the ephemeral resource: `terraform show -json` of 1.11 crashes on one.
+        is_runner_token = Precondition(
+            condition=f'${{startswith({address}.value, "glrt-")}}',
+            error_message=(
+                f"runners.{self._name}.token_parameter: the value of {self._settings.token_parameter} does "
+                "not begin with glrt-. Accepted: the authentication token that GitLab shows when a runner "
+                "is created; a registration token is not accepted."
             ),
         )
-        # cdktf 0.21 has no class for ephemeral resources.
-        ephemeral = f"aws_ssm_parameter.runner_{self._name}_token"
-        self._stack.add_override(f"ephemeral.{ephemeral}", {"arn": described.arn})
         return SecretV1(
             self,
             "token_secret",
             metadata={"name": TOKEN_SECRET, "namespace": self.manager_namespace},
             data_wo={
-                "runner-token": f"${{ephemeral.{ephemeral}.value}}",
+                "runner-token": f"${{{address}.value}}",
                 "runner-registration-token": "",  # the chart mounts both keys
             },
-            data_wo_revision=Token.as_number(described.version),
+            data_wo_revision=Token.as_number(parameter.version),
             depends_on=list(self._namespaces),
-            # Not a postcondition of the ephemeral resource: `terraform show -json` of 1.11 crashes on one.
-            lifecycle=TerraformResourceLifecycle(
-                precondition=[
-                    Precondition(
-                        condition=f'${{startswith(ephemeral.{ephemeral}.value, "glrt-")}}',
-                        error_message=(
-                            f"runners.{self._name}.token_parameter: what {parameter} holds does not begin "
-                            "with glrt-. Accepted: the authentication token that GitLab shows when a runner "
-                            "is created, no registration token."
-                        ),
-                    )
-                ]
-            ),
+            lifecycle=TerraformResourceLifecycle(precondition=[is_runner_token]),
         )
 
-    def _values(self, config: str, *, node_group: str, token_version: str) -> str:
+    def _grant_cache_access(
+        self, identities: PodIdentities, cache: RunnerCache
+    ) -> list[ITerraformDependable]:
+        """Give the manager a role for its cache; jobs get presigned URLs from it, and no AWS identity."""
+        if not self._settings.cache:
+            return []
+        return identities.grant(
+            self,
+            name=f"runner-{self._name}",
+            namespace=self.manager_namespace,
+            service_account=NAME,
+            permissions=cache.access_policy(self._name),
+        )
+
+    def _build_release(
+        self, *, values: str, depends_on: list[ITerraformDependable], preconditions: list[Precondition]
+    ) -> Release:
+        return Release(
+            self,
+            "release",
+            name=NAME,
+            namespace=self.manager_namespace,
+            repository="https://charts.gitlab.io",
+            chart=NAME,
+            version=GITLAB_RUNNER_CHART,
+            wait=True,
+            timeout=600,
+            max_history=5,
+            values=[values],
+            depends_on=depends_on,
+            lifecycle=TerraformResourceLifecycle(precondition=preconditions),
+        )
+
+    def _build_values(self, config: str, *, node_group: str, token_version: str) -> str:
         return values_yaml(
             {
                 "fullnameOverride": NAME,
@@ -232,10 +231,10 @@ class RunnerFleet(Construct):
                     "port": METRICS_PORT,
                     "podMonitor": {"enabled": self._settings.pod_monitor},
                 },
-                "unregisterRunners": False,  # the chart's own preStop hook, which the next one replaces
-                # QUIT lets running jobs finish; TERM, which Kubernetes sends once the hook is over, aborts
-                # them. So the hook goes on until the end of process 1 ends it too, and repeats the signal,
-                # since the chart's start script ignores one that comes before the runner is up.
+                "unregisterRunners": False,  # true would add the chart's own preStop hook
+                # QUIT lets running jobs finish. TERM aborts them; Kubernetes sends it after the hook. So
+                # the hook runs until the runner has exited. It repeats QUIT, since the chart's start
+                # script ignores a signal that comes before the runner is up.
                 "deploymentLifecycle": {
                     "preStop": {
                         "exec": {"command": ["/bin/sh", "-c", "while kill -QUIT 1; do sleep 30; done"]}
@@ -243,7 +242,7 @@ class RunnerFleet(Construct):
                 },
                 "terminationGracePeriodSeconds": TERMINATION_GRACE_PERIOD_SECONDS,
                 "nodeSelector": {NODE_GROUP_LABEL: node_group},
-                # A new token version changes the annotation, and that rolls the manager.
+                # A new token version changes the annotation, so Kubernetes replaces the manager's pod.
                 "podAnnotations": {**NEVER_EVICT, "runner-token-version": token_version},
                 "podSecurityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
                 "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}},

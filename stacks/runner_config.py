@@ -1,8 +1,8 @@
 """A fleet's GitLab Runner configuration: settings in, TOML out. No cdktf import.
 
-Keys are those of `[runners.kubernetes]` in "Kubernetes executor" and of `[runners.cache]` in "Advanced
-configuration" (GitLab Runner's documentation).
-Not here: what the chart writes itself (concurrent, log level) or gets from the Secret (the token).
+GitLab Runner's documentation describes the keys: `[runners.kubernetes]` in "Kubernetes executor",
+`[runners.cache]` in "Advanced configuration".
+Not here: keys that the chart writes (concurrent, log level), and the token, which it reads from the Secret.
 """
 
 from collections.abc import Mapping
@@ -36,9 +36,9 @@ def runner_toml(
 
     Args:
         name: The fleet's name in the settings.
-        settings: What the settings say of it.
+        settings: The fleet's settings.
         job_namespace: Kubernetes namespace of its job pods.
-        node_groups: Where its jobs may run, by name.
+        node_groups: The node groups where its jobs may run, by name.
         cache_bucket: Name of the S3 bucket of the distributed cache.
         region: AWS region of that bucket.
         protect_running_jobs: Whether job pods are marked as not safe to evict.
@@ -51,12 +51,12 @@ def runner_toml(
         "privileged": settings.privileged,
         "poll_timeout": settings.poll_timeout_seconds,
         "automount_service_account_token": False,
-        **_resources("", settings.build),
-        **_resources("helper_", settings.helper),
-        **_resources("service_", settings.service),
+        **_prefix_resources("", settings.build),
+        **_prefix_resources("helper_", settings.helper),
+        **_prefix_resources("service_", settings.service),
         "pod_labels": {**settings.pod_labels, FLEET_LABEL: name},
         "pod_annotations": {**settings.pod_annotations, **(NEVER_EVICT if protect_running_jobs else {})},
-        **_placement(node_groups),
+        **_place_jobs(node_groups),
     }
     affinity = settings.kubernetes.affinity
     if affinity:
@@ -64,43 +64,43 @@ def runner_toml(
     if settings.privileged:
         volumes = kubernetes.setdefault("volumes", {})
         volumes["empty_dir"] = [*volumes.get("empty_dir", []), DOCKER_CERTIFICATES]
-    runner: dict[str, Any] = {"kubernetes": _literal(kubernetes)}
+    runner: dict[str, Any] = {"kubernetes": _escape_templates(kubernetes)}
     if "pod_spec" in kubernetes:
-        # Without it the runner ignores the patches.
+        # The runner ignores the patches without this flag.
         runner["feature_flags"] = {"FF_USE_ADVANCED_POD_SPEC_CONFIGURATION": True}
     if settings.cache:
-        # Shared, or a new token would begin with an empty cache: the path would hold the runner's ID.
+        # Without Shared the path has the runner's ID in it, so a new token begins with an empty cache.
         s3 = {"BucketName": cache_bucket, "BucketLocation": region, "AuthenticationType": "iam"}
         runner["cache"] = {"Type": "s3", "Path": name, "Shared": True, "s3": s3}
     return tomli_w.dumps({"runners": [runner]})
 
 
-def _literal(value: Any) -> Any:
-    """Return a value that both Terraform (`${`, `%{`) and the chart's templates (`{{`) leave as it is."""
+def _escape_templates(value: Any) -> Any:
+    """Escape strings, so that Terraform (`${`, `%{`) and the chart (`{{`) do not read them as templates."""
     if isinstance(value, dict):
-        return {_literal(key): _literal(part) for key, part in value.items()}
+        return {_escape_templates(key): _escape_templates(part) for key, part in value.items()}
     if isinstance(value, list):
-        return [_literal(part) for part in value]
+        return [_escape_templates(part) for part in value]
     if isinstance(value, str):
         return value.replace("${", "$${").replace("%{", "%%{").replace("{{", "{{ `{{` }}")
     return value
 
 
-def _resources(prefix: str, resources: ContainerResources) -> dict[str, str]:
+def _prefix_resources(prefix: str, resources: ContainerResources) -> dict[str, str]:
     return {f"{prefix}{key}": value for key, value in resources.model_dump(exclude_none=True).items()}
 
 
-def _placement(node_groups: Mapping[str, NodeGroupSettings]) -> dict[str, Any]:
-    """Return what lets job pods run on these node groups and on no others."""
+def _place_jobs(node_groups: Mapping[str, NodeGroupSettings]) -> dict[str, Any]:
+    """Return the keys that let job pods run on these node groups and on no others."""
     expression = {"key": NODE_GROUP_LABEL, "operator": "In", "values": list(node_groups)}
     terms = {"node_selector_terms": [{"match_expressions": [expression]}]}
     tolerations: dict[str, str] = {}
     for group in node_groups.values():
         for taint, effect in group.node_tolerations.items():
-            # The table has one entry a taint; an empty effect tolerates all of them.
+            # The table has one entry per taint; an empty effect tolerates all effects.
             tolerations[taint] = effect if tolerations.get(taint, effect) == effect else ""
     return {
-        # By this alone the runner knows which helper image to take; affinity does not tell it.
+        # The runner chooses its helper image by the node selector, not by affinity.
         "node_selector": {
             "kubernetes.io/arch": next(iter({group.architecture for group in node_groups.values()}))
         },

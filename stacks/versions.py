@@ -1,19 +1,19 @@
-"""Every pinned version that `requirements.txt` and `package.json` do not hold.
+"""All pinned versions that are not in `requirements.txt` and `package.json`.
 
-A robot may bump these lines; the tests say whether what it did fits together.
+A bot may raise them; the tests show whether the new versions work together.
 """
 
 TERRAFORM = ">= 1.11.0"  # write-only attributes need 1.11
-AWS_PROVIDER = "5.100.0"  # exactly what the bindings in requirements.txt were generated from
+AWS_PROVIDER = "5.100.0"  # the bindings in requirements.txt were generated from this version
 HELM_PROVIDER = "3.1.1"
 KUBERNETES_PROVIDER = "2.38.0"
 
 GITLAB_RUNNER_CHART = "0.86.0"  # GitLab Runner 18.9.0
 CLUSTER_AUTOSCALER_CHART = "9.59.0"
 
-# Kubernetes version → newest patch of the autoscaler of the same minor ("Cluster Autoscaler:
-# Releases" asks for the same minor as the control plane). A version that is missing here is refused
-# by the settings: there is no fallback, since a mismatched autoscaler fails in ways that are hard to see.
+# Kubernetes version → newest patch of the autoscaler with the same minor version, which "Cluster
+# Autoscaler: Releases" requires. The settings refuse a version that is missing here. There is no fallback:
+# an autoscaler of another version fails in ways that are hard to see.
 CLUSTER_AUTOSCALER_IMAGE_TAGS = {
     "1.33": "v1.33.6",
     "1.34": "v1.34.5",
@@ -22,7 +22,7 @@ CLUSTER_AUTOSCALER_IMAGE_TAGS = {
 }
 
 # Amazon EKS, "Understand the Kubernetes version lifecycle on EKS": the last day of standard support.
-# Past it every plan warns. A version without a line here is not warned about.
+# After this day every plan warns. A version without a date gets no warning.
 EKS_STANDARD_SUPPORT_ENDS = {
     "1.33": "2026-07-29",
     "1.34": "2026-12-02",

@@ -1,8 +1,7 @@
-"""The workloads stack.
+"""The workloads stack: the autoscaler and the runner fleets of one cluster.
 
-Intent: what runs in the cluster: the autoscaler and the runner fleets.
-Not here: the cluster; its endpoint, CA and admin role are read from its state, so that the
-Kubernetes-side providers are configured from what exists, not from what is being planned.
+Not here: the cluster. Its endpoint, CA and admin role come from its state, so that Terraform configures
+the helm and kubernetes providers from an applied cluster, never from a planned one.
 """
 
 from collections.abc import Mapping
@@ -16,19 +15,20 @@ from constructs import Construct
 from stacks.autoscaler import ClusterAutoscaler
 from stacks.cache import RunnerCache
 from stacks.cluster import ClusterOutputs
-from stacks.environment_stack import EnvironmentStack, aws_provider
+from stacks.environment import Environment
+from stacks.environment_stack import EnvironmentStack, add_aws_provider
 from stacks.iam import PodIdentities
 from stacks.job_capacity import NodeAllocatable
 from stacks.runner import RunnerFleet
 from stacks.settings.cluster import ClusterSettings
 from stacks.settings.runners import AutoscalerSettings, RunnerSettings
-from stacks.state import Environment, output, publish_outputs, read_outputs
+from stacks.state import output, publish_outputs, read_outputs
 from stacks.versions import HELM_PROVIDER, KUBERNETES_PROVIDER
 
 
 @dataclass(frozen=True)
 class WorkloadsOutputs:
-    """What the workloads stack publishes."""
+    """The outputs of the workloads stack."""
 
     cluster_autoscaler_version: str = output("Chart version of the cluster autoscaler.")
     runner_versions: dict[str, str] = output("Chart version of each runner fleet, by the fleet's name.")
@@ -58,43 +58,34 @@ class WorkloadsStack(EnvironmentStack):
         self._cluster = read_outputs(self, "cluster", ClusterOutputs, environment=environment)
         self._configure_kubernetes()
 
-        identities = PodIdentities(environment.name_prefix, cluster.name, self._cluster.cluster_arn)
-        steady = cluster.steady_node_group
+        identities = PodIdentities(
+            resource_prefix=environment.resource_prefix,
+            cluster_name=cluster.name,
+            cluster_arn=self._cluster.cluster_arn,
+        )
         scaler = ClusterAutoscaler(
             self,
             "cluster_autoscaler",
             identities=identities,
             region=environment.aws.region,
             kubernetes_version=cluster.kubernetes_version,
-            node_group=steady,
+            node_group=cluster.steady_node_group,
             settings=autoscaler,
         )
         cache = RunnerCache(
             self,
             "cache",
-            name_prefix=environment.name_prefix,
+            resource_prefix=environment.resource_prefix,
             region=environment.aws.region,
             expiration_days=cache_expiration_days,
         )
-        used = {name for fleet in runners.values() for name in fleet.placed_on(cluster.node_groups)}
-        room = NodeAllocatable(
-            self, {name: group for name, group in cluster.node_groups.items() if name in used}
+        fleets = self._build_fleets(
+            runners,
+            cluster=cluster,
+            identities=identities,
+            cache=cache,
+            protect_running_jobs=protect_running_jobs,
         )
-        fleets = {
-            name: RunnerFleet(
-                self,
-                f"runner_{name}",
-                name=name,
-                identities=identities,
-                manager_node_group=steady,
-                node_groups=settings.placed_on(cluster.node_groups),
-                room=room,
-                cache=cache,
-                protect_running_jobs=protect_running_jobs,
-                settings=settings,
-            )
-            for name, settings in runners.items()
-        }
 
         publish_outputs(
             self,
@@ -107,9 +98,39 @@ class WorkloadsStack(EnvironmentStack):
             ),
         )
 
+    def _build_fleets(
+        self,
+        runners: Mapping[str, RunnerSettings],
+        *,
+        cluster: ClusterSettings,
+        identities: PodIdentities,
+        cache: RunnerCache,
+        protect_running_jobs: bool,
+    ) -> dict[str, RunnerFleet]:
+        placements = {name: settings.placed_on(cluster.node_groups) for name, settings in runners.items()}
+        used = {group for placement in placements.values() for group in placement}
+        allocatable = NodeAllocatable(
+            self, {name: group for name, group in cluster.node_groups.items() if name in used}
+        )
+        return {
+            name: RunnerFleet(
+                self,
+                f"runner_{name}",
+                name=name,
+                identities=identities,
+                manager_node_group=cluster.steady_node_group,
+                node_groups=placements[name],
+                allocatable=allocatable,
+                cache=cache,
+                protect_running_jobs=protect_running_jobs,
+                settings=settings,
+            )
+            for name, settings in runners.items()
+        }
+
     def _configure_kubernetes(self) -> None:
-        """Reach the Kubernetes API as the cluster-admin role, with a token that is never stored."""
-        admin = aws_provider(
+        """Configure the helm and kubernetes providers with an ephemeral token of the cluster-admin role."""
+        admin = add_aws_provider(
             self,
             "cluster_admin",
             environment=self._environment,

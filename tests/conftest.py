@@ -1,19 +1,19 @@
 """Fixtures that all tests share."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ruamel.yaml import YAML
 
-from stacks.settings.load import PROJECT, SettingsError, load_settings
+from stacks.settings.load import SettingsError, load_settings
 from tests.environments import (
     Changes,
     Mistakes,
     Synthesized,
     WriteEnvironment,
-    change_settings,
     synthesize,
+    write_changed,
 )
 
 pytest_plugins = ["tests.emulator.terraform_commands"]
@@ -23,18 +23,11 @@ pytest_plugins = ["tests.emulator.terraform_commands"]
 def write_environment(tmp_path: Path) -> WriteEnvironment:
     """Write a copy of an environment with some settings changed, and return its path.
 
-    `write_environment({"network.cidr": "10.1.0.0/16"})` changes example.yaml; `base="local"` another
-    one, `name="x"` names the copy. A value of None removes the key.
+    Arguments as for `write_changed`, without the folder.
     """
 
     def write(changes: Changes | None = None, *, base: str = "example", name: str = "example") -> Path:
-        yaml = YAML(typ="safe")
-        yaml.default_flow_style = False
-        document = yaml.load((PROJECT / "environments" / f"{base}.yaml").read_text())
-        change_settings(document, changes or {})
-        target = tmp_path / f"{name}.yaml"
-        yaml.dump(document, target)
-        return target
+        return write_changed(tmp_path, changes or {}, base=base, name=name)
 
     return write
 
@@ -52,17 +45,34 @@ def mistakes(write_environment: WriteEnvironment, tmp_path: Path) -> Mistakes:
 
 
 @pytest.fixture(scope="session")
-def example(tmp_path_factory: pytest.TempPathFactory) -> Synthesized:
-    """Return the synthesized JSON of environments/example.yaml, unchanged."""
-    settings = load_settings(PROJECT / "environments" / "example.yaml")
-    return synthesize(settings, tmp_path_factory.mktemp("example"))
+def synthesize_changed(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Synthesized]:
+    """Synthesize an environment with some settings changed; arguments as for `write_environment`.
 
+    A synth takes half a second, so the same changes are synthesized once; each caller gets its own copy.
+    """
+    known: dict[str, str] = {}
 
-@pytest.fixture
-def synthesize_changed(write_environment: WriteEnvironment, tmp_path: Path) -> Callable[..., Synthesized]:
-    """Synthesize an environment with some settings changed; arguments as for `write_environment`."""
-
-    def changed(changes: Changes | None = None, **options: str) -> Synthesized:
-        return synthesize(load_settings(write_environment(changes, **options)), tmp_path / "cdktf.out")
+    def changed(
+        changes: Changes | None = None, *, base: str = "example", name: str = "example"
+    ) -> Synthesized:
+        key = json.dumps([changes or {}, base, name])
+        if key not in known:
+            folder = tmp_path_factory.mktemp("synthesized")
+            settings = load_settings(write_changed(folder, changes or {}, base=base, name=name))
+            known[key] = json.dumps(synthesize(settings, folder / "cdktf.out"))
+        stacks: Synthesized = json.loads(known[key])
+        return stacks
 
     return changed
+
+
+@pytest.fixture(scope="session")
+def example(synthesize_changed: Callable[..., Synthesized]) -> Synthesized:
+    """Return the synthesized JSON of environments/example.yaml, unchanged."""
+    return synthesize_changed()
+
+
+@pytest.fixture(scope="session")
+def local(synthesize_changed: Callable[..., Synthesized]) -> Synthesized:
+    """Return the synthesized JSON of environments/local.yaml, unchanged."""
+    return synthesize_changed(base="local", name="local")

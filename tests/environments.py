@@ -1,16 +1,15 @@
-"""Environments for tests: change settings, and synthesize the stacks.
-
-The fixtures of tests/conftest.py are built from this.
-"""
+"""Environments for tests: change settings, write them, synthesize the stacks, read the result."""
 
 import json
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from cdktf import App
+from ruamel.yaml import YAML
 
-from main import build
+from stacks.app import build
 from stacks.backend import read_backend
 from stacks.settings import Settings
 from stacks.settings.load import PROJECT
@@ -36,9 +35,32 @@ def change_settings(document: dict[str, Any], changes: Changes) -> None:
             node[last] = value
 
 
+def write_changed(folder: Path, changes: Changes, *, base: str, name: str) -> Path:
+    """Write a copy of the environment `base` to `<folder>/<name>.yaml`, with some settings changed."""
+    yaml = YAML(typ="safe")
+    yaml.default_flow_style = False
+    # The order of node groups matters; ruamel.yaml sorts keys by default.
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    document = yaml.load((PROJECT / "environments" / f"{base}.yaml").read_text())
+    change_settings(document, changes)
+    target = folder / f"{name}.yaml"
+    yaml.dump(document, target)
+    return target
+
+
 def synthesize(settings: Settings, folder: Path) -> Synthesized:
     """Return the JSON of each stack, as a user finds it under `cdktf.out/stacks`."""
     app = App(outdir=str(folder))
     build(app, settings, read_backend(PROJECT / "backend.tf.json"))
     app.synth()
     return {stack: json.loads((folder / "stacks" / stack / "cdk.tf.json").read_text()) for stack in STACKS}
+
+
+def runners(stacks: Synthesized) -> dict[str, dict[str, Any]]:
+    """Return the `[[runners]]` of each fleet by its name."""
+    found = {}
+    for release in stacks["workloads"]["resource"]["helm_release"].values():
+        values = YAML(typ="safe").load(release["values"][0])
+        if release["chart"] == "gitlab-runner":
+            (found[values["runners"]["name"]],) = tomllib.loads(values["runners"]["config"])["runners"]
+    return found

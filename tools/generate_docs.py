@@ -5,7 +5,7 @@ Not here: any fact about a setting (stacks/settings) or an output (the stacks' O
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args, get_origin
@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from deployment.consumer_policy import consumer_policy
-from stacks.backend import read_backend
+from stacks.backend import Backend, read_backend
 from stacks.cluster import ClusterOutputs
 from stacks.network import NetworkOutputs
 from stacks.settings import Settings
@@ -222,9 +222,9 @@ def settings_page() -> str:
     return "\n".join(parts)
 
 
-def outputs_page(backend: Mapping[str, Any]) -> str:
+def outputs_page(backend: Backend) -> str:
     """Return docs/outputs.md: what each stack publishes, and how another Terraform project reads it."""
-    arguments = {name: backend[name] for name in ("bucket", "region")}
+    arguments = backend.model_dump(include={"bucket", "region"})
     parts = [NOTE, "# Outputs\n", "What each stack publishes in its remote state. Names are an interface:"]
     parts += ["they stay. Another Terraform project reads them like this (`example` is the environment):\n"]
     for stack, outputs in OUTPUTS.items():
@@ -245,7 +245,7 @@ def outputs_page(backend: Mapping[str, Any]) -> str:
         reference = f"data.terraform_remote_state.{stack}.outputs.{fields(outputs)[0].name}"
         parts += [f'output "example_{stack}" {{\n  value = {reference}\n}}\n```\n']
     policy = json.dumps(consumer_policy("example", backend, ["network", "cluster"]), indent=2)
-    return "\n".join([*parts, ACCESS.format(policy=policy, bucket=backend["bucket"])])
+    return "\n".join([*parts, ACCESS.format(policy=policy, bucket=backend.bucket)])
 
 
 def _cell(text: str) -> str:

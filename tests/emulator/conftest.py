@@ -38,7 +38,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, aws_reattach: dict[str, An
         yield Project(
             folder=folder,
             settings=settings,
-            state_bucket=backend["bucket"],
+            state_bucket=backend.bucket,
             token=f"glrt-{secrets.token_urlsafe(15)}",
             record=record,
             environment={**inherited_environment(), **terraform, "CI": "1", "ENV": "local", "NO_COLOR": "1"},

@@ -16,10 +16,11 @@ from botocore.exceptions import ClientError
 
 from deployment.consumer_policy import consumer_policy
 from local_aws import emulator
+from stacks.backend import Backend
 from tests.emulator.project import inherited_environment
 
 REGION = "eu-central-1"
-BACKEND = {"bucket": "cicd-terraform-state", "region": REGION, "encrypt": True, "use_lockfile": True}
+BACKEND = Backend(bucket="cicd-terraform-state", region=REGION, encrypt=True, use_lockfile=True)
 STATES = ("prod/network", "prod/cluster", "prod/workloads", "staging/network")
 READABLE, FORBIDDEN = STATES[:2], STATES[2:]
 
@@ -48,7 +49,7 @@ class Consumer:
 
     def read_by_terraform(self, state: str, folder: Path) -> subprocess.CompletedProcess[str]:
         """Read a state with `terraform_remote_state`, and print its output `published`."""
-        config = {**BACKEND, "key": f"{state}.tfstate"}
+        config = {**BACKEND.model_dump(), "key": f"{state}.tfstate"}
         document = {
             "data": {"terraform_remote_state": {"read": {"backend": "s3", "config": config}}},
             "output": {"read": {"value": "${data.terraform_remote_state.read.outputs.published}"}},
@@ -78,12 +79,12 @@ def endpoint_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """An AWS that evaluates IAM policies, and holds the states of two environments."""
     with emulator.running(tmp_path_factory.mktemp("emulator"), auth=True) as url:
         s3 = emulator.client("s3", endpoint_url=url, region=REGION)
-        s3.create_bucket(Bucket=BACKEND["bucket"], CreateBucketConfiguration={"LocationConstraint": REGION})
+        s3.create_bucket(Bucket=BACKEND.bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
         for state in STATES:
             outputs = {"published": {"value": f"of {state}", "type": "string"}}
             content = {"version": 4, "terraform_version": "1.11.4", "serial": 1, "lineage": state}
             body = json.dumps({**content, "outputs": outputs, "resources": []})
-            s3.put_object(Bucket=BACKEND["bucket"], Key=f"{state}.tfstate", Body=body)
+            s3.put_object(Bucket=BACKEND.bucket, Key=f"{state}.tfstate", Body=body)
         yield url
 
 
@@ -96,7 +97,7 @@ def consumer(endpoint_url: str) -> Consumer:
 def refused(call: Callable[..., Any], **arguments: Any) -> bool:
     """Whether S3 refuses a call for want of permission."""
     try:
-        call(Bucket=BACKEND["bucket"], **arguments)
+        call(Bucket=BACKEND.bucket, **arguments)
     except ClientError as error:
         return error.response["Error"]["Code"] in {"AccessDenied", "403"}
     return False
@@ -145,7 +146,7 @@ def test_a_consumer_changes_nothing(consumer: Consumer) -> None:
         assert refused(consumer.s3.put_object, Key=key, Body=b"{}"), key
         assert refused(consumer.s3.delete_object, Key=key), key
     assert refused(consumer.s3.put_bucket_versioning, VersioningConfiguration={"Status": "Suspended"})
-    kept = consumer.s3.get_object(Bucket=BACKEND["bucket"], Key="prod/network.tfstate")["Body"].read()
+    kept = consumer.s3.get_object(Bucket=BACKEND.bucket, Key="prod/network.tfstate")["Body"].read()
     assert b"of prod/network" in kept
 
 
@@ -162,6 +163,6 @@ def test_a_consumer_does_not_see_what_else_is_there(consumer: Consumer, prefix: 
 def test_a_missing_state_is_told_from_a_forbidden_one(endpoint_url: str) -> None:
     """Of a stack that is not deployed yet, a consumer learns just that, and nothing of its neighbours."""
     early = Consumer(endpoint_url, "early", consumer_policy("staging", BACKEND, ["cluster"]))
-    found = early.s3.list_objects_v2(Bucket=BACKEND["bucket"], Prefix="staging/cluster.tfstate")
+    found = early.s3.list_objects_v2(Bucket=BACKEND.bucket, Prefix="staging/cluster.tfstate")
     assert found["KeyCount"] == 0
     assert refused(early.s3.list_objects_v2, Prefix="staging/network.tfstate")

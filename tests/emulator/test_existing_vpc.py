@@ -142,13 +142,13 @@ def test_the_network_stack_manages_nothing(adopted: Project) -> None:
     [
         pytest.param(
             lambda vpc: {"network.existing.private_subnet_ids": vpc.private[::-1]},
-            "network.existing.private_subnet_ids.0: {private[1]} lies in eu-central-1b. Accepted: a subnet "
+            "network.existing.private_subnet_ids.0: {private[1]} is in eu-central-1b. Accepted: a subnet "
             "in eu-central-1a",
             id="zones in another order",
         ),
         pytest.param(
             lambda vpc: {"network.existing.public_subnet_ids": vpc.public[::-1]},
-            "network.existing.public_subnet_ids.1: {public[0]} lies in eu-central-1a.",
+            "network.existing.public_subnet_ids.1: {public[0]} is in eu-central-1a.",
             id="public zones in another order",
         ),
         pytest.param(
@@ -159,12 +159,12 @@ def test_the_network_stack_manages_nothing(adopted: Project) -> None:
         ),
         pytest.param(
             lambda vpc: {"network.existing.private_subnet_ids": [vpc.private[0], "subnet-00000000000000000"]},
-            "network.existing.private_subnet_ids.1: subnet-00000000000000000 is no subnet of {id}.",
+            "network.existing.private_subnet_ids.1: subnet-00000000000000000 is not a subnet of {id}.",
             id="no such subnet",
         ),
         pytest.param(
             lambda _: {"network.existing.vpc_id": "vpc-00000000000000000"},
-            "network.existing.vpc_id: vpc-00000000000000000 is no VPC with subnets in eu-central-1",
+            "network.existing.vpc_id: vpc-00000000000000000 is not a VPC with subnets in eu-central-1",
             id="no such VPC",
         ),
     ],

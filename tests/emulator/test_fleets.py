@@ -102,7 +102,7 @@ def test_the_smallest_type_of_a_spot_group_counts(deployed: Project) -> None:
     [
         ("", "", "couldn't find resource"),
         ("glrt-plain", "String", "{name} is not a SecureString"),
-        ("GR1348941legacy", "SecureString", "what {name} holds does not begin with glrt-"),
+        ("GR1348941legacy", "SecureString", "the value of {name} does not begin with glrt-"),
     ],
     ids=["missing", "plain String", "registration token"],
 )

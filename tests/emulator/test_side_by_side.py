@@ -72,7 +72,7 @@ def environments(
             found[name] = Project(
                 folder=folder,
                 settings=settings,
-                state_bucket=backend["bucket"],
+                state_bucket=backend.bucket,
                 token=f"glrt-of-{name}",
                 record=record,
                 environment={

@@ -1,7 +1,7 @@
-"""Addresses of what must not be destroyed and made anew by a rename.
+"""Addresses of resources that a rename must not destroy and create again.
 
-A construct id is for ever: whoever changes one of these adds a `moved` block, or replaces the thing.
-Node groups are not here, since they are replaced by design; nor is anything with a hash in its address.
+A construct id never changes: a change of one of these needs a `moved` block, or it replaces the resource.
+Not here: node groups, which are replaced by design, and addresses with a hash.
 """
 
 from itertools import chain
@@ -42,31 +42,31 @@ PINNED = {
 
 
 @pytest.mark.parametrize("stack", PINNED)
-def test_what_holds_state_keeps_its_address(stack: str, example: Synthesized) -> None:
-    """Each pinned resource of the example environment is where it was."""
+def test_stateful_resources_keep_their_addresses(stack: str, example: Synthesized) -> None:
+    """Each pinned resource of the example environment has its address."""
     resources = example[stack]["resource"]
     addresses = {f"{kind}.{name}" for kind, named in resources.items() for name in named}
     assert PINNED[stack] - addresses == set()
 
 
 @pytest.mark.parametrize("stack", PINNED)
-def test_no_address_is_forgotten(stack: str, example: Synthesized) -> None:
-    """Every resource of a kind that is pinned is pinned."""
+def test_every_address_of_a_pinned_type_is_pinned(stack: str, example: Synthesized) -> None:
+    """A new resource of one of these types must be added to the list."""
     kinds = {address.partition(".")[0] for address in PINNED[stack]}
     resources = example[stack]["resource"]
     assert {f"{kind}.{name}" for kind in kinds for name in resources[kind]} == PINNED[stack]
 
 
 @pytest.mark.parametrize("stack", PINNED)
-def test_addresses_are_readable(stack: str, example: Synthesized) -> None:
+def test_addresses_have_no_hash(stack: str, example: Synthesized) -> None:
     """Network and cluster are flat: an address is the construct's id, without path or hash."""
     for resource in chain.from_iterable(named.values() for named in example[stack]["resource"].values()):
         metadata = resource["//"]["metadata"]
         assert metadata["path"] == f"{stack}/{metadata['uniqueId']}"
 
 
-def test_what_workloads_must_not_lose_keeps_its_place(example: Synthesized) -> None:
-    """Inside a construct an address has a hash; what may not change is the path that it is made of."""
+def test_stateful_workloads_keep_their_paths(example: Synthesized) -> None:
+    """An address inside a construct has a hash of the construct's path, so the path must not change."""
     kinds = ("aws_s3_bucket", "kubernetes_namespace_v1", "kubernetes_secret_v1", "helm_release")
     resources = example["workloads"]["resource"]
     paths = {item["//"]["metadata"]["path"] for kind in kinds for item in resources[kind].values()}

@@ -1,4 +1,4 @@
-"""The cluster autoscaler's Helm values, read as its users would."""
+"""The role and the Helm values of the cluster autoscaler."""
 
 import re
 from collections.abc import Callable
@@ -22,7 +22,7 @@ def release(stacks: Synthesized) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def test_it_discovers_the_groups_of_this_cluster(example: Synthesized) -> None:
-    """It looks for node groups of the cluster's name in the cluster's region; without one, none is run."""
+    """It looks for node groups with the cluster's name, in the cluster's region."""
     _, values = release(example)
     (cluster,) = example["cluster"]["resource"]["aws_eks_cluster"].values()
     (provider,) = example["cluster"]["provider"]["aws"]
@@ -32,10 +32,10 @@ def test_it_discovers_the_groups_of_this_cluster(example: Synthesized) -> None:
 
 
 @pytest.mark.parametrize("version", CLUSTER_AUTOSCALER_IMAGE_TAGS)
-def test_its_image_is_of_the_clusters_own_minor_version(
+def test_its_image_has_the_minor_version_of_the_cluster(
     version: str, synthesize_changed: Callable[..., Synthesized]
 ) -> None:
-    """For every Kubernetes version that the settings accept, the autoscaler is of the same minor."""
+    """Each Kubernetes version of the settings gets an autoscaler of the same minor version."""
     stacks = synthesize_changed({"cluster.kubernetes_version": version})
     _, values = release(stacks)
     (cluster,) = stacks["cluster"]["resource"]["aws_eks_cluster"].values()
@@ -43,8 +43,8 @@ def test_its_image_is_of_the_clusters_own_minor_version(
     assert values["image"]["tag"].startswith(f"v{version}.")
 
 
-def test_it_runs_on_the_steady_group(example: Synthesized) -> None:
-    """Its node is of a group that never is empty and takes any pod, or it would scale itself away."""
+def test_it_runs_where_a_node_always_is(example: Synthesized) -> None:
+    """Its node group has a minimum of one node and no taints, so the autoscaler can't remove its own node."""
     _, values = release(example)
     selected = [
         group
@@ -55,7 +55,7 @@ def test_it_runs_on_the_steady_group(example: Synthesized) -> None:
 
 
 def test_the_steady_group_need_not_be_the_first(synthesize_changed: Callable[..., Synthesized]) -> None:
-    """A group at zero or with taints does not get the autoscaler, wherever it stands in the settings."""
+    """The autoscaler avoids a group at zero or with taints, also if it is the first in the settings."""
     shape = {"instance_types": ["m5.2xlarge"], "max_size": 3}
     taints = [{"key": "builds", "effect": "NO_SCHEDULE"}]
     groups = {
@@ -68,14 +68,14 @@ def test_the_steady_group_need_not_be_the_first(synthesize_changed: Callable[...
 
 
 def test_it_is_not_evicted_and_not_preempted(example: Synthesized) -> None:
-    """Neither its own scale-down nor a more important pod takes its place away."""
+    """Neither its own scale-down nor a pod of higher priority takes its place."""
     _, values = release(example)
     assert values["podAnnotations"]["cluster-autoscaler.kubernetes.io/safe-to-evict"] == "false"
     assert values["priorityClassName"] == "system-cluster-critical"
 
 
-def test_its_service_account_is_the_one_that_gets_the_role(example: Synthesized) -> None:
-    """The release makes the service account that the pod identity names, in the same namespace."""
+def test_its_service_account_gets_the_role(example: Synthesized) -> None:
+    """The release creates the service account that the pod identity names, in the same namespace."""
     found, values = release(example)
     account = values["rbac"]["serviceAccount"]
     associations = example["workloads"]["resource"]["aws_eks_pod_identity_association"].values()
@@ -85,8 +85,8 @@ def test_its_service_account_is_the_one_that_gets_the_role(example: Synthesized)
     }
 
 
-def test_its_role_is_there_before_its_pod(example: Synthesized) -> None:
-    """The pod-identity agent hands the role out when a pod starts, so the release waits for it."""
+def test_its_pod_starts_after_its_role_exists(example: Synthesized) -> None:
+    """A pod gets its role only at its start, so the release waits for the role."""
     found, values = release(example)
     account = values["rbac"]["serviceAccount"]["name"]
     resources = example["workloads"]["resource"]
@@ -102,13 +102,13 @@ def test_its_role_is_there_before_its_pod(example: Synthesized) -> None:
 
 
 def test_nodes_with_running_jobs_stay_by_default(example: Synthesized) -> None:
-    """Job pods have emptyDir volumes, and the flag that shields such pods is left on."""
+    """Job pods have emptyDir volumes, and the flag that protects such pods is on."""
     _, values = release(example)
     assert values["extraArgs"]["skip-nodes-with-local-storage"] is True
 
 
-def test_the_settings_are_its_flags(synthesize_changed: Callable[..., Synthesized]) -> None:
-    """Every setting under `autoscaler` is the flag of the same name, in its spelling."""
+def test_settings_become_autoscaler_flags(synthesize_changed: Callable[..., Synthesized]) -> None:
+    """Every setting under `autoscaler` becomes the flag of the same name."""
     settings = {
         "expander": "most-pods",
         "balance_similar_node_groups": False,

@@ -1,13 +1,10 @@
-"""The distributed cache: its bucket, and who reaches what of it."""
+"""The distributed cache: its bucket, and the access of each fleet."""
 
 import json
-import tomllib
 from collections.abc import Callable
 from typing import Any
 
-from ruamel.yaml import YAML
-
-from tests.environments import Synthesized
+from tests.environments import Synthesized, runners
 
 SECOND_FLEET = {"runners.docs": {"token_parameter": "/cicd/runners/docs/token", "cache": False}}
 
@@ -19,18 +16,8 @@ def only(stacks: Synthesized, kind: str) -> dict[str, Any]:
     return resource
 
 
-def runners(stacks: Synthesized) -> dict[str, dict[str, Any]]:
-    """Return the `[[runners]]` of each fleet by its name."""
-    found = {}
-    for release in stacks["workloads"]["resource"]["helm_release"].values():
-        values = YAML(typ="safe").load(release["values"][0])
-        if release["chart"] == "gitlab-runner":
-            (found[values["runners"]["name"]],) = tomllib.loads(values["runners"]["config"])["runners"]
-    return found
-
-
 def test_the_bucket_is_private_encrypted_and_tls_only(example: Synthesized) -> None:
-    """Nobody outside the account, and nobody in the clear."""
+    """The bucket refuses public access and requests without TLS."""
     access = only(example, "aws_s3_bucket_public_access_block")
     assert all(value for name, value in access.items() if name.startswith(("block", "ignore", "restrict")))
     (rule,) = only(example, "aws_s3_bucket_server_side_encryption_configuration")["rule"]
@@ -41,7 +28,7 @@ def test_the_bucket_is_private_encrypted_and_tls_only(example: Synthesized) -> N
 
 
 def test_old_caches_expire(synthesize_changed: Callable[..., Synthesized]) -> None:
-    """After the days of the settings, and what an upload left over after one day."""
+    """An object expires after the days of the settings, an incomplete upload after one day."""
     (rule,) = only(synthesize_changed({"cache_expiration_days": 7}), "aws_s3_bucket_lifecycle_configuration")[
         "rule"
     ]
@@ -51,7 +38,7 @@ def test_old_caches_expire(synthesize_changed: Callable[..., Synthesized]) -> No
 
 
 def test_a_manager_reaches_its_own_prefix_only(example: Synthesized) -> None:
-    """The role of the fleet's manager reads and writes objects under the fleet's name."""
+    """The role of a fleet's manager may read and write objects under the fleet's name only."""
     (policy,) = (
         json.loads(item["policy"])
         for item in example["workloads"]["resource"]["aws_iam_role_policy"].values()
@@ -68,7 +55,7 @@ def test_a_manager_reaches_its_own_prefix_only(example: Synthesized) -> None:
     assert statement["Resource"] == f"${{aws_s3_bucket.{address}.arn}}/default/*"
 
 
-def test_the_runner_is_told_of_the_cache(example: Synthesized) -> None:
+def test_the_runner_knows_the_cache(example: Synthesized) -> None:
     """Its configuration names bucket, region and prefix; the credentials are the pod's own."""
     cache = runners(example)["default"]["cache"]
     (address,) = example["workloads"]["resource"]["aws_s3_bucket"]
@@ -84,8 +71,8 @@ def test_the_runner_is_told_of_the_cache(example: Synthesized) -> None:
     }
 
 
-def test_a_fleet_may_do_without(synthesize_changed: Callable[..., Synthesized]) -> None:
-    """`cache: false` leaves out the configuration and the role."""
+def test_a_fleet_may_have_no_cache(synthesize_changed: Callable[..., Synthesized]) -> None:
+    """`cache: false` omits the configuration and the role."""
     stacks = synthesize_changed(SECOND_FLEET)
     assert "cache" not in runners(stacks)["docs"]
     roles = [role["name"] for role in stacks["workloads"]["resource"]["aws_iam_role"].values()]

@@ -1,4 +1,4 @@
-"""The cluster stack's JSON, read as its users would."""
+"""The JSON of the cluster stack."""
 
 import json
 from collections.abc import Callable
@@ -50,7 +50,7 @@ def groups_and_tags(cluster: dict[str, Any]) -> list[tuple[dict[str, Any], dict[
 
 
 def test_access_entries_are_the_only_way_in(example: Synthesized) -> None:
-    """EKS ignores the aws-auth ConfigMap, and whoever creates the cluster gets no rights by it."""
+    """EKS ignores the aws-auth ConfigMap, and the cluster's creator gets no rights."""
     _, cluster = only(example["cluster"], "aws_eks_cluster")
     assert cluster["access_config"] == {
         "authentication_mode": "API",
@@ -59,7 +59,7 @@ def test_access_entries_are_the_only_way_in(example: Synthesized) -> None:
 
 
 def test_all_control_plane_logs_are_kept(example: Synthesized) -> None:
-    """Every log that EKS can write is switched on."""
+    """EKS writes every type of log."""
     _, cluster = only(example["cluster"], "aws_eks_cluster")
     assert set(cluster["enabled_cluster_log_types"]) == {
         *("api", "audit", "authenticator", "controllerManager", "scheduler")
@@ -67,7 +67,7 @@ def test_all_control_plane_logs_are_kept(example: Synthesized) -> None:
 
 
 def test_logs_have_a_retention_before_eks_writes_any(synthesize_changed: Callable[..., Synthesized]) -> None:
-    """The log group of EKS's own naming comes before the cluster, so that EKS makes none for ever."""
+    """Terraform creates the log group before the cluster; otherwise EKS creates it without a retention."""
     stack = synthesize_changed({"cluster.log_retention_days": 7})["cluster"]
     address, logs = only(stack, "aws_cloudwatch_log_group")
     _, cluster = only(stack, "aws_eks_cluster")
@@ -76,8 +76,8 @@ def test_logs_have_a_retention_before_eks_writes_any(synthesize_changed: Callabl
     assert address in cluster["depends_on"]
 
 
-def test_secrets_are_encrypted_with_a_rotated_key_of_our_own(example: Synthesized) -> None:
-    """Kubernetes Secrets are encrypted with a KMS key that rotates."""
+def test_secrets_are_encrypted_with_a_rotated_kms_key(example: Synthesized) -> None:
+    """EKS encrypts Kubernetes Secrets with a KMS key of this stack, which rotates."""
     address, key = only(example["cluster"], "aws_kms_key")
     _, cluster = only(example["cluster"], "aws_eks_cluster")
     assert cluster["encryption_config"]["resources"] == ["secrets"]
@@ -86,7 +86,7 @@ def test_secrets_are_encrypted_with_a_rotated_key_of_our_own(example: Synthesize
 
 
 def test_the_api_is_reachable_from_inside_the_vpc(example: Synthesized) -> None:
-    """The private endpoint is on, so nodes need no way over the internet to it."""
+    """The private endpoint is on, so nodes do not need the internet to reach it."""
     _, cluster = only(example["cluster"], "aws_eks_cluster")
     assert cluster["vpc_config"]["endpoint_private_access"] is True
 
@@ -99,7 +99,7 @@ def test_the_api_is_public_for_the_configured_ranges_only(example: Synthesized) 
 
 
 def test_without_ranges_the_api_is_not_public(synthesize_changed: Callable[..., Synthesized]) -> None:
-    """No configured range means no public endpoint, rather than one that is open to everybody."""
+    """Without a range there is no public endpoint."""
     stack = synthesize_changed({"cluster.endpoint_public_access_cidrs": None})["cluster"]
     _, cluster = only(stack, "aws_eks_cluster")
     assert cluster["vpc_config"]["endpoint_public_access"] is False
@@ -115,8 +115,8 @@ def test_the_cluster_lives_in_the_private_subnets(example: Synthesized) -> None:
     assert all(private in str(group["subnet_ids"]) for group in groups)
 
 
-def test_the_admin_role_is_for_the_own_account(example: Synthesized) -> None:
-    """The account's own principals may assume the cluster-admin role, as far as IAM lets them."""
+def test_the_own_account_may_assume_the_admin_role(example: Synthesized) -> None:
+    """Principals of the account may assume the cluster-admin role if IAM allows it to them."""
     _, role = admin_role(example["cluster"])
     (statement,) = json.loads(role["assume_role_policy"])["Statement"]
     (principal,) = statement["Principal"]["AWS"]
@@ -125,7 +125,7 @@ def test_the_admin_role_is_for_the_own_account(example: Synthesized) -> None:
     assert principal.endswith(":root")
 
 
-def test_further_admins_may_be_named(synthesize_changed: Callable[..., Synthesized]) -> None:
+def test_settings_may_name_further_admins(synthesize_changed: Callable[..., Synthesized]) -> None:
     """`admin_principal_arns` may assume the cluster-admin role besides the account's own."""
     other = "arn:aws:iam::210987654321:role/platform"
     _, role = admin_role(synthesize_changed({"cluster.admin_principal_arns": [other]})["cluster"])
@@ -145,8 +145,8 @@ def test_the_admin_role_administers_the_whole_cluster(example: Synthesized) -> N
     assert association["access_scope"] == {"type": "cluster"}
 
 
-def test_nodes_are_amazon_linux_2023_of_a_launch_template_of_ours(example: Synthesized) -> None:
-    """Every node group runs AL2023 from the newest version of a launch template of this stack."""
+def test_nodes_run_amazon_linux_2023_from_the_launch_template(example: Synthesized) -> None:
+    """Every node group uses AL2023 and the newest version of a launch template of this stack."""
     templates = {
         f"aws_launch_template.{name}" for name in example["cluster"]["resource"]["aws_launch_template"]
     }
@@ -158,7 +158,7 @@ def test_nodes_are_amazon_linux_2023_of_a_launch_template_of_ours(example: Synth
 
 
 def test_node_disks_are_encrypted_gp3(synthesize_changed: Callable[..., Synthesized]) -> None:
-    """Every volume of a node is encrypted gp3 that goes with the node; `disk_size_gib` is its size."""
+    """Every volume of a node is encrypted, of type gp3 and `disk_size_gib`; EC2 deletes it with the node."""
     sizes = {"cluster.node_groups.main.disk_size_gib": 50, "cluster.node_groups.big.disk_size_gib": 50}
     for template in synthesize_changed(sizes)["cluster"]["resource"]["aws_launch_template"].values():
         for mapping in template["block_device_mappings"]:
@@ -169,14 +169,14 @@ def test_node_disks_are_encrypted_gp3(synthesize_changed: Callable[..., Synthesi
 
 
 def test_pods_cannot_reach_the_nodes_credentials(example: Synthesized) -> None:
-    """The metadata service needs a token (IMDSv2) that does not survive the hop into a pod."""
+    """The metadata service requires a token (IMDSv2), and its answer has a hop limit of 1."""
     for template in example["cluster"]["resource"]["aws_launch_template"].values():
         assert template["metadata_options"]["http_tokens"] == "required"
         assert template["metadata_options"]["http_put_response_hop_limit"] == 1
 
 
-def test_nobody_logs_in_to_a_node(example: Synthesized) -> None:
-    """No node has an SSH key."""
+def test_nodes_have_no_ssh_key(example: Synthesized) -> None:
+    """Neither launch templates nor node groups name an SSH key."""
     for template in example["cluster"]["resource"]["aws_launch_template"].values():
         assert "key_name" not in template
     for group in example["cluster"]["resource"]["aws_eks_node_group"].values():
@@ -186,28 +186,28 @@ def test_nobody_logs_in_to_a_node(example: Synthesized) -> None:
 def test_the_autoscaler_knows_the_labels_of_an_empty_group(
     synthesize_changed: Callable[..., Synthesized],
 ) -> None:
-    """Every label of a node group is a node-template tag of its Auto Scaling group too."""
+    """Every label of a node group is also a node-template tag of its Auto Scaling group."""
     cluster = synthesize_changed({"cluster.node_groups.special": SPECIAL_GROUP})["cluster"]
     for group, tags in groups_and_tags(cluster):
         expected = {f"label/{key}": value for key, value in group["labels"].items()}
         assert expected.items() <= tags.items()
 
 
-def test_a_node_says_which_group_of_the_settings_it_is_of(
+def test_nodes_have_the_label_of_their_group(
     synthesize_changed: Callable[..., Synthesized],
 ) -> None:
-    """Nodes carry the settings' labels, and `node-group` with the settings' name of the group."""
+    """Nodes have the labels of the settings, and `node-group` with the group's name in the settings."""
     cluster = synthesize_changed({"cluster.node_groups.special": SPECIAL_GROUP})["cluster"]
     labels = [group["labels"] for group, _ in groups_and_tags(cluster)]
     special = {"node-group": "special", "team": "platform", "example.com/purpose": "builds"}
-    assert {each["node-group"] for each in labels} == {"main", "big", "special"}
-    assert all(special.items() <= each.items() for each in labels if each["node-group"] == "special")
+    assert {item["node-group"] for item in labels} == {"main", "big", "special"}
+    assert all(special.items() <= item.items() for item in labels if item["node-group"] == "special")
 
 
 def test_the_autoscaler_knows_the_taints_of_an_empty_group(
     synthesize_changed: Callable[..., Synthesized],
 ) -> None:
-    """Every taint is a node-template tag too, with its effect in Kubernetes's spelling."""
+    """Every taint is also a node-template tag, with its effect in the spelling of Kubernetes."""
     cluster = synthesize_changed({"cluster.node_groups.special": SPECIAL_GROUP})["cluster"]
     for group, tags in groups_and_tags(cluster):
         is_special = group["labels"]["node-group"] == "special"
@@ -226,13 +226,13 @@ def test_the_autoscaler_knows_the_taints_of_an_empty_group(
 
 
 def test_the_autoscaler_knows_the_disk_of_an_empty_group(example: Synthesized) -> None:
-    """A job that asks for disk can make a group grow that has no node yet."""
+    """A job that requests disk can scale up a group that has no node yet."""
     for _, tags in groups_and_tags(example["cluster"]):
         assert tags["resources/ephemeral-storage"] == "100Gi"
 
 
 def test_an_apply_does_not_undo_the_autoscaler(example: Synthesized) -> None:
-    """How many nodes there are is set when a group is created and ignored from then on."""
+    """Terraform sets the number of nodes of a new group and ignores it from then on."""
     for group in example["cluster"]["resource"]["aws_eks_node_group"].values():
         assert "scaling_config[0].desired_size" in group["lifecycle"]["ignore_changes"]
 
@@ -249,8 +249,8 @@ def test_a_node_group_may_start_at_zero(synthesize_changed: Callable[..., Synthe
     assert all(size["min_size"] == size["desired_size"] == 0 < size["max_size"] for size in sizes)
 
 
-def test_every_group_starts_within_its_bounds(example: Synthesized) -> None:
-    """EKS refuses a group whose first size is below its minimum or above its maximum."""
+def test_every_group_starts_between_its_minimum_and_maximum(example: Synthesized) -> None:
+    """EKS refuses a group with a first size below its minimum or above its maximum."""
     for group in example["cluster"]["resource"]["aws_eks_node_group"].values():
         size = group["scaling_config"]
         assert size["min_size"] <= size["desired_size"] <= size["max_size"]
@@ -264,13 +264,13 @@ def test_nodes_run_the_version_of_the_control_plane(example: Synthesized) -> Non
 
 
 def test_the_cluster_has_its_add_ons(example: Synthesized) -> None:
-    """Network, DNS and pod identity are add-ons that EKS manages."""
+    """EKS manages the add-ons of network, DNS and pod identity."""
     addons = {addon["addon_name"] for addon in example["cluster"]["resource"]["aws_eks_addon"].values()}
     assert {"vpc-cni", "kube-proxy", "coredns", "eks-pod-identity-agent"} <= addons
 
 
-def test_nodes_come_after_what_makes_them_ready(example: Synthesized) -> None:
-    """Node groups wait for the add-ons and permissions without which a node never is ready."""
+def test_nodes_start_after_the_add_ons_that_they_need(example: Synthesized) -> None:
+    """Node groups wait for the add-ons and permissions that a node needs to become ready."""
     resources = example["cluster"]["resource"]
     addons = {
         f"aws_eks_addon.{name}"
@@ -289,7 +289,7 @@ def test_nodes_come_after_what_makes_them_ready(example: Synthesized) -> None:
 
 
 def test_dns_comes_after_the_nodes_that_it_runs_on(example: Synthesized) -> None:
-    """The add-on of DNS waits for the node groups; before them it would never become active."""
+    """The add-on of DNS waits for the node groups, since without a node it never becomes active."""
     resources = example["cluster"]["resource"]
     (dns,) = (addon for addon in resources["aws_eks_addon"].values() if addon["addon_name"] == "coredns")
     groups = {f"aws_eks_node_group.{name}" for name in resources["aws_eks_node_group"]}
@@ -297,7 +297,7 @@ def test_dns_comes_after_the_nodes_that_it_runs_on(example: Synthesized) -> None
 
 
 def test_network_policies_are_enforced(example: Synthesized) -> None:
-    """The VPC CNI enforces NetworkPolicy objects, which it does not unasked."""
+    """The VPC CNI enforces NetworkPolicy objects, which is off by default."""
     addons = example["cluster"]["resource"]["aws_eks_addon"].values()
     (cni,) = (addon for addon in addons if addon["addon_name"] == "vpc-cni")
     assert json.loads(cni["configuration_values"])["enableNetworkPolicy"] == "true"
@@ -326,13 +326,13 @@ def test_one_command_connects_kubectl(example: Synthesized) -> None:
 
 
 def test_irsa_is_off_unless_asked_for(example: Synthesized) -> None:
-    """By default there is no IAM OIDC provider, and the output says so by being empty."""
+    """By default there is no IAM OIDC provider, and the output is empty."""
     assert "aws_iam_openid_connect_provider" not in example["cluster"]["resource"]
     assert example["cluster"]["output"]["oidc_provider_arn"]["value"] == ""
 
 
 def test_irsa_is_an_option_for_other_projects(synthesize_changed: Callable[..., Synthesized]) -> None:
-    """`enable_irsa` makes an IAM OIDC provider of the cluster's issuer and publishes its ARN."""
+    """`enable_irsa` creates an IAM OIDC provider of the cluster's issuer and publishes its ARN."""
     stack = synthesize_changed({"cluster.enable_irsa": True})["cluster"]
     address, provider = only(stack, "aws_iam_openid_connect_provider")
     cluster, _ = only(stack, "aws_eks_cluster")
@@ -342,7 +342,7 @@ def test_irsa_is_an_option_for_other_projects(synthesize_changed: Callable[..., 
 
 
 def test_the_running_version_is_read_from_aws_and_depends_on_nothing(example: Synthesized) -> None:
-    """It is known in every plan, of a new cluster too: whether there is one is asked of a list."""
+    """Every plan knows it, also the plan of a new cluster: a list tells whether the cluster exists."""
     data = example["cluster"]["data"]
     (listing,) = data["aws_eks_clusters"]
     (running,) = data["aws_eks_cluster"].values()
@@ -354,7 +354,7 @@ def test_the_running_version_is_read_from_aws_and_depends_on_nothing(example: Sy
 def test_a_jump_of_the_kubernetes_version_is_refused_before_anything_changes(
     synthesize_changed: Callable[..., Synthesized],
 ) -> None:
-    """The refusal is a precondition of the cluster; it names the setting and the wanted version."""
+    """A precondition of the cluster refuses it, with the setting and the version in the message."""
     stack = synthesize_changed({"cluster.kubernetes_version": "1.34"})["cluster"]
     _, cluster = only(stack, "aws_eks_cluster")
     (precondition,) = cluster["lifecycle"]["precondition"]

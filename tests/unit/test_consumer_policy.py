@@ -8,10 +8,10 @@ import sys
 import pytest
 
 from deployment.consumer_policy import consumer_policy
-from stacks.backend import BackendError
+from stacks.backend import Backend, BackendError
 from stacks.settings.load import PROJECT
 
-BACKEND = {"bucket": "some-state", "region": "eu-central-1", "encrypt": True, "use_lockfile": True}
+BACKEND = Backend(bucket="some-state", region="eu-central-1", encrypt=True, use_lockfile=True)
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,9 @@ BACKEND = {"bucket": "some-state", "region": "eu-central-1", "encrypt": True, "u
 )
 def test_arns_are_of_the_partition_of_the_buckets_region(region: str, partition: str) -> None:
     """A policy for China or GovCloud names buckets as they are named there."""
-    read, find = consumer_policy("prod", BACKEND | {"region": region}, ["network"])["Statement"]
+    read, find = consumer_policy("prod", BACKEND.model_copy(update={"region": region}), ["network"])[
+        "Statement"
+    ]
     assert read["Resource"] == [f"arn:{partition}:s3:::some-state/prod/network.tfstate"]
     assert find["Resource"] == f"arn:{partition}:s3:::some-state"
 
@@ -28,7 +30,7 @@ def test_arns_are_of_the_partition_of_the_buckets_region(region: str, partition:
 def test_a_region_that_aws_does_not_have_is_refused() -> None:
     """The message names the file, the field and the value."""
     with pytest.raises(BackendError, match=r'backend\.tf\.json: .*region: "zz-nowhere-1": .*Accepted: '):
-        consumer_policy("prod", BACKEND | {"region": "zz-nowhere-1"}, ["network"])
+        consumer_policy("prod", BACKEND.model_copy(update={"region": "zz-nowhere-1"}), ["network"])
 
 
 def test_nothing_is_allowed_but_to_read() -> None:

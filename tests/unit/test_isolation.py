@@ -1,4 +1,4 @@
-"""What holds the jobs of a fleet inside their namespace."""
+"""The isolation of a fleet: network policies, quota, limits, disruption budget."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,7 +20,7 @@ def of_jobs(stacks: Synthesized, kind: str, *, namespace: str = NAMESPACE) -> di
 
 
 def test_nothing_reaches_a_job(example: Synthesized) -> None:
-    """Ingress is a closed policy type without any rule, for every pod of the namespace."""
+    """The policy has the type Ingress and no rule, for every pod of the namespace."""
     policy = of_jobs(example, "network_policy")
     assert policy["pod_selector"] == {}
     assert "Ingress" in policy["policy_types"]
@@ -28,14 +28,14 @@ def test_nothing_reaches_a_job(example: Synthesized) -> None:
 
 
 def test_a_job_reaches_no_instance_metadata(example: Synthesized) -> None:
-    """Jobs reach everything but the link-local range, where metadata and pod identities are."""
+    """Jobs reach all addresses except the link-local range of metadata and pod identities."""
     policy = of_jobs(example, "network_policy")
     assert "Egress" in policy["policy_types"]
     assert policy["egress"] == [{"to": [{"ip_block": {"cidr": "0.0.0.0/0", "except": ["169.254.0.0/16"]}}]}]
 
 
-def test_only_the_metrics_of_a_manager_can_be_reached_and_not_by_jobs(example: Synthesized) -> None:
-    """No namespace of any fleet reaches a manager; others reach the one port."""
+def test_jobs_do_not_reach_the_metrics_of_a_manager(example: Synthesized) -> None:
+    """A namespace of a fleet reaches no manager; other namespaces reach the port of the metrics."""
     policy = of_jobs(example, "network_policy", namespace="gitlab-runner-default")
     (rule,) = policy["ingress"]
     assert rule["ports"] == [{"port": "9252", "protocol": "TCP"}]
@@ -50,7 +50,7 @@ def test_only_the_metrics_of_a_manager_can_be_reached_and_not_by_jobs(example: S
 def test_the_quota_holds_all_jobs_at_their_maxima_twice(
     synthesize_changed: Callable[..., Synthesized],
 ) -> None:
-    """The pods of finished jobs still count while those of the next ones start."""
+    """The pods of finished jobs still count when the pods of the next jobs start."""
     build = {
         "cpu_request": "1",
         "cpu_request_overwrite_max_allowed": "3500m",
@@ -70,7 +70,7 @@ def test_the_quota_holds_all_jobs_at_their_maxima_twice(
 
 
 def test_a_container_without_limits_gets_the_fleets_maxima(example: Synthesized) -> None:
-    """Else a job would escape its maxima by naming no limit; requests stay small for those that name none."""
+    """The runner checks a maximum only for jobs that name a limit; default requests stay small."""
     (limits,) = of_jobs(example, "limit_range")["limit"]
     assert limits["type"] == "Container"
     assert limits["max"] == limits["default"] == {"cpu": "16", "memory": "16Gi"}
@@ -80,14 +80,14 @@ def test_a_container_without_limits_gets_the_fleets_maxima(example: Synthesized)
 def test_no_container_of_the_settings_is_above_the_limits(
     synthesize_changed: Callable[..., Synthesized],
 ) -> None:
-    """A service container may be larger than the build container; the namespace lets both start."""
+    """A service container may be larger than the build container, and both may start."""
     service = {"memory_request": "1Gi", "memory_limit": "32Gi"}
     (limits,) = of_jobs(synthesize_changed({"runners.default.service": service}), "limit_range")["limit"]
     assert limits["max"]["memory"] == "32Gi"
 
 
 def test_a_request_alone_limits_nothing(synthesize_changed: Callable[..., Synthesized]) -> None:
-    """A fleet that names neither limit nor maximum lets its jobs use what the node has."""
+    """A fleet without limits and maxima lets its jobs use the whole node."""
     build = {"cpu_request": "2", "memory_request": "4Gi", "memory_limit": "8Gi"}
     (limits,) = of_jobs(synthesize_changed({"runners.default.build": build}), "limit_range")["limit"]
     assert limits["max"] == limits["default"] == {"memory": "8Gi"}
@@ -95,14 +95,16 @@ def test_a_request_alone_limits_nothing(synthesize_changed: Callable[..., Synthe
 
 
 def test_no_job_pod_is_evicted(example: Synthesized) -> None:
-    """As many pods as the quota allows must stay, so that a drain has none to take."""
+    """The budget keeps as many pods as the quota allows, so a drain can evict none."""
     budget = of_jobs(example, "pod_disruption_budget")
     assert budget["min_available"] == of_jobs(example, "resource_quota")["hard"]["pods"]
     assert "max_unavailable" not in budget
     assert budget["selector"]["match_labels"] == {"gitlab-runner-fleet": "default"}
 
 
-def test_the_switch_gives_job_pods_up(synthesize_changed: Callable[..., Synthesized]) -> None:
-    """With `protect_running_jobs: false` there is no disruption budget."""
+def test_no_disruption_budget_without_protect_running_jobs(
+    synthesize_changed: Callable[..., Synthesized],
+) -> None:
+    """`protect_running_jobs: false` removes the disruption budget."""
     stacks = synthesize_changed({"protect_running_jobs": False})
     assert "kubernetes_pod_disruption_budget_v1" not in stacks["workloads"]["resource"]

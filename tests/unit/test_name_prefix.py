@@ -1,4 +1,4 @@
-"""What an environment is called, and what its resources are called."""
+"""The name of an environment, and the prefix of its resources' names."""
 
 import json
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from tests.environments import STACKS, Mistakes, Synthesized
 def test_a_renamed_environment_differs_in_state_keys_and_tag_alone(
     synthesize_changed: Callable[..., Synthesized],
 ) -> None:
-    """With its old name as the prefix, nothing else in any stack knows of the new name."""
+    """With the old name as the prefix, only state keys and the tag have the new name."""
     before = synthesize_changed({}, name="old")
     after = synthesize_changed({"name_prefix": "old"}, name="new")
     for stack in STACKS:
@@ -23,13 +23,13 @@ def test_a_renamed_environment_differs_in_state_keys_and_tag_alone(
 
 @pytest.mark.parametrize("stack", STACKS)
 def test_a_prefix_begins_every_name(stack: str, synthesize_changed: Callable[..., Synthesized]) -> None:
-    """No name in AWS has the environment's own name once a prefix is set."""
+    """With `name_prefix` no name in AWS has the environment's own name."""
     text = json.dumps(synthesize_changed({"name_prefix": "prefix"}, name="berlin")[stack]["resource"])
     assert '"prefix-' in text
     assert "berlin" not in text
 
 
 def test_a_prefix_has_the_form_of_an_environments_name(mistakes: Mistakes) -> None:
-    """What could not be an environment's name can't have been one."""
+    """The prefix is an environment's old name, so the same rule applies."""
     (line,) = mistakes({"name_prefix": "Old_"})
     assert line.startswith('example.yaml: name_prefix: "Old_": not of the accepted form. Accepted: ')

@@ -1,4 +1,4 @@
-"""The network stack's JSON, read as its users would."""
+"""The JSON of the network stack."""
 
 from collections.abc import Callable
 from ipaddress import IPv4Network
@@ -12,13 +12,13 @@ ROLES = {"public": "kubernetes.io/role/elb", "private": "kubernetes.io/role/inte
 
 
 def subnets(network: dict[str, Any], kind: str) -> dict[str, dict[str, Any]]:
-    """Return the subnets of one kind by the reference under which others name them."""
+    """Return the subnets of one kind by the reference that other resources use."""
     found = network["resource"]["aws_subnet"].items()
     return {f"${{aws_subnet.{name}.id}}": subnet for name, subnet in found if ROLES[kind] in subnet["tags"]}
 
 
 def default_routes(network: dict[str, Any], kind: str) -> dict[str, dict[str, Any]]:
-    """Return each subnet's route to everywhere, by the subnet's availability zone."""
+    """Return each subnet's default route, by the subnet's availability zone."""
     resources = network["resource"]
     table = {
         item["subnet_id"]: item["route_table_id"]
@@ -33,7 +33,7 @@ def default_routes(network: dict[str, Any], kind: str) -> dict[str, dict[str, An
 
 
 def test_the_vpc_has_the_configured_range(example: Synthesized) -> None:
-    """`network.cidr` is the range of the one VPC."""
+    """`network.cidr` is the range of the VPC."""
     (vpc,) = example["network"]["resource"]["aws_vpc"].values()
     assert vpc["cidr_block"] == "10.0.0.0/16"
 
@@ -53,8 +53,8 @@ def test_there_is_one_public_and_one_private_subnet_per_zone(example: Synthesize
     assert len(example["network"]["resource"]["aws_subnet"]) == 2 * len(ZONES)
 
 
-def test_subnets_lie_within_the_vpc_and_do_not_overlap(example: Synthesized) -> None:
-    """Every subnet is a part of the VPC's range that no other subnet has."""
+def test_subnets_are_in_the_vpc_and_do_not_overlap(example: Synthesized) -> None:
+    """Every subnet is a part of the VPC's range, and no two subnets share an address."""
     ranges = [
         IPv4Network(subnet["cidr_block"]) for subnet in example["network"]["resource"]["aws_subnet"].values()
     ]
@@ -62,10 +62,10 @@ def test_subnets_lie_within_the_vpc_and_do_not_overlap(example: Synthesized) -> 
     assert not any(one.overlaps(other) for one, other in combinations(ranges, 2))
 
 
-def test_a_range_that_is_full_to_the_last_address_has_no_overlap(
+def test_a_full_range_has_no_overlap(
     synthesize_changed: Callable[..., Synthesized],
 ) -> None:
-    """Private subnets from the start and public ones from the end meet without an overlap."""
+    """Private subnets begin at the start of the range, public ones at its end."""
     full = {
         "network.cidr": "10.9.0.0/22",
         "network.availability_zones": ZONES[:2],
@@ -88,7 +88,7 @@ def test_appending_a_zone_leaves_the_other_subnets_alone(
 
 
 def test_public_subnets_reach_the_internet_directly(example: Synthesized) -> None:
-    """Every public subnet's traffic leaves by the VPC's internet gateway."""
+    """The default route of every public subnet is the internet gateway."""
     (gateway,) = example["network"]["resource"]["aws_internet_gateway"]
     routes = default_routes(example["network"], "public")
     assert sorted(routes) == ZONES
@@ -96,7 +96,7 @@ def test_public_subnets_reach_the_internet_directly(example: Synthesized) -> Non
 
 
 def test_private_subnets_share_a_single_nat_gateway(example: Synthesized) -> None:
-    """`nat_gateways: single` makes one, through which every private subnet's traffic leaves."""
+    """`nat_gateways: single` creates one, the default route of every private subnet."""
     (gateway,) = example["network"]["resource"]["aws_nat_gateway"]
     routes = default_routes(example["network"], "private")
     assert sorted(routes) == ZONES
@@ -106,7 +106,7 @@ def test_private_subnets_share_a_single_nat_gateway(example: Synthesized) -> Non
 def test_with_one_nat_gateway_per_zone_traffic_stays_in_its_zone(
     synthesize_changed: Callable[..., Synthesized],
 ) -> None:
-    """With `nat_gateways: one_per_zone` a private subnet's way out is the gateway of its own zone."""
+    """With `nat_gateways: one_per_zone` each private subnet uses the gateway of its own zone."""
     network = synthesize_changed({"network.nat_gateways": "one_per_zone"})["network"]
     gateways = network["resource"]["aws_nat_gateway"]
     public = subnets(network, "public")
@@ -121,8 +121,8 @@ def test_with_one_nat_gateway_per_zone_traffic_stays_in_its_zone(
     }
 
 
-def test_nat_gateways_stand_in_public_subnets(example: Synthesized) -> None:
-    """A NAT gateway in a private subnet would have no way out itself."""
+def test_nat_gateways_are_in_public_subnets(example: Synthesized) -> None:
+    """A NAT gateway in a private subnet could not reach the internet."""
     for gateway in example["network"]["resource"]["aws_nat_gateway"].values():
         assert gateway["subnet_id"] in subnets(example["network"], "public")
 
@@ -136,14 +136,14 @@ def test_more_nat_gateways_replace_no_route_table(
         assert many[kind] == example["network"]["resource"][kind]
 
 
-def test_no_instance_gets_a_public_address_unasked(example: Synthesized) -> None:
-    """No subnet hands out public addresses."""
+def test_subnets_give_no_public_addresses(example: Synthesized) -> None:
+    """No subnet gives instances public addresses."""
     for subnet in example["network"]["resource"]["aws_subnet"].values():
         assert not subnet.get("map_public_ip_on_launch", False)
 
 
-def test_published_lists_are_in_the_order_of_the_zones(example: Synthesized) -> None:
-    """The first private and public subnet and route table are of the first zone, and so on."""
+def test_outputs_are_in_the_order_of_the_zones(example: Synthesized) -> None:
+    """The first subnet and the first route table belong to the first zone, and so on."""
     outputs = example["network"]["output"]
     assert outputs["availability_zones"]["value"] == ZONES
     for kind in ROLES:
@@ -155,7 +155,7 @@ def test_published_lists_are_in_the_order_of_the_zones(example: Synthesized) -> 
 
 
 def test_load_balancers_find_their_subnets(example: Synthesized) -> None:
-    """Public subnets are tagged for internet-facing load balancers, private ones for internal ones."""
+    """Public subnets have the tag for public load balancers, private ones the tag for internal ones."""
     for kind, role in ROLES.items():
         found = subnets(example["network"], kind)
         published = example["network"]["output"][f"{kind}_subnet_ids"]["value"]
@@ -163,15 +163,15 @@ def test_load_balancers_find_their_subnets(example: Synthesized) -> None:
         assert {subnet["tags"][role] for subnet in found.values()} == {"1"}
 
 
-def test_subnets_carry_the_tag_of_the_cluster(example: Synthesized) -> None:
-    """Controllers look for subnets that are tagged with the cluster's name."""
+def test_subnets_have_the_tag_of_the_cluster(example: Synthesized) -> None:
+    """Controllers look for subnets with a tag of the cluster's name."""
     (cluster,) = example["cluster"]["resource"]["aws_eks_cluster"].values()
     for subnet in example["network"]["resource"]["aws_subnet"].values():
         assert subnet["tags"][f"kubernetes.io/cluster/{cluster['name']}"] == "shared"
 
 
 def test_s3_is_reached_without_the_nat_gateway(example: Synthesized) -> None:
-    """Every private route table is in the free gateway endpoint of S3."""
+    """The gateway endpoint of S3 names every private route table."""
     (endpoint,) = example["network"]["resource"]["aws_vpc_endpoint"].values()
     private = {route["route_table_id"] for route in default_routes(example["network"], "private").values()}
     assert endpoint["vpc_endpoint_type"] == "Gateway"
@@ -180,7 +180,7 @@ def test_s3_is_reached_without_the_nat_gateway(example: Synthesized) -> None:
 
 
 def test_the_default_security_group_allows_nothing(example: Synthesized) -> None:
-    """What forgets to name a security group reaches nothing and is reached by nothing."""
+    """An instance without a security group of its own has no traffic."""
     (group,) = example["network"]["resource"]["aws_default_security_group"].values()
     assert "ingress" not in group
     assert "egress" not in group

@@ -1,4 +1,4 @@
-"""The published outputs against the contract of the last release: other projects read them."""
+"""The outputs keep the contract of the last release, since other projects read them."""
 
 import json
 from dataclasses import fields
@@ -30,7 +30,7 @@ def _name(kind: object) -> str:
 
 @pytest.mark.parametrize("stack", OUTPUTS)
 def test_no_output_is_removed_and_none_changes_its_type(stack: str) -> None:
-    """What a consumer of the last release reads is still there, and of the same type."""
+    """Each output of the last release still exists and has the same type."""
     now = published()[stack]
     for name, kind in json.loads(CONTRACT.read_text())[stack].items():
         assert now.get(name) == kind, f"{stack}.{name} was {kind}, is {now.get(name)}. {HOW_TO_DEPRECATE}"

@@ -1,10 +1,9 @@
-"""Where a fleet's jobs may run: one source for nodes, Auto Scaling tags and the runner's configuration."""
+"""The node groups of a fleet's jobs: labels, taints, affinity, tolerations."""
 
 from collections.abc import Callable
 from typing import Any
 
-from tests.environments import Synthesized
-from tests.unit.test_cache import runners
+from tests.environments import Synthesized, runners
 
 SPOT = {
     "instance_types": ["m5.8xlarge", "m5a.8xlarge"],
@@ -39,7 +38,7 @@ def groups_of(table: dict[str, Any]) -> list[str]:
 def test_jobs_run_on_every_group_without_taints_by_default(
     synthesize_changed: Callable[..., Synthesized],
 ) -> None:
-    """A tainted group is for the fleets that name it."""
+    """A group with taints is only for the fleets that name it."""
     table = executor(synthesize_changed({"cluster.node_groups.spot": SPOT}))
     assert groups_of(table) == ["big", "main"]
     assert table["node_tolerations"] == {}
@@ -66,7 +65,7 @@ def test_a_fleet_tolerates_the_taints_of_its_groups(synthesize_changed: Callable
 def test_an_arm_fleet_gets_arm_nodes_and_an_arm_helper(
     synthesize_changed: Callable[..., Synthesized],
 ) -> None:
-    """By the node selector the runner knows which helper image to take."""
+    """The runner chooses its helper image by the node selector."""
     changes = {"cluster.node_groups.arm": ARM, "runners.default.node_groups": ["arm"]}
     table = executor(synthesize_changed(changes))
     assert table["node_selector"] == {"kubernetes.io/arch": "arm64"}
@@ -74,7 +73,7 @@ def test_an_arm_fleet_gets_arm_nodes_and_an_arm_helper(
 
 
 def test_further_executor_keys_are_passed_through(synthesize_changed: Callable[..., Synthesized]) -> None:
-    """In GitLab's names, beside what the project sets itself."""
+    """They keep GitLab's names, and do not replace the keys that the project sets."""
     further = {
         "pull_policy": "if-not-present",
         "allowed_images": ["registry.example.com/*"],
@@ -92,7 +91,7 @@ def test_further_executor_keys_are_passed_through(synthesize_changed: Callable[.
 def test_patches_of_the_pod_come_with_their_feature_flag(
     synthesize_changed: Callable[..., Synthesized], example: Synthesized
 ) -> None:
-    """The runner ignores `pod_spec` without it."""
+    """The runner ignores `pod_spec` without this flag."""
     patch = [{"name": "host", "patch": "hostname: build", "patch_type": "strategic"}]
     runner = runners(synthesize_changed({"runners.default.kubernetes.pod_spec": patch}))["default"]
     assert runner["kubernetes"]["pod_spec"] == patch
@@ -100,15 +99,15 @@ def test_patches_of_the_pod_come_with_their_feature_flag(
     assert "feature_flags" not in runners(example)["default"]
 
 
-def test_texts_of_the_settings_are_nobodys_template(synthesize_changed: Callable[..., Synthesized]) -> None:
-    """Terraform reads `$${` and `%%{` as `${` and `%{`; the chart's templates print a quoted `{{`."""
+def test_settings_are_not_read_as_templates(synthesize_changed: Callable[..., Synthesized]) -> None:
+    """Terraform writes `$${` and `%%{` as `${` and `%{`; the chart's template prints a quoted `{{`."""
     annotations = {"a": "${CI_JOB_ID} %{if} {{ .Values.x }}"}
     table = executor(synthesize_changed({"runners.default.pod_annotations": annotations}))
     assert table["pod_annotations"]["a"] == "$${CI_JOB_ID} %%{if} {{ `{{` }} .Values.x }}"
 
 
 def test_labels_and_annotations_of_job_pods(synthesize_changed: Callable[..., Synthesized]) -> None:
-    """The settings' own stand beside the fleet's label and the autoscaler's annotation."""
+    """They are added to the fleet's label and the autoscaler's annotation."""
     changes = {
         "runners.default.pod_labels": {"team": "mobile"},
         "runners.default.pod_annotations": {"job": "$CI_JOB_ID"},
@@ -122,7 +121,7 @@ def test_labels_and_annotations_of_job_pods(synthesize_changed: Callable[..., Sy
 
 
 def test_each_entry_is_one_group_per_zone(example: Synthesized) -> None:
-    """No group spans zones, and together they have the entry's sizes."""
+    """Each group has one zone, and the sizes of an entry's groups add up to its own."""
     groups = example["cluster"]["resource"]["aws_eks_node_group"].values()
     for name, (least, most) in {"main": (1, 10), "big": (0, 4)}.items():
         mine = [group for group in groups if group["labels"]["node-group"] == name]
@@ -134,8 +133,10 @@ def test_each_entry_is_one_group_per_zone(example: Synthesized) -> None:
     assert len(subnets) == 3
 
 
-def test_the_switch_makes_one_group_over_all_zones(synthesize_changed: Callable[..., Synthesized]) -> None:
-    """With `protect_running_jobs: false` nothing keeps job pods: no annotation, no group per zone."""
+def test_one_group_for_all_zones_without_protect_running_jobs(
+    synthesize_changed: Callable[..., Synthesized],
+) -> None:
+    """`protect_running_jobs: false` removes the annotation of job pods and the group per zone."""
     stacks = synthesize_changed({"protect_running_jobs": False})
     groups = stacks["cluster"]["resource"]["aws_eks_node_group"].values()
     assert sorted(group["node_group_name"] for group in groups) == ["big", "main"]

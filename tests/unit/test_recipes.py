@@ -12,15 +12,15 @@ RECIPES = recipes()
 
 
 def test_there_is_a_recipe_for_each_kind_of_fleet() -> None:
-    """Big jobs, untrusted forks, Spot, ARM, self-managed GitLab."""
+    """The page has the recipes for big jobs, untrusted forks, Spot, ARM and self-managed GitLab."""
     assert set(RECIPES) == {"Big jobs", "Untrusted forks", "Spot", "ARM", "Self-managed GitLab"}
 
 
 @pytest.mark.parametrize("changes", RECIPES.values(), ids=RECIPES.keys())
-def test_a_recipe_is_one_fleet_on_top_of_the_example(
+def test_a_recipe_adds_one_fleet_to_the_example(
     synthesize_changed: Callable[..., Synthesized], changes: dict[str, Any]
 ) -> None:
-    """Merged over example.yaml each recipe synthesizes, and its fleet has a release of its own."""
+    """Each recipe synthesizes together with example.yaml, and its fleet has a release of its own."""
     (fleet,) = {path.split(".")[1] for path in changes if path.startswith("runners.")}
     releases = synthesize_changed(changes)["workloads"]["resource"]["helm_release"].values()
     assert f"gitlab-runner-{fleet}" in {release["namespace"] for release in releases}

@@ -1,4 +1,4 @@
-"""GitLab Runner's own configuration (TOML), as it stands in a fleet's Helm values."""
+"""GitLab Runner's own configuration (TOML) in a fleet's Helm values."""
 
 import re
 import tomllib
@@ -35,19 +35,19 @@ def test_the_chart_gets_one_runner_and_no_global_option(example: Synthesized) ->
     assert len(config["runners"]) == 1
 
 
-def test_what_the_chart_writes_is_not_written_twice(example: Synthesized) -> None:
-    """URL, token and name come from the chart's own values and the Secret."""
+def test_keys_of_the_chart_are_not_set_twice(example: Synthesized) -> None:
+    """URL and name come from the chart's own values, the token from the Secret."""
     (runner,) = tomllib.loads(config_text(example))["runners"]
     assert not {"url", "token", "name", "id"} & set(runner)
 
 
-def test_a_job_gets_the_seeds_requests(example: Synthesized) -> None:
-    """A job that asks for nothing gets one CPU and 4 GiB."""
+def test_a_job_gets_the_default_requests(example: Synthesized) -> None:
+    """A job without requests of its own gets one CPU and 4 GiB."""
     assert kubernetes(example)["cpu_request"] == "1"
     assert kubernetes(example)["memory_request"] == "4Gi"
 
 
-def test_a_job_may_ask_for_the_seeds_maxima(example: Synthesized) -> None:
+def test_a_job_may_ask_for_the_default_maxima(example: Synthesized) -> None:
     """A job may raise request and limit to 16 CPUs and 16 GiB."""
     for kind in ("request", "limit"):
         assert kubernetes(example)[f"cpu_{kind}_overwrite_max_allowed"] == "16"
@@ -57,30 +57,30 @@ def test_a_job_may_ask_for_the_seeds_maxima(example: Synthesized) -> None:
 def test_job_containers_are_privileged_as_the_settings_say(
     synthesize_changed: Callable[..., Synthesized], example: Synthesized
 ) -> None:
-    """The example environment's jobs are privileged; `privileged: false` makes them not."""
+    """Jobs of the example environment are privileged; with `privileged: false` they are not."""
     assert kubernetes(example)["privileged"] is True
     assert kubernetes(synthesize_changed({"runners.default.privileged": False}))["privileged"] is False
 
 
 def test_jobs_run_in_the_namespace_for_jobs(example: Synthesized) -> None:
-    """The executor's namespace is the one that the stack publishes for the fleet's jobs."""
+    """The executor uses the namespace that the stack publishes for the fleet's jobs."""
     (namespace,) = example["workloads"]["output"]["job_namespaces"]["value"].values()
     assert kubernetes(example)["namespace"] == namespace
 
 
-def test_job_pods_are_never_evicted(example: Synthesized) -> None:
-    """The autoscaler takes no node away from under a running job."""
+def test_job_pods_are_marked_as_not_safe_to_evict(example: Synthesized) -> None:
+    """The autoscaler does not remove a node with a running job."""
     annotations = kubernetes(example)["pod_annotations"]
     assert annotations["cluster-autoscaler.kubernetes.io/safe-to-evict"] == "false"
 
 
 def test_job_pods_get_no_kubernetes_token(example: Synthesized) -> None:
-    """A job has no identity at the Kubernetes API."""
+    """Kubernetes mounts no service account token in a job pod."""
     assert kubernetes(example)["automount_service_account_token"] is False
 
 
 def test_helper_and_service_containers_have_requests_of_their_own(example: Synthesized) -> None:
-    """A node's room is counted with all containers of a job, not with the build container alone."""
+    """The scheduler counts all containers of a job, not only the build container."""
     for kind in ("helper", "service"):
         assert kubernetes(example)[f"{kind}_cpu_request"] == "100m"
         assert kubernetes(example)[f"{kind}_memory_request"] == "128Mi"
@@ -89,7 +89,7 @@ def test_helper_and_service_containers_have_requests_of_their_own(example: Synth
 def test_each_kind_of_container_is_configured_under_its_own_keys(
     synthesize_changed: Callable[..., Synthesized],
 ) -> None:
-    """`build`, `helper` and `service` reach the executor's keys without mixing them up."""
+    """`build`, `helper` and `service` each set the executor's keys of their own prefix."""
     changed = {
         "runners.default.build": {"cpu_limit": "3"},
         "runners.default.helper": {"cpu_limit": "500m"},
@@ -102,14 +102,14 @@ def test_each_kind_of_container_is_configured_under_its_own_keys(
     assert executor["service_memory_limit_overwrite_max_allowed"] == "8Gi"
 
 
-def test_what_is_not_set_is_not_written(synthesize_changed: Callable[..., Synthesized]) -> None:
-    """A maximum that the settings leave out stays out: an empty one would mean something else."""
+def test_maxima_that_are_not_set_are_not_written(synthesize_changed: Callable[..., Synthesized]) -> None:
+    """The settings omit a maximum, and so does the configuration: an empty one has another meaning."""
     executor = kubernetes(synthesize_changed({"runners.default.build": {"cpu_request": "2"}}))
     assert executor["cpu_request"] == "2"
     assert not {key for key in executor if re.match(r"(cpu|memory).*_overwrite_max_allowed", key)}
 
 
-def test_a_job_waits_for_a_node_to_come(
+def test_a_job_waits_for_a_new_node(
     synthesize_changed: Callable[..., Synthesized], example: Synthesized
 ) -> None:
     """A pod may stay Pending for a quarter of an hour, or as long as the settings say."""
@@ -119,11 +119,11 @@ def test_a_job_waits_for_a_node_to_come(
 
 
 def test_docker_in_docker_finds_its_certificates(example: Synthesized) -> None:
-    """Build and service containers of a privileged job share the folder of docker's certificates."""
+    """Build and service containers of a privileged job share the folder of Docker's certificates."""
     volumes = kubernetes(example)["volumes"]["empty_dir"]
     assert "/certs/client" in [volume["mount_path"] for volume in volumes]
 
 
 def test_neither_terraform_nor_helm_rewrites_the_configuration(example: Synthesized) -> None:
-    """There is nothing in it that either would take for a template, but references to resources."""
+    """Apart from references to resources, the configuration has no template expression."""
     assert not re.search(r"\$\{(?!aws_|data\.)|%\{|\{\{", config_text(example))

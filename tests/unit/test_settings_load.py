@@ -215,7 +215,7 @@ def test_a_missing_backend_file_says_so(tmp_path: Path) -> None:
 
 def test_the_projects_backend_passes() -> None:
     """The file that everyone's state is found by is what this project reads."""
-    assert read_backend(PROJECT / "backend.tf.json")["use_lockfile"] is True
+    assert read_backend(PROJECT / "backend.tf.json").use_lockfile is True
 
 
 def test_a_broken_environment_synthesizes_nothing(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The example environment's JSON, which is what plan reviewers read."""
+"""The JSON of the example environment, which plan reviewers read."""
 
 import json
 
@@ -11,7 +11,7 @@ SNAPSHOTS = PROJECT / "tests" / "snapshots"
 
 
 @pytest.mark.parametrize("stack", STACKS)
-def test_the_example_environment_is_what_was_reviewed(example: Synthesized, stack: str) -> None:
-    """A change of the JSON shows in a review as a change of its snapshot (`make snapshots` writes it)."""
+def test_the_example_environment_matches_its_snapshot(example: Synthesized, stack: str) -> None:
+    """A review shows each change of the JSON as a change of the snapshot (`make snapshots` writes it)."""
     reviewed = json.loads((SNAPSHOTS / f"{stack}.json").read_text())
     assert example[stack] == reviewed

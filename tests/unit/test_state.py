@@ -1,4 +1,4 @@
-"""Where state is kept, what is published, and how the next stack reads it."""
+"""Backends, providers and outputs of the stacks, and the remote state that they read."""
 
 import json
 from dataclasses import fields
@@ -8,24 +8,16 @@ import pytest
 
 from stacks.cluster import ClusterOutputs
 from stacks.network import NetworkOutputs
-from stacks.settings.load import PROJECT, load_settings
+from stacks.settings.load import PROJECT
 from stacks.workloads import WorkloadsOutputs
-from tests.environments import STACKS, Synthesized, synthesize
+from tests.environments import STACKS, Synthesized
 
 OUTPUTS = {"network": NetworkOutputs, "cluster": ClusterOutputs, "workloads": WorkloadsOutputs}
 READS = {"cluster": "network", "workloads": "cluster"}
 
 
-@pytest.fixture(scope="module")
-def local(tmp_path_factory: pytest.TempPathFactory) -> Synthesized:
-    """Return the synthesized JSON of environments/local.yaml, unchanged."""
-    return synthesize(
-        load_settings(PROJECT / "environments" / "local.yaml"), tmp_path_factory.mktemp("local")
-    )
-
-
 def remote_state(stacks: Synthesized, reader: str) -> dict[str, Any]:
-    """Return the configuration with which a stack reads the state of the one before it."""
+    """Return the configuration of the remote state that a stack reads."""
     ((name, state),) = stacks[reader]["data"]["terraform_remote_state"].items()
     assert name == READS[reader]
     assert state["backend"] == "s3"
@@ -35,7 +27,7 @@ def remote_state(stacks: Synthesized, reader: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("stack", STACKS)
 def test_each_stack_has_a_state_of_its_own(stack: str, example: Synthesized) -> None:
-    """The key is `<environment>/<stack>.tfstate`, in the one backend that there is."""
+    """The key is `<environment>/<stack>.tfstate`, and there is one backend."""
     backend = example[stack]["terraform"]["backend"]
     assert set(backend) == {"s3"}
     assert backend["s3"]["key"] == f"example/{stack}.tfstate"
@@ -49,7 +41,7 @@ def test_the_environments_name_keeps_states_apart(stack: str, local: Synthesized
 
 @pytest.mark.parametrize("stack", STACKS)
 def test_state_is_locked_and_encrypted(stack: str, example: Synthesized) -> None:
-    """Two applies at once can't happen, and nothing is at rest in the clear."""
+    """Terraform locks the state in S3, and S3 encrypts it."""
     backend = example[stack]["terraform"]["backend"]["s3"]
     assert backend["use_lockfile"] is True
     assert backend["encrypt"] is True
@@ -58,7 +50,7 @@ def test_state_is_locked_and_encrypted(stack: str, example: Synthesized) -> None
 
 @pytest.mark.parametrize("stack", STACKS)
 def test_the_bucket_is_the_one_that_backend_tf_json_names(stack: str, example: Synthesized) -> None:
-    """Besides its key, a stack's backend is exactly what backend.tf.json says."""
+    """Apart from its key, a stack's backend has exactly the arguments of backend.tf.json."""
     arguments = dict(example[stack]["terraform"]["backend"]["s3"])
     del arguments["key"]
     document = json.loads((PROJECT / "backend.tf.json").read_text())
@@ -73,24 +65,24 @@ def test_a_stack_publishes_its_outputs_and_nothing_else(stack: str, example: Syn
 
 
 @pytest.mark.parametrize("stack", STACKS)
-def test_no_output_is_made_by_machine(stack: str, example: Synthesized) -> None:
-    """An output keeps its plain name in Terraform, without a hash."""
+def test_no_output_has_a_generated_name(stack: str, example: Synthesized) -> None:
+    """Terraform's name of an output is the field's name, without a hash."""
     for outputs in example[stack]["//"]["outputs"].values():
         assert outputs == {name: name for name in example[stack]["output"]}
 
 
 @pytest.mark.parametrize("reader", READS)
 @pytest.mark.parametrize("environment", ["example", "local"])
-def test_a_state_is_read_from_where_it_was_written(
+def test_a_stack_reads_the_state_that_the_other_writes(
     reader: str, environment: str, request: pytest.FixtureRequest
 ) -> None:
-    """The reading stack has the writing stack's backend, argument by argument."""
+    """The remote state of the reading stack has the arguments of the writing stack's backend."""
     stacks = request.getfixturevalue(environment)
     assert remote_state(stacks, reader) == stacks[READS[reader]]["terraform"]["backend"]["s3"]
 
 
 @pytest.mark.parametrize("reader", READS)
-def test_only_what_is_published_is_read(reader: str, example: Synthesized) -> None:
+def test_a_stack_reads_only_published_outputs(reader: str, example: Synthesized) -> None:
     """Every reference to another stack's state names one of that stack's outputs."""
     prefix = f"data.terraform_remote_state.{READS[reader]}.outputs."
     _, *rest = json.dumps(example[reader]).split(prefix)
@@ -100,27 +92,27 @@ def test_only_what_is_published_is_read(reader: str, example: Synthesized) -> No
 
 
 def test_the_network_reads_no_state(example: Synthesized) -> None:
-    """What comes first depends on nothing."""
+    """The first stack depends on no other."""
     assert "terraform_remote_state" not in example["network"].get("data", {})
 
 
 @pytest.mark.parametrize("stack", STACKS)
 def test_a_real_environment_has_nothing_of_the_emulator(stack: str, example: Synthesized) -> None:
-    """No endpoint, no placeholder for credentials, no check switched off."""
+    """It has no endpoint, no placeholder credentials and no disabled check."""
     text = json.dumps(example[stack])
     assert not [word for word in ("endpoints", "access_key", "secret_key", '"skip_') if word in text]
 
 
 @pytest.mark.parametrize("stack", STACKS)
 def test_a_real_environment_names_its_account(stack: str, example: Synthesized) -> None:
-    """Terraform refuses the credentials of any account but the settings'."""
+    """Terraform refuses credentials of any account but that of the settings."""
     for provider in example[stack]["provider"]["aws"]:
         assert provider["allowed_account_ids"] == ["123456789012"]
 
 
 @pytest.mark.parametrize("stack", STACKS)
 def test_the_local_environment_reaches_this_machine_only(stack: str, local: Synthesized) -> None:
-    """State and every service of the provider are on loopback, with placeholders for credentials."""
+    """State and all services of the provider are on loopback, with placeholder credentials."""
     backend = local[stack]["terraform"]["backend"]["s3"]
     places = [(backend, backend["endpoints"])]
     for provider in local[stack]["provider"]["aws"]:
@@ -133,7 +125,7 @@ def test_the_local_environment_reaches_this_machine_only(stack: str, local: Synt
 
 @pytest.mark.parametrize("stack", STACKS)
 def test_everything_is_tagged_with_the_environment(stack: str, example: Synthesized) -> None:
-    """Every AWS provider puts the environment's name and the settings' tags on what it makes."""
+    """Every AWS provider tags its resources with the environment's name and the tags of the settings."""
     for provider in example[stack]["provider"]["aws"]:
         assert provider["default_tags"] == [{"tags": {"environment": "example", "project": "cicd"}}]
 

@@ -8,9 +8,10 @@ import pytest
 
 from deployment import state_bucket
 from local_aws import emulator
+from stacks.backend import Backend
 from stacks.settings.aws import AwsSettings
 
-BACKEND = {"bucket": "some-state", "region": "eu-central-1", "encrypt": True, "use_lockfile": True}
+BACKEND = Backend(bucket="some-state", region="eu-central-1", encrypt=True, use_lockfile=True)
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +28,7 @@ def s3(aws: AwsSettings) -> Any:
 
 def test_a_dry_run_creates_nothing(aws: AwsSettings, capsys: pytest.CaptureFixture[str]) -> None:
     """`--dry-run` says what would be done and does none of it."""
-    backend = BACKEND | {"bucket": "dry-run"}
+    backend = BACKEND.model_copy(update={"bucket": "dry-run"})
     state_bucket.create_state_bucket(aws, backend, dry_run=True)
     assert "dry-run: would be created in eu-central-1" in capsys.readouterr().out
     assert "dry-run" not in {item["Name"] for item in s3(aws).list_buckets()["Buckets"]}
@@ -60,7 +61,7 @@ def test_a_bucket_in_another_region_is_refused(aws: AwsSettings) -> None:
     abroad = emulator.client("s3", endpoint_url=str(aws.endpoint_url), region="eu-west-1")
     abroad.create_bucket(Bucket="elsewhere", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
     with pytest.raises(state_bucket.BootstrapError, match="elsewhere lies in eu-west-1"):
-        state_bucket.create_state_bucket(aws, BACKEND | {"bucket": "elsewhere"})
+        state_bucket.create_state_bucket(aws, BACKEND.model_copy(update={"bucket": "elsewhere"}))
 
 
 def put(aws: AwsSettings, bucket: str, key: str, resources: list[Any]) -> None:
@@ -70,7 +71,7 @@ def put(aws: AwsSettings, bucket: str, key: str, resources: list[Any]) -> None:
 
 def test_a_bucket_with_a_state_in_use_is_not_removed(aws: AwsSettings) -> None:
     """The refusal names each state that has resources, and whatever is no state; nothing is lost."""
-    backend = BACKEND | {"bucket": "in-use"}
+    backend = BACKEND.model_copy(update={"bucket": "in-use"})
     state_bucket.create_state_bucket(aws, backend)
     put(aws, "in-use", "prod/network.tfstate", [{"type": "aws_vpc"}])
     put(aws, "in-use", "old/network.tfstate", [])
@@ -84,7 +85,7 @@ def test_a_bucket_of_destroyed_stacks_is_removed_with_all_versions(
     aws: AwsSettings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Old versions, whatever they held, go with the bucket; a dry run only says so."""
-    backend = BACKEND | {"bucket": "done-with"}
+    backend = BACKEND.model_copy(update={"bucket": "done-with"})
     state_bucket.create_state_bucket(aws, backend)
     put(aws, "done-with", "prod/network.tfstate", [{"type": "aws_vpc"}])
     put(aws, "done-with", "prod/network.tfstate", [])

@@ -1,4 +1,4 @@
-"""The workloads stack's JSON, read as its users would."""
+"""The JSON of the workloads stack."""
 
 import json
 import re
@@ -34,8 +34,8 @@ def pod_security(workloads: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def test_the_kubernetes_side_is_reached_as_the_applied_cluster_says(example: Synthesized) -> None:
-    """Both providers get endpoint and CA from the cluster's state, and a token that is never stored."""
+def test_helm_and_kubernetes_providers_use_the_applied_cluster(example: Synthesized) -> None:
+    """Both providers get endpoint and CA from the cluster's state, and an ephemeral token."""
     providers = example["workloads"]["provider"]
     (kubernetes,) = providers["kubernetes"]
     (helm,) = providers["helm"]
@@ -52,8 +52,8 @@ def test_the_kubernetes_side_is_reached_as_the_applied_cluster_says(example: Syn
     assert set(helm) == {"kubernetes"}
 
 
-def test_the_cluster_token_is_the_admin_roles(example: Synthesized) -> None:
-    """The token is obtained through a provider that has assumed the cluster-admin role."""
+def test_the_cluster_token_is_of_the_admin_role(example: Synthesized) -> None:
+    """The token comes from an AWS provider that assumes the cluster-admin role."""
     outputs = "data.terraform_remote_state.cluster.outputs"
     token = example["workloads"]["ephemeral"]["aws_eks_cluster_auth"]["cluster_admin"]
     (provider,) = (
@@ -66,13 +66,13 @@ def test_the_cluster_token_is_the_admin_roles(example: Synthesized) -> None:
 
 
 def test_only_the_cluster_token_needs_the_admin_role(example: Synthesized) -> None:
-    """Nothing but the cluster's token is made through the provider with the cluster-admin role."""
+    """No resource or data source uses the provider of the cluster-admin role."""
     kinds = example["workloads"]["resource"] | example["workloads"]["data"]
     for resources in kinds.values():
         assert all("provider" not in resource for resource in resources.values())
 
 
-def test_charts_come_from_their_makers_in_one_version(example: Synthesized) -> None:
+def test_charts_have_an_official_source_and_one_version(example: Synthesized) -> None:
     """Every release names the official repository and an exact version of the chart."""
     releases = example["workloads"]["resource"]["helm_release"].values()
     assert {release["chart"] for release in releases} == set(REPOSITORIES)
@@ -82,13 +82,13 @@ def test_charts_come_from_their_makers_in_one_version(example: Synthesized) -> N
 
 
 def test_a_release_is_done_when_its_pods_are_ready(example: Synthesized) -> None:
-    """Terraform waits, so that an apply that succeeds means a workload that runs."""
+    """Terraform waits for the pods, so the workload runs after a successful apply."""
     for release in example["workloads"]["resource"]["helm_release"].values():
         assert release["wait"] is True
 
 
 def test_a_role_of_pods_is_for_one_service_account_of_this_cluster(example: Synthesized) -> None:
-    """Each pod identity's role trusts that cluster, namespace and service account and nobody else."""
+    """The role of a pod identity trusts only that cluster, namespace and service account."""
     resources = example["workloads"]["resource"]
     associations = resources["aws_eks_pod_identity_association"].values()
     assert associations
@@ -112,7 +112,7 @@ def test_every_role_is_for_pods(example: Synthesized) -> None:
 
 
 def test_the_autoscaler_resizes_groups_of_this_cluster_only(example: Synthesized) -> None:
-    """What changes an Auto Scaling group is allowed only where both discovery tags are on it."""
+    """The autoscaler may change an Auto Scaling group only if it has both discovery tags."""
     (cluster,) = example["cluster"]["resource"]["aws_eks_cluster"].values()
     policies = example["workloads"]["resource"]["aws_iam_role_policy"].values()
     statements = [item for each in policies for item in json.loads(each["policy"])["Statement"]]
@@ -129,8 +129,8 @@ def test_the_autoscaler_resizes_groups_of_this_cluster_only(example: Synthesized
     }
 
 
-def test_what_is_allowed_on_everything_is_only_looking(example: Synthesized) -> None:
-    """A statement on `*` without a condition allows nothing but Describe and Get."""
+def test_wildcard_resources_are_for_reading_only(example: Synthesized) -> None:
+    """A statement on `*` without a condition allows only Describe and Get."""
     policies = example["workloads"]["resource"]["aws_iam_role_policy"].values()
     for statement in (item for each in policies for item in json.loads(each["policy"])["Statement"]):
         if statement["Resource"] == "*" and "Condition" not in statement:
@@ -138,7 +138,7 @@ def test_what_is_allowed_on_everything_is_only_looking(example: Synthesized) -> 
 
 
 def test_the_token_goes_into_the_secret_without_being_stored(example: Synthesized) -> None:
-    """The Secret is write-only: both keys that the chart mounts, the token an ephemeral value."""
+    """The Secret is write-only; it has both keys that the chart mounts, and the token is ephemeral."""
     (secret,) = example["workloads"]["resource"]["kubernetes_secret_v1"].values()
     (token,) = example["workloads"]["ephemeral"]["aws_ssm_parameter"]
     assert "data" not in secret
@@ -151,7 +151,7 @@ def test_the_token_goes_into_the_secret_without_being_stored(example: Synthesize
 def test_ephemeral_values_reach_the_secret_and_the_providers_only(
     synthesize_changed: Callable[..., Synthesized],
 ) -> None:
-    """No resource, output or data source besides takes a value that must not be stored."""
+    """No other resource, data source or output has an ephemeral value."""
     workloads = synthesize_changed(SECOND_FLEET)["workloads"]
     for secret in workloads["resource"]["kubernetes_secret_v1"].values():
         assert "ephemeral." in json.dumps(secret.pop("data_wo"))
@@ -161,7 +161,7 @@ def test_ephemeral_values_reach_the_secret_and_the_providers_only(
 
 
 def test_a_rotated_token_is_written_again(example: Synthesized) -> None:
-    """The Secret's revision is the version of the SSM parameter that the token is read from."""
+    """The Secret's revision is the version of the token's SSM parameter."""
     ((name, parameter),) = example["workloads"]["data"]["aws_ssm_parameter"].items()
     (secret,) = example["workloads"]["resource"]["kubernetes_secret_v1"].values()
     (token,) = example["workloads"]["ephemeral"]["aws_ssm_parameter"].values()
@@ -170,8 +170,8 @@ def test_a_rotated_token_is_written_again(example: Synthesized) -> None:
     assert secret["data_wo_revision"] == f"${{data.aws_ssm_parameter.{name}.version}}"
 
 
-def test_a_rotated_token_rolls_the_manager(synthesize_changed: Callable[..., Synthesized]) -> None:
-    """An annotation of the manager's pod is its own Secret's revision, so a new token means a new pod."""
+def test_a_rotated_token_replaces_the_managers_pod(synthesize_changed: Callable[..., Synthesized]) -> None:
+    """An annotation of the pod is its Secret's revision, so Kubernetes replaces the pod for a new token."""
     workloads = synthesize_changed(SECOND_FLEET)["workloads"]
     revisions = {
         secret["metadata"]["namespace"]: secret["data_wo_revision"]
@@ -183,13 +183,13 @@ def test_a_rotated_token_rolls_the_manager(synthesize_changed: Callable[..., Syn
 
 
 def test_state_never_holds_the_tokens_plaintext(example: Synthesized) -> None:
-    """The parameter is described without decryption, since a data source ends up in the state."""
+    """The data source, which state stores, reads the parameter without decryption."""
     for parameter in example["workloads"]["data"]["aws_ssm_parameter"].values():
         assert parameter["with_decryption"] is False
 
 
 def test_a_token_in_a_plain_parameter_is_refused(example: Synthesized) -> None:
-    """A parameter that is no SecureString fails the plan, with the setting and the way out named."""
+    """A parameter that is not a SecureString fails the plan; the message names the setting and the remedy."""
     (parameter,) = example["workloads"]["data"]["aws_ssm_parameter"].values()
     (check,) = parameter["lifecycle"]["postcondition"]
     assert check["condition"] == '${self.type == "SecureString"}'
@@ -201,7 +201,7 @@ def test_a_token_in_a_plain_parameter_is_refused(example: Synthesized) -> None:
 def test_the_manager_reads_the_secret_of_its_namespace(
     synthesize_changed: Callable[..., Synthesized],
 ) -> None:
-    """The Secret that a release names exists in the release's namespace, and comes before it."""
+    """The Secret of a release is in the release's namespace, and Terraform creates it first."""
     workloads = synthesize_changed(SECOND_FLEET)["workloads"]
     secrets = {
         (secret["metadata"]["namespace"], secret["metadata"]["name"]): f"kubernetes_secret_v1.{address}"
@@ -212,7 +212,7 @@ def test_the_manager_reads_the_secret_of_its_namespace(
 
 
 def test_no_token_is_a_helm_value(example: Synthesized) -> None:
-    """Helm stores values in the release and Terraform in the state, so neither gets a token."""
+    """Helm stores values in the release and Terraform in state, so no value is a token."""
     for release in example["workloads"]["resource"]["helm_release"].values():
         assert not {"set", "set_list", "set_sensitive", "set_wo"} & set(release)
         (values,) = release["values"]
@@ -231,8 +231,8 @@ def test_jobs_do_not_share_a_namespace_with_a_manager(
     assert {*managers, *jobs} <= set(pod_security(workloads))
 
 
-def test_namespaces_come_before_what_lives_in_them(example: Synthesized) -> None:
-    """A release waits for its namespaces, and on the way down they wait for it."""
+def test_releases_wait_for_their_namespaces(example: Synthesized) -> None:
+    """Terraform creates the namespaces before a release, and destroys them after it."""
     namespaces = {
         namespace["metadata"]["name"]: f"kubernetes_namespace_v1.{address}"
         for address, namespace in example["workloads"]["resource"]["kubernetes_namespace_v1"].items()
@@ -243,7 +243,7 @@ def test_namespaces_come_before_what_lives_in_them(example: Synthesized) -> None
 
 
 def test_managers_are_restricted(synthesize_changed: Callable[..., Synthesized]) -> None:
-    """Pod Security admits nothing but restricted pods beside a token."""
+    """Pod Security admits only restricted pods in a namespace that has a token."""
     workloads = synthesize_changed(SECOND_FLEET)["workloads"]
     for release, _ in fleets(workloads):
         assert pod_security(workloads)[release["namespace"]] == "restricted"
@@ -252,7 +252,7 @@ def test_managers_are_restricted(synthesize_changed: Callable[..., Synthesized])
 def test_only_a_privileged_fleet_may_run_privileged_pods(
     synthesize_changed: Callable[..., Synthesized],
 ) -> None:
-    """Pod Security admits privileged job pods where the settings say so, and nowhere else."""
+    """Pod Security admits privileged job pods only in the namespace of a privileged fleet."""
     workloads = synthesize_changed(SECOND_FLEET)["workloads"]
     levels = {
         values["runners"]["name"]: pod_security(workloads)[values["runners"]["jobNamespace"]]
@@ -262,8 +262,8 @@ def test_only_a_privileged_fleet_may_run_privileged_pods(
     assert levels["untrusted"] in {"baseline", "restricted"}
 
 
-def test_a_manager_may_do_what_runner_documents_and_no_more(example: Synthesized) -> None:
-    """The manager's permissions are GitLab Runner's documented minimum, exactly."""
+def test_a_manager_has_the_documented_permissions_only(example: Synthesized) -> None:
+    """The permissions of a manager are exactly the minimum that GitLab Runner documents."""
     for _, values in fleets(example["workloads"]):
         assert values["rbac"]["create"] is True
         assert not values["rbac"].get("clusterWideAccess", False)
@@ -286,14 +286,14 @@ def test_a_manager_may_do_what_runner_documents_and_no_more(example: Synthesized
 
 
 def test_a_manager_has_a_service_account_of_its_own(example: Synthesized) -> None:
-    """The permissions are not given to the namespace's default service account."""
+    """The namespace's default service account gets no permissions."""
     for _, values in fleets(example["workloads"]):
         assert values["serviceAccount"]["create"] is True
         assert values["serviceAccount"]["name"] not in {"", "default"}
 
 
-def test_managers_live_on_the_steady_group_and_are_not_evicted(example: Synthesized) -> None:
-    """A manager's node is of a group that never is empty, and the autoscaler leaves it alone."""
+def test_managers_run_where_a_node_always_is(example: Synthesized) -> None:
+    """Their node group has a minimum of one node and no taints, and the autoscaler does not evict them."""
     groups = example["cluster"]["resource"]["aws_eks_node_group"].values()
     for _, values in fleets(example["workloads"]):
         selected = [group for group in groups if values["nodeSelector"].items() <= group["labels"].items()]
@@ -302,14 +302,14 @@ def test_managers_live_on_the_steady_group_and_are_not_evicted(example: Synthesi
 
 
 def test_a_manager_lets_running_jobs_finish(example: Synthesized) -> None:
-    """Before it goes a manager is asked to quit (QUIT), with time for its jobs, not told to (TERM)."""
+    """The manager gets QUIT and an hour for its jobs before it gets TERM, which aborts them."""
     for _, values in fleets(example["workloads"]):
         assert "kill -QUIT 1" in " ".join(values["deploymentLifecycle"]["preStop"]["exec"]["command"])
         assert values["terminationGracePeriodSeconds"] >= 3600
 
 
 def test_settings_of_a_fleet_reach_its_release(synthesize_changed: Callable[..., Synthesized]) -> None:
-    """GitLab's URL and the number of jobs at once are the settings'."""
+    """GitLab's URL and the number of concurrent jobs come from the settings."""
     changes = {"runners.default.gitlab_url": "https://gitlab.example.com", "runners.default.concurrent": 7}
     ((_, values),) = fleets(synthesize_changed(changes)["workloads"])
     assert values["gitlabUrl"] == "https://gitlab.example.com"
@@ -319,7 +319,7 @@ def test_settings_of_a_fleet_reach_its_release(synthesize_changed: Callable[...,
 def test_the_managers_metrics_are_exposed(
     synthesize_changed: Callable[..., Synthesized], example: Synthesized
 ) -> None:
-    """Always on the port that the network policy opens; a PodMonitor only where it is asked for."""
+    """They are on the port that the network policy opens; a PodMonitor exists only with `pod_monitor`."""
     ((_, values),) = fleets(example["workloads"])
     assert values["metrics"] == {"enabled": True, "port": 9252, "podMonitor": {"enabled": False}}
     ((_, values),) = fleets(synthesize_changed({"runners.default.pod_monitor": True})["workloads"])
@@ -327,7 +327,7 @@ def test_the_managers_metrics_are_exposed(
 
 
 def test_a_manager_has_requests_and_a_seccomp_profile(example: Synthesized) -> None:
-    """What Pod Security "restricted" and a fair share of the steady node ask for."""
+    """Pod Security "restricted" requires the profile; the requests reserve the manager's share of a node."""
     ((_, values),) = fleets(example["workloads"])
     assert values["podSecurityContext"] == {"seccompProfile": {"type": "RuntimeDefault"}}
     assert values["resources"] == {
@@ -338,10 +338,10 @@ def test_a_manager_has_requests_and_a_seccomp_profile(example: Synthesized) -> N
     assert values["unregisterRunners"] is False
 
 
-def test_a_further_fleet_changes_nothing_of_the_first(
+def test_a_second_fleet_does_not_change_the_first(
     synthesize_changed: Callable[..., Synthesized], example: Synthesized
 ) -> None:
-    """With a second fleet, every resource of the first keeps its address and arguments."""
+    """Every resource of the first fleet keeps its address and arguments."""
     more = synthesize_changed(SECOND_FLEET)["workloads"]["resource"]
     for kind, resources in example["workloads"]["resource"].items():
         assert {name: more[kind].get(name) for name in resources} == resources
