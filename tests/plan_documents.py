@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from plan_review import markdown
-from plan_review.findings import Danger, Finding
+from plan_review.findings import Category, Finding
 from plan_review.plan import Plan, read_plan
 from plan_review.review import PlannedStack, Review
 
@@ -75,10 +75,10 @@ def plan(*changes: dict[str, Any], **more: Any) -> Plan:
     return read_plan(json.dumps(document(*changes, **more)))
 
 
-def findings(danger: Danger, *changes: dict[str, Any], **more: Any) -> list[Finding]:
+def findings(category: Category, *changes: dict[str, Any], **more: Any) -> list[Finding]:
     """Return what a review finds of one kind."""
     found = PlannedStack("stack", plan(*changes, **more)).findings
-    return [finding for finding in found if finding.danger == danger]
+    return [finding for finding in found if finding.category == category]
 
 
 def report(*changes: dict[str, Any], **more: Any) -> str:

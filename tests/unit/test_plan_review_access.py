@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from plan_review.findings import Danger, Finding
+from plan_review.findings import Category, Finding
 from tests.plan_documents import allow, findings, policy, report, resource
 
 DENY = {"Effect": "Deny", "Action": ["s3:Delete*", "s3:Put*"], "Resource": "*"}
@@ -13,7 +13,7 @@ DENY = {"Effect": "Deny", "Action": ["s3:Delete*", "s3:Put*"], "Resource": "*"}
 def policy_change(before: str | None, after: str | None) -> Finding:
     """Return the finding of a policy that changes."""
     states = ({"policy": text} if text else None for text in (before, after))
-    (found,) = findings(Danger.ACCESS, resource("aws_iam_policy", *states))
+    (found,) = findings(Category.ACCESS, resource("aws_iam_policy", *states))
     return found
 
 
@@ -97,7 +97,7 @@ def test_the_same_rights_in_another_form_are_no_finding() -> None:
     before = policy(allow(), allow(Sid="B", Action=["a:c", "a:b"]))
     after = policy(allow(Sid="B", Action=["a:b", "a:c"]), allow(Action=["s3:GetObject"]))
     assert not findings(
-        Danger.ACCESS, resource("aws_s3_bucket_policy", {"policy": before}, {"policy": after})
+        Category.ACCESS, resource("aws_s3_bucket_policy", {"policy": before}, {"policy": after})
     )
 
 
@@ -116,7 +116,7 @@ def test_a_policy_is_found_wherever_it_stands(kind: str, path: str) -> None:
     block, _, name = path.rpartition("[0].")
     attributes = {name: policy(allow())}
     state = {block: [attributes]} if block else attributes
-    (found,) = findings(Danger.ACCESS, resource(kind, None, state))
+    (found,) = findings(Category.ACCESS, resource(kind, None, state))
     assert found.needs_approval
     assert found.diff[0] == f"  {path}:"
     assert "+   Action: s3:GetObject" in found.diff
@@ -140,7 +140,7 @@ def test_a_policy_hides_behind_no_spelling() -> None:
 def test_a_policy_that_only_the_apply_will_tell_needs_an_approval(kind: str, name: str, before: str) -> None:
     """Nobody can say that an unknown policy grants no more than the old one."""
     (found,) = findings(
-        Danger.ACCESS,
+        Category.ACCESS,
         resource(kind, {name: before} if before else None, {}, unknown={name: True}),
         configured={f"{kind}.this": {name: {"references": ["aws_s3_bucket.a.arn"]}}},
     )
@@ -152,7 +152,7 @@ def test_an_unknown_policy_is_shown_as_the_configuration_has_it() -> None:
     """Terraform's JSON syntax keeps a policy's text, with references in it."""
     text = policy(allow(Resource="${aws_s3_bucket.cache.arn}/*"))
     (found,) = findings(
-        Danger.ACCESS,
+        Category.ACCESS,
         resource("aws_s3_bucket_policy", None, {}, unknown={"policy": True}),
         configured={"aws_s3_bucket_policy.this": {"policy": {"constant_value": text}}},
     )
@@ -169,7 +169,7 @@ def test_an_unknown_policy_is_shown_as_the_configuration_has_it() -> None:
 def test_a_policy_that_stands_elsewhere_stays_unknown(expression: dict[str, Any]) -> None:
     """A reference is no text of a policy."""
     (found,) = findings(
-        Danger.ACCESS,
+        Category.ACCESS,
         resource("aws_s3_bucket_policy", None, {}, unknown={"policy": True}),
         configured={"aws_s3_bucket_policy.this": {"policy": expression}},
     )
@@ -193,7 +193,7 @@ def test_a_new_grant_says_which_role_it_gives(expression: dict[str, Any]) -> Non
 def test_a_policy_that_the_provider_computes_is_no_finding() -> None:
     """A new bucket or key has a computed policy that nobody wrote."""
     assert not findings(
-        Danger.ACCESS,
+        Category.ACCESS,
         resource("aws_kms_key", None, {}, unknown={"policy": True}),
         configured={"aws_kms_key.this": {"description": {"constant_value": "logs"}}},
     )
@@ -207,7 +207,7 @@ def test_a_sensitive_policy_needs_an_approval_and_stays_masked() -> None:
         {"policy": policy(allow(Action="s3:Secret"))},
         after_sensitive={"policy": True},
     )
-    (found,) = findings(Danger.ACCESS, change)
+    (found,) = findings(Category.ACCESS, change)
     assert found.needs_approval
     assert "Secret" not in report(change)
 
@@ -232,18 +232,18 @@ def test_a_sensitive_policy_needs_an_approval_and_stays_masked() -> None:
 )
 def test_a_new_grant_is_shown_with_its_attributes(kind: str, attributes: dict[str, Any]) -> None:
     """What grants by being there needs an approval, and the report says to whom and what."""
-    (found,) = findings(Danger.ACCESS, resource(kind, None, attributes))
+    (found,) = findings(Category.ACCESS, resource(kind, None, attributes))
     assert found.needs_approval
     assert {item.path.split("[")[0] for item in found.differences} == set(attributes)
 
 
 def test_a_grant_that_goes_needs_no_approval() -> None:
     """Taking an access entry away is shown, and grants nothing."""
-    (found,) = findings(Danger.ACCESS, resource("aws_eks_access_entry", {"principal_arn": "arn:p"}, None))
+    (found,) = findings(Category.ACCESS, resource("aws_eks_access_entry", {"principal_arn": "arn:p"}, None))
     assert not found.needs_approval
     assert [item.before for item in found.differences] == ["arn:p"]
     role = {"assume_role_policy": policy(allow()), "permissions_boundary": "arn:b"}
-    (found,) = findings(Danger.ACCESS, resource("aws_iam_role", role, None))
+    (found,) = findings(Category.ACCESS, resource("aws_iam_role", role, None))
     assert not found.needs_approval
 
 
@@ -263,7 +263,7 @@ def test_a_role_widens_without_a_policy_document(
     needs_approval: bool,  # noqa: FBT001
 ) -> None:
     """Attached policies grant by being there, a permissions boundary by its absence."""
-    (found,) = findings(Danger.ACCESS, resource("aws_iam_role", before, after))
+    (found,) = findings(Category.ACCESS, resource("aws_iam_role", before, after))
     assert found.needs_approval is needs_approval
 
 
@@ -271,7 +271,7 @@ def test_an_attribute_beside_a_policy_is_not_taken_for_a_part_of_it() -> None:
     """`policy_arn` begins like `policy`, and is another attribute."""
     before = {"policy": policy(allow()), "policy_arn": "arn:read"}
     after = {"policy": policy(allow(Sid="New", Action="a:b")), "policy_arn": "arn:admin"}
-    (found,) = findings(Danger.ACCESS, resource("aws_iam_thing", before, after))
+    (found,) = findings(Category.ACCESS, resource("aws_iam_thing", before, after))
     assert [item.path for item in found.differences] == ["policy_arn"]
 
 
@@ -279,7 +279,7 @@ def test_tags_and_descriptions_grant_nothing() -> None:
     """A role's tag and description are not about access."""
     before = {"tags": {"a": "b"}, "description": "x"}
     assert not findings(
-        Danger.ACCESS, resource("aws_iam_role", before, {"tags": {"a": "c"}, "description": "y"})
+        Category.ACCESS, resource("aws_iam_role", before, {"tags": {"a": "c"}, "description": "y"})
     )
 
 
@@ -304,7 +304,7 @@ def test_another_role_for_what_runs_needs_an_approval(
     kind: str, before: dict[str, Any], after: dict[str, Any]
 ) -> None:
     """What runs gets the rights of the role that it is given, or that it reaches by its node's metadata."""
-    (found,) = findings(Danger.ACCESS, resource(kind, before, after))
+    (found,) = findings(Category.ACCESS, resource(kind, before, after))
     assert found.needs_approval
 
 
@@ -328,5 +328,5 @@ def test_a_namespace_that_lets_pods_do_more_needs_an_approval(
         {"metadata": [{"labels": {"pod-security.kubernetes.io/enforce": level} if level else {}}]}
         for level in (old, new)
     )
-    (found,) = findings(Danger.ACCESS, resource("kubernetes_namespace_v1", *states))
+    (found,) = findings(Category.ACCESS, resource("kubernetes_namespace_v1", *states))
     assert found.needs_approval is needs_approval

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from plan_review.findings import Danger
+from plan_review.findings import Category
 from tests.plan_documents import State, findings, resource
 
 
@@ -45,7 +45,7 @@ def test_more_nodes_of_a_type_need_an_approval(
     needs_approval: bool,  # noqa: FBT001
 ) -> None:
     """A plan knows no prices: other machines may cost more, and the same ones elsewhere do not."""
-    (found,) = findings(Danger.CAPACITY, *changes)
+    (found,) = findings(Category.CAPACITY, *changes)
     assert found.text == f"{text} nodes in all groups together"
     assert found.needs_approval is needs_approval
 
@@ -53,7 +53,7 @@ def test_more_nodes_of_a_type_need_an_approval(
 def test_each_group_that_changes_is_shown() -> None:
     """By number and type; groups that stay are not."""
     changes = groups(a=(group(2), group(5, "m6.large")), b=(group(1), group(1)), c=(None, group(1)))
-    (found,) = findings(Danger.CAPACITY, *changes)
+    (found,) = findings(Category.CAPACITY, *changes)
     assert [(item.path, item.before, item.after) for item in found.differences] == [
         ("aws_eks_node_group.a", "2 × m5.large", "5 × m6.large"),
         ("aws_eks_node_group.c", None, "1 × m5.large"),
@@ -74,24 +74,24 @@ def test_each_group_that_changes_is_shown() -> None:
 )
 def test_other_groups_count_as_well(kind: str, before: dict[str, Any], after: dict[str, Any]) -> None:
     """Auto Scaling groups, and node pools of Google and Azure."""
-    (found,) = findings(Danger.CAPACITY, resource(kind, before, after))
+    (found,) = findings(Category.CAPACITY, resource(kind, before, after))
     assert found.text.startswith("at most 1 → 9 ")
 
 
 def test_a_maximum_that_only_the_apply_will_tell_needs_an_approval() -> None:
     """It may be any."""
     change = resource("aws_autoscaling_group", {"max_size": 1}, {}, unknown={"max_size": True})
-    (found,) = findings(Danger.CAPACITY, change)
+    (found,) = findings(Category.CAPACITY, change)
     assert found.needs_approval
     assert [item.after for item in found.differences] == ["unknown × node"]
 
 
 def test_a_group_that_stays_empty_costs_nothing() -> None:
     """Of whichever type its machines would be."""
-    assert not findings(Danger.CAPACITY, *groups(a=(group(0), group(0, "p5.48xlarge"))))
+    assert not findings(Category.CAPACITY, *groups(a=(group(0), group(0, "p5.48xlarge"))))
 
 
 def test_a_desired_size_costs_no_more_than_the_maximum() -> None:
     """What the autoscaler moves within its bounds is no finding."""
     before, after = ({"scaling_config": [{"max_size": 5, "desired_size": size}]} for size in (1, 4))
-    assert not findings(Danger.CAPACITY, resource("aws_eks_node_group", before, after))
+    assert not findings(Category.CAPACITY, resource("aws_eks_node_group", before, after))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from plan_review.findings import Danger
+from plan_review.findings import Category
 from tests.plan_documents import findings, report, resource
 
 
@@ -14,21 +14,21 @@ from tests.plan_documents import findings, report, resource
 def test_what_is_hard_to_get_back_needs_an_approval(kind: str, actions: tuple[str, ...]) -> None:
     """Clusters, node groups, networks, buckets and whatever else holds data or is reached by others."""
     after = None if actions == ("delete",) else {"name": "x"}
-    (found,) = findings(Danger.DESTRUCTION, resource(kind, {"name": "x"}, after, actions=actions))
+    (found,) = findings(Category.DESTRUCTION, resource(kind, {"name": "x"}, after, actions=actions))
     assert found.needs_approval
 
 
 @pytest.mark.parametrize("actions", [("forget",), ("create", "forget")])
 def test_what_terraform_forgets_stays(actions: tuple[str, ...]) -> None:
     """A resource that leaves the state alone is shown, and needs no approval."""
-    (found,) = findings(Danger.DESTRUCTION, resource("aws_s3_bucket", {}, None, actions=actions))
+    (found,) = findings(Category.DESTRUCTION, resource("aws_s3_bucket", {}, None, actions=actions))
     assert not found.needs_approval
     assert "Terraform no longer manages it" in found.text
 
 
 def test_any_deletion_is_shown() -> None:
     """Of a type that the review knows nothing about, too."""
-    (found,) = findings(Danger.DESTRUCTION, resource("acme_thing", {"a": 1}, None))
+    (found,) = findings(Category.DESTRUCTION, resource("acme_thing", {"a": 1}, None))
     assert not found.needs_approval
     assert found.address == "acme_thing.this"
 
@@ -42,7 +42,7 @@ def test_a_replacement_names_what_forces_it() -> None:
         actions=("delete", "create"),
         replace_paths=[["net", 0, "id"]],
     )
-    (found,) = findings(Danger.DESTRUCTION, change)
+    (found,) = findings(Category.DESTRUCTION, change)
     assert [item.path for item in found.differences] == ["net[0].id"]
     text = report(change)
     assert "- `net[0].id`: `a` → `b` *forces the replacement*" in text
@@ -59,13 +59,13 @@ def test_a_replacement_names_what_forces_it() -> None:
 def test_a_replacement_says_which_comes_first_and_why(actions: tuple[str, ...], text: str) -> None:
     """Whether there is a gap, and Terraform's reason in words."""
     change = resource("acme_thing", {}, {}, actions=actions, action_reason="replace_by_request")
-    assert [found.text for found in findings(Danger.DESTRUCTION, change)] == [text]
+    assert [found.text for found in findings(Category.DESTRUCTION, change)] == [text]
 
 
 def test_a_deposed_object_is_told_from_its_successor() -> None:
     """What a failed replacement has left goes; the resource of that address stays."""
     (found,) = findings(
-        Danger.DESTRUCTION,
+        Category.DESTRUCTION,
         resource("acme_thing", {}, {}, actions=("no-op",)),
         resource("acme_thing", {"a": 1}, None, deposed="0123abcd"),
     )

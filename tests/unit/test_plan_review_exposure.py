@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from plan_review.findings import Danger, Finding
+from plan_review.findings import Category, Finding
 from tests.plan_documents import findings, resource
 
 TCP: dict[str, Any] = {"protocol": "tcp", "from_port": 443, "to_port": 443}
@@ -126,7 +126,7 @@ def openings(kind: str, before: Any, after: Any, **more: Any) -> list[Finding]:
     """Return what a change opens."""
     configured = {f"{kind}.this": more.pop("configured")} if "configured" in more else None
     plan = {"configured": configured} if configured else {}
-    return findings(Danger.OPENING, resource(kind, before, after, **more), **plan)
+    return findings(Category.EXPOSURE, resource(kind, before, after, **more), **plan)
 
 
 @pytest.mark.parametrize(("kind", "before", "after"), OPENINGS)

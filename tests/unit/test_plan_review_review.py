@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from plan_review.findings import Danger
+from plan_review.findings import Category
 from plan_review.plan import Plan
-from plan_review.review import PlannedStack, Review, rest
+from plan_review.review import PlannedStack, Review, other_changes
 from tests.plan_documents import findings, output, plan, report, resource
 
 TAGGED = resource("acme_thing", {"a": 1}, {"a": 2}, address="acme_thing.tagged")
@@ -72,7 +72,7 @@ def test_totals_are_per_stack() -> None:
 )
 def test_outputs_are_an_interface(before: Any, after: Any, approvals: list[bool]) -> None:
     """One that goes breaks those who read it; one that changes is shown; one that is new is not."""
-    found = findings(Danger.OUTPUT, output_changes={"vpc_id": output(before, after)})
+    found = findings(Category.OUTPUT, output_changes={"vpc_id": output(before, after)})
     assert [item.needs_approval for item in found] == approvals
 
 
@@ -80,7 +80,7 @@ def left(*changes: dict[str, Any]) -> dict[str, list[str]]:
     """Return what stands in the folded rest: addresses, and the attributes shown there."""
     return {
         change.address: [item.path for item in items]
-        for change, items in rest(PlannedStack("stack", plan(*changes)))
+        for change, items in other_changes(PlannedStack("stack", plan(*changes)))
     }
 
 

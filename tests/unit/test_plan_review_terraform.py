@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from plan_review import markdown
-from plan_review.findings import Danger
+from plan_review.findings import Category
 from plan_review.plan import Change, PlanError, read_plan
 from plan_review.review import PlannedStack, Review
 
@@ -161,7 +161,7 @@ def test_a_deletion_says_why(project: Project, before: str, after: str, reason: 
     """In words, for each of Terraform's reasons."""
     project.apply(before)
     (found,) = project.plan(after).findings
-    assert found.danger == Danger.DESTRUCTION
+    assert found.category == Category.DESTRUCTION
     assert found.text == f"is deleted: {reason}"
 
 
@@ -219,7 +219,7 @@ def test_no_secret_is_shown(project: Project) -> None:
     shown = report(stack)
     assert SECRET not in shown
     assert set(actions(stack).values()) == {"update", "replace"}
-    assert {item.danger for item in stack.findings} == {Danger.DESTRUCTION, Danger.OUTPUT}
+    assert {item.category for item in stack.findings} == {Category.DESTRUCTION, Category.OUTPUT}
     assert "(sensitive)" in shown
     # Nor where the configuration no longer says that it is one.
     plain = re.sub(r"var\.secret", '"plain"', text).replace("  sensitive = true\n", "")
@@ -233,7 +233,7 @@ def test_a_check_that_fails_is_shown(project: Project) -> None:
     check = f'check "health" {{\n  assert {{\n    {condition}\n  }}\n}}\n'
     stack = project.plan(thing() + check)
     (found,) = stack.findings
-    assert found.danger == Danger.CHECK
+    assert found.category == Category.CHECK
     assert "🟠 `check.health: it is @down`" in report(stack)
     assert status(stack) == 2
 

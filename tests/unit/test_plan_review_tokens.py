@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from plan_review.findings import Danger
+from plan_review.findings import Category
 from tests.plan_documents import findings, report, resource
 
 
@@ -13,7 +13,7 @@ from tests.plan_documents import findings, report, resource
 )
 def test_the_number_beside_a_write_only_attribute_tells_of_a_rotation(name: str) -> None:
     """The value itself is in no plan."""
-    (found,) = findings(Danger.TOKEN, resource("acme_thing", {name: 1}, {name: 2}))
+    (found,) = findings(Category.TOKEN, resource("acme_thing", {name: 1}, {name: 2}))
     assert [(item.path, item.before, item.after) for item in found.differences] == [(name, 1, 2)]
     assert not found.needs_approval
 
@@ -33,7 +33,7 @@ def test_a_secret_that_changes_is_shown_masked(kind: str, name: str, before: Any
     change = resource(
         kind, {name: before}, {name: after}, before_sensitive={name: True}, after_sensitive={name: True}
     )
-    assert findings(Danger.TOKEN, change)
+    assert findings(Category.TOKEN, change)
     text = report(change)
     assert f"`{name}`: `(sensitive)` → `(sensitive)`" in text
     assert "OLD" not in text
@@ -42,9 +42,9 @@ def test_a_secret_that_changes_is_shown_masked(kind: str, name: str, before: Any
 
 def test_a_first_secret_is_no_rotation() -> None:
     """Nothing has to be told of a secret that is new."""
-    assert not findings(Danger.TOKEN, resource("kubernetes_secret_v1", None, {"data_wo_revision": 1}))
+    assert not findings(Category.TOKEN, resource("kubernetes_secret_v1", None, {"data_wo_revision": 1}))
 
 
 def test_a_plain_parameter_is_no_secret() -> None:
     """A parameter that Terraform does not call sensitive is shown in the rest."""
-    assert not findings(Danger.TOKEN, resource("aws_ssm_parameter", {"value": "a"}, {"value": "b"}))
+    assert not findings(Category.TOKEN, resource("aws_ssm_parameter", {"value": "a"}, {"value": "b"}))

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from plan_review.values import UNKNOWN, Sensitive, differences
+from plan_review.values import UNKNOWN, Sensitive, find_differences
 
 
 @pytest.mark.parametrize(
@@ -39,4 +39,4 @@ from plan_review.values import UNKNOWN, Sensitive, differences
 )
 def test_differences_are_told_leaf_by_leaf(before: Any, after: Any, expected: list[Any]) -> None:
     """Each with its path; lists may be sets, and texts may hold JSON."""
-    assert [(item.path, item.before, item.after) for item in differences(before, after)] == expected
+    assert [(item.path, item.before, item.after) for item in find_differences(before, after)] == expected

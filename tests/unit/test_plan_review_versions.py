@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from plan_review.findings import Danger
+from plan_review.findings import Category
 from tests.plan_documents import findings, resource
 
 BOMB = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 20))
@@ -36,26 +36,26 @@ def test_another_version_is_shown(
     needs_approval: bool,  # noqa: FBT001
 ) -> None:
     """With an approval where there is no way back: a control plane."""
-    (found,) = findings(Danger.VERSION, resource(kind, before, after))
+    (found,) = findings(Category.VERSION, resource(kind, before, after))
     assert found.needs_approval is needs_approval
     assert len(found.differences) == 1
 
 
 def test_a_version_that_only_the_apply_will_tell_is_shown() -> None:
     """The newest image may be another one."""
-    assert findings(Danger.VERSION, resource("aws_instance", {"ami": "a"}, {}, unknown={"ami": True}))
+    assert findings(Category.VERSION, resource("aws_instance", {"ami": "a"}, {}, unknown={"ami": True}))
 
 
 def test_a_new_resource_has_no_other_version() -> None:
     """A first version is not an upgrade."""
-    assert not findings(Danger.VERSION, resource("aws_eks_cluster", None, {"version": "1.34"}))
+    assert not findings(Category.VERSION, resource("aws_eks_cluster", None, {"version": "1.34"}))
 
 
 def test_an_image_in_a_charts_values_is_a_version() -> None:
     """The tag of an image, wherever it stands; other values are not versions."""
     before = "runner:\n  image:\n    tag: v1\nreplicas: 1\n"
     after = "runner:\n  image:\n    tag: v2\nreplicas: 2\n"
-    (found,) = findings(Danger.VERSION, resource("helm_release", {"values": [before]}, {"values": [after]}))
+    (found,) = findings(Category.VERSION, resource("helm_release", {"values": [before]}, {"values": [after]}))
     assert [(item.path, item.before, item.after) for item in found.differences] == [
         ("values: [0].runner.image.tag", "v1", "v2")
     ]
@@ -65,5 +65,5 @@ def test_an_image_in_a_charts_values_is_a_version() -> None:
 def test_values_that_are_hard_to_read_do_no_harm(text: str) -> None:
     """Broken YAML, aliases that go round and ones that multiply."""
     before, after = ({"values": [text, f"image: {tag}"]} for tag in ("a", "b"))
-    (found,) = findings(Danger.VERSION, resource("helm_release", before, after))
+    (found,) = findings(Category.VERSION, resource("helm_release", before, after))
     assert [item.path for item in found.differences] == ["values: [1].image"]
