@@ -13,12 +13,11 @@ def read_keys(given: Any) -> dict[str, tuple[str, Any]]:
 
     Values that are unknown, sensitive or unreadable have no keys.
     """
-    documents = [_read_yaml(text) if isinstance(text, str) else None for text in _as_list(given)]
-    return {path: (key, value) for path, key, value in _walk(documents, "", "", set())}
-
-
-def _as_list(given: Any) -> list[Any]:
-    return given if isinstance(given, list) else []
+    if not isinstance(given, list):
+        return {}
+    documents = [_read_yaml(text) if isinstance(text, str) else None for text in given]
+    values = documents[0] if len(documents) == 1 else documents
+    return {path: (key, value) for path, key, value in _walk(values, "", "", set())}
 
 
 def _walk(value: Any, path: str, key: str, seen: set[int]) -> Iterator[tuple[str, str, Any]]:

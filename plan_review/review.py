@@ -123,15 +123,16 @@ def other_changes(stack: PlannedStack) -> list[tuple[Change, list[Difference]]]:
     left = []
     for change in stack.plan.changes if stack.plan else ():
         findings = by_address[change.address]
+        has_finding = any(finding.address == change.address for finding in findings)
+        if change.action == "create" and not has_finding:
+            findings = []  # a created resource is shown as a whole
         attributes = _list_attributes(change)
         items = [
             item
             for item in attributes
             if not any(finding.shows(change.address, item.path) for finding in findings)
         ]
-        is_shown = any(finding.address == change.address for finding in findings) or (
-            attributes and not items and change.action != "create"
-        )
+        is_shown = has_finding or (attributes and not items)
         if items or not is_shown or change.previous_address or change.importing:
             left.append((change, items))
     return left

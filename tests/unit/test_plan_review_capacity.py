@@ -1,4 +1,4 @@
-"""The most nodes that there may be."""
+"""The maximum of nodes."""
 
 from typing import Any
 
@@ -60,22 +60,33 @@ def test_each_group_that_changes_is_shown() -> None:
     ]
 
 
+def test_auto_scaling_groups_count() -> None:
+    """The maximum of an Auto Scaling group counts as that of an EKS node group."""
+    (found,) = findings(
+        Category.CAPACITY, resource("aws_autoscaling_group", {"max_size": 1}, {"max_size": 9})
+    )
+    assert found.text.startswith("at most 1 → 9 ")
+
+
 @pytest.mark.parametrize(
-    ("kind", "before", "after"),
+    ("before", "after", "needs_approval"),
     [
-        ("aws_autoscaling_group", {"max_size": 1}, {"max_size": 9}),
-        (
-            "google_container_node_pool",
-            {"autoscaling": [{"max_node_count": 1}]},
-            {"autoscaling": [{"max_node_count": 9}]},
-        ),
-        ("azurerm_kubernetes_cluster_node_pool", {"max_count": 1}, {"max_count": 9}),
+        (group(2, "m5.12xlarge"), group(2, "m5.8xlarge"), False),
+        (group(2, "m5.12xlarge"), group(3, "m5.8xlarge"), False),
+        (group(2, "m5.12xlarge"), group(4, "m5.8xlarge"), True),
+        (group(2, "m5.large"), group(2, "m5.xlarge"), True),
+        (group(2, "m5.xlarge"), group(2, "r5.large"), True),
+        (group(2, "m5.metal"), group(2, "m5.large"), True),
     ],
 )
-def test_other_groups_count_as_well(kind: str, before: dict[str, Any], after: dict[str, Any]) -> None:
-    """Auto Scaling groups, and node pools of Google and Azure."""
-    (found,) = findings(Category.CAPACITY, resource(kind, before, after))
-    assert found.text.startswith("at most 1 → 9 ")
+def test_smaller_instances_of_a_family_need_no_approval(
+    before: State,
+    after: State,
+    needs_approval: bool,  # noqa: FBT001
+) -> None:
+    """Within a family the price follows the size; between families a plan does not know it."""
+    (found,) = findings(Category.CAPACITY, *groups(a=(before, after)))
+    assert found.needs_approval is needs_approval
 
 
 def test_a_maximum_that_only_the_apply_will_tell_needs_an_approval() -> None:

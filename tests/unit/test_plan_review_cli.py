@@ -59,6 +59,35 @@ def test_an_error_is_one_message_and_status_1(arguments: tuple[str, ...], given:
     assert "Traceback" not in done.stderr
 
 
+def nest(opening: str, closing: str, depth: int) -> str:
+    """Return JSON that is nested deeply."""
+    return opening * depth + "1" + closing * depth
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        nest("[", "]", 100_000),
+        *(
+            json.dumps(document(resource("acme_thing", {"a": "x"}, {"a": "VALUE"}))).replace('"VALUE"', value)
+            for value in (nest('{"a":', "}", 900), nest("[", "]", 900))
+        ),
+        json.dumps(
+            document(
+                resource("acme_thing", *({"a": nest("[", "]", depth)} for depth in (900, 901, 5000)[:2]))
+            )
+        ),
+        json.dumps(document(resource("acme_thing", {}, {"policy": nest('{"Statement":', "}", 5000)}))),
+    ],
+    ids=["a document", "maps", "lists", "JSON in a string", "a policy"],
+)
+def test_values_nested_without_end_give_one_message(text: str) -> None:
+    """A hostile plan gets a report or a message, never a traceback."""
+    done = run("-", given=text)
+    assert "Traceback" not in done.stderr
+    assert done.returncode in (2, 3) or done.stderr == "-: values are nested too deeply for a plan\n"
+
+
 def test_several_plans_make_one_report(tmp_path: Path) -> None:
     """Each by its file's name; the exit status is that of the most dangerous."""
     (tmp_path / "network.json").write_text(APPROVAL)

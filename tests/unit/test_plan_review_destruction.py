@@ -52,8 +52,8 @@ def test_a_replacement_names_what_forces_it() -> None:
 @pytest.mark.parametrize(
     ("actions", "text"),
     [
-        (("delete", "create"), "is replaced, the old one goes first: asked for by -replace"),
-        (("create", "delete"), "is replaced, the new one first: asked for by -replace"),
+        (("delete", "create"), "is replaced, the old one is deleted first: asked for by -replace"),
+        (("create", "delete"), "is replaced, the new one is created first: asked for by -replace"),
     ],
 )
 def test_a_replacement_says_which_comes_first_and_why(actions: tuple[str, ...], text: str) -> None:
@@ -70,3 +70,20 @@ def test_a_deposed_object_is_told_from_its_successor() -> None:
         resource("acme_thing", {"a": 1}, None, deposed="0123abcd"),
     )
     assert found.address == "acme_thing.this (deposed 0123abcd)"
+
+
+def test_a_deletion_names_what_is_created_of_the_same_type() -> None:
+    """A reviewer of a split or renamed group sees both sides at once."""
+    text = report(
+        resource("aws_eks_node_group", {}, None, address="aws_eks_node_group.big-a"),
+        resource("aws_eks_node_group", None, {}, address="aws_eks_node_group.big"),
+        resource("aws_kms_key", {}, None),
+    )
+    assert text.count("The plan creates, of the same type: `aws_eks_node_group.big`\n") == 1
+
+
+def test_tags_of_auto_scaling_groups_are_folded() -> None:
+    """A tag that is deleted with its node group is not a finding of its own."""
+    tag = resource("aws_autoscaling_group_tag", {"tag": [{"key": "a"}]}, None)
+    assert not findings(Category.DESTRUCTION, tag)
+    assert "- `aws_autoscaling_group_tag.this`" in report(tag).replace("**-**", "-").partition("<details>")[2]

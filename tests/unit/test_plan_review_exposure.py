@@ -9,7 +9,6 @@ from tests.plan_documents import findings, resource
 
 TCP: dict[str, Any] = {"protocol": "tcp", "from_port": 443, "to_port": 443}
 IGW = {"gateway_id": "igw-1"}
-AZURE = {"direction": "Inbound", "access": "Allow", "protocol": "Tcp", "destination_port_range": "22"}
 CLOSED = dict.fromkeys(
     ("block_public_acls", "block_public_policy", "ignore_public_acls", "restrict_public_buckets"), True
 )
@@ -74,14 +73,6 @@ OPENINGS = [
     pytest.param("aws_ec2_managed_prefix_list", {"entry": []}, {"entry": [{"cidr": "8.8.8.8/32"}]}),
     pytest.param("aws_ec2_managed_prefix_list_entry", None, {"cidr": "8.8.8.8/32"}),
     pytest.param("aws_lambda_function_url", None, {"authorization_type": "NONE"}),
-    pytest.param(
-        "google_compute_firewall", None, {"allow": [{"protocol": "tcp"}], "source_ranges": ["0.0.0.0/0"]}
-    ),
-    pytest.param("google_compute_firewall", None, {"allow": [{"protocol": "tcp", "ports": ["22"]}]}),
-    pytest.param("azurerm_network_security_rule", None, AZURE | {"source_address_prefix": "*"}),
-    pytest.param(
-        "azurerm_network_security_group", None, {"security_rule": [AZURE | {"source_address_prefix": "*"}]}
-    ),
 ]
 HARMLESS = [
     pytest.param("aws_security_group_rule", None, {"type": "egress", **TCP, "cidr_blocks": ["0.0.0.0/0"]}),
@@ -99,12 +90,6 @@ HARMLESS = [
     pytest.param("aws_s3_bucket", None, {"acl": "private"}),
     pytest.param("aws_lb", None, {"internal": True}),
     pytest.param("aws_lambda_function_url", None, {"authorization_type": "AWS_IAM"}),
-    pytest.param(
-        "google_compute_firewall", None, {"deny": [{"protocol": "tcp"}], "source_ranges": ["0.0.0.0/0"]}
-    ),
-    pytest.param(
-        "azurerm_network_security_rule", None, AZURE | {"access": "Deny", "source_address_prefix": "*"}
-    ),
 ]
 WITHIN = [
     pytest.param("aws_security_group_rule", None, {"type": "ingress", **TCP, "cidr_blocks": ["10.0.0.0/8"]}),
@@ -118,7 +103,6 @@ WITHIN = [
     pytest.param("aws_vpc_peering_connection", None, {"peer_vpc_id": "vpc-1"}),
     pytest.param("kubernetes_network_policy_v1", {"spec": [{"egress": []}]}, None),
     pytest.param("kubernetes_network_policy_v1", {"spec": [{"a": 1}]}, {"spec": [{"a": 2}]}),
-    pytest.param("azurerm_network_security_rule", None, AZURE | {"source_address_prefix": "VirtualNetwork"}),
 ]
 
 

@@ -127,7 +127,7 @@ def test_what_is_left_out_is_counted() -> None:
     ]
     text = report(*many)
     assert "… and 10 more, of which 10 need an explicit approval" in text
-    assert text.count("is deleted") == 300
+    assert text.count("- **`aws_s3_bucket.b[") == 300
     some = [resource("acme_thing", None, {}, address=f"acme_thing.b[{number}]") for number in range(310)]
     assert "… and 10 more\n" in report(*some)
 
@@ -135,7 +135,7 @@ def test_what_is_left_out_is_counted() -> None:
 def test_what_changed_outside_is_folded() -> None:
     """Drift is told at the end."""
     drift = [resource("acme_thing", {"a": 1}, {"a": 2})]
-    assert "- `a`: `1` → `2`" in report(resource_drift=drift).partition("changed elsewhere")[2]
+    assert "- `a`: `1` → `2`" in report(resource_drift=drift).partition("changed outside of Terraform")[2]
 
 
 @pytest.mark.parametrize(
@@ -149,6 +149,54 @@ def test_what_changed_outside_is_folded() -> None:
 def test_the_table_says_what_numbers_do_not(more: dict[str, object], words: str) -> None:
     """A plan without changes, one of outputs only, and one that is not the whole."""
     assert words in report(**more)
+
+
+def test_a_terminal_gets_headings_instead_of_folds() -> None:
+    """A program that renders Markdown on a terminal drops the titles of folded parts."""
+    made = plan(
+        resource("acme_thing", {"a": 1}, {"a": 2}),
+        resource_drift=[resource("acme_thing", {"b": 1}, {"b": 2})],
+    )
+    text = markdown.write(Review("Plan", [PlannedStack("web", made)]), folded=False)
+    assert "<details>" not in text
+    assert re.findall("^## (.*)", text, re.MULTILINE) == [
+        "`web`: 1 other change",
+        "`web`: changed outside of Terraform since the last apply",
+    ]
+
+
+def test_a_changed_list_is_one_line() -> None:
+    """The removed elements stand before the arrow, the added ones after it."""
+    states = ({"instance_types": types} for types in (["m5.large", "m4.large"], ["m6.large"]))
+    text = report(resource("acme_thing", *states))
+    assert "- `instance_types`: `m5.large`, `m4.large` → `m6.large`\n" in text
+
+
+def test_equal_changes_are_told_once() -> None:
+    """One tag of many resources is one change with a list; another value is another change."""
+    text = report(
+        *(resource("a", {"tags": {"t": 1}}, {"tags": {"t": 2}}, address=f"a.n{number}") for number in "123"),
+        resource("a", {"tags": {"t": 1}}, {"tags": {"t": 3}}, address="a.other"),
+    )
+    assert "**~** each of 3 resources\n\n- `a.n1`\n- `a.n2`\n- `a.n3`\n" in text
+    assert text.count("- `tags.t`: `1` → `2`") == 1
+    assert "**~** `a.other`\n\n- `tags.t`: `1` → `3`" in text
+
+
+def test_equal_findings_are_told_once() -> None:
+    """Several deletions of one kind are one sentence with a list; approvals are counted each."""
+    text = report(*(resource("aws_s3_bucket", {}, None, address=f"aws_s3_bucket.{name}") for name in "ab"))
+    assert "🔴 each of 2 resources is deleted\n\n- **`aws_s3_bucket.a`**\n- **`aws_s3_bucket.b`**\n" in text
+    assert "**2 changes need an explicit approval**" in text
+
+
+def test_secrets_that_differ_are_not_told_apart() -> None:
+    """The report shows equal lines for them, so they are one change with a list."""
+    changes = (
+        resource("a", {"s": "x"}, {"s": new}, address=f"a.{new}", before_sensitive={"s": True})
+        for new in ("y", "z")
+    )
+    assert report(*changes).count("`(sensitive)` → `(sensitive)`") == 1
 
 
 def test_why_terraform_could_not_plan_a_stack_that_waits_is_folded() -> None:

@@ -26,7 +26,6 @@ BOMB = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]
         ("aws_launch_template", {"image_id": "ami-1"}, {"image_id": "ami-2"}, False),
         ("aws_instance", {"ami": "ami-1"}, {"ami": "ami-2"}, False),
         ("aws_db_instance", {"engine_version": "16"}, {"engine_version": "17"}, False),
-        ("google_container_cluster", {"min_master_version": "1"}, {"min_master_version": "2"}, True),
     ],
 )
 def test_another_version_is_shown(
@@ -57,8 +56,18 @@ def test_an_image_in_a_charts_values_is_a_version() -> None:
     after = "runner:\n  image:\n    tag: v2\nreplicas: 2\n"
     (found,) = findings(Category.VERSION, resource("helm_release", {"values": [before]}, {"values": [after]}))
     assert [(item.path, item.before, item.after) for item in found.differences] == [
-        ("values: [0].runner.image.tag", "v1", "v2")
+        ("values: runner.image.tag", "v1", "v2")
     ]
+
+
+def test_the_image_of_a_fleets_jobs_is_a_version() -> None:
+    """GitLab Runner's TOML in the values names it."""
+    values = "runners:\n  config: |\n    [[runners]]\n    [runners.kubernetes]\n    image = '{}'\n"
+    states = ({"values": [values.format(image)]} for image in ("alpine:3.22", "alpine:3.23"))
+    (found,) = findings(Category.VERSION, resource("helm_release", *states))
+    (item,) = found.differences
+    assert item.path.endswith(".kubernetes.image")
+    assert (item.before, item.after) == ("alpine:3.22", "alpine:3.23")
 
 
 @pytest.mark.parametrize("text", ["a: [", "a: &a [*a]\n", BOMB, "? {a: b}\n: c\n"])
