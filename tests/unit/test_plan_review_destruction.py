@@ -74,12 +74,14 @@ def test_a_deposed_object_is_told_from_its_successor() -> None:
 
 def test_a_deletion_names_what_is_created_of_the_same_type() -> None:
     """A reviewer of a split or renamed group sees both sides at once."""
-    text = report(
+    changes = (
         resource("aws_eks_node_group", {}, None, address="aws_eks_node_group.big-a"),
         resource("aws_eks_node_group", None, {}, address="aws_eks_node_group.big"),
         resource("aws_kms_key", {}, None),
     )
-    assert text.count("The plan creates, of the same type: `aws_eks_node_group.big`\n") == 1
+    group, key = findings(Category.DESTRUCTION, *changes)
+    assert (group.created, key.created) == (("aws_eks_node_group.big",), ())
+    assert "The plan creates, of the same type: `aws_eks_node_group.big`\n" in report(*changes)
 
 
 def test_tags_of_auto_scaling_groups_are_folded() -> None:
