@@ -70,7 +70,7 @@ class _Part:
 
 @dataclass(frozen=True)
 class _Entry:
-    """A resource in a list: entries that differ in nothing but the subject are written once.
+    """A resource in a list. Entries that differ only in the subject are written once.
 
     Attributes:
         subject: The resource's address, as code; may be empty.

@@ -289,7 +289,7 @@ def _read_change(item: Mapping[str, Any], configured: Mapping[str, Mapping[str, 
         forgets=change["actions"] == ["create", "forget"],
         previous_address=str(item.get("previous_address") or ""),
         importing=bool(change.get("importing")),
-        # A resource that is gone from the configuration sets nothing.
+        # A resource without a configuration sets no attribute.
         configured=None if configured is None else configured.get(_INDEX.sub("", address), {}),
     )
 

@@ -76,7 +76,7 @@ class Review:
 
     @property
     def exit_status(self) -> ExitStatus:
-        """The exit status of a command that makes the review."""
+        """The exit status of a command that writes the review."""
         if any(stack.failed for stack in self.stacks):
             return ExitStatus.ERROR
         if not any(stack.has_changes for stack in self.stacks):

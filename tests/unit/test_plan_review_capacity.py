@@ -1,4 +1,4 @@
-"""The maximum of nodes."""
+"""The maximum number of nodes."""
 
 from typing import Any
 
@@ -44,14 +44,14 @@ def test_more_nodes_of_a_type_need_an_approval(
     text: str,
     needs_approval: bool,  # noqa: FBT001
 ) -> None:
-    """A plan knows no prices: other machines may cost more, and the same ones elsewhere do not."""
+    """A plan knows no prices: other machines may cost more; the same ones in another group do not."""
     (found,) = findings(Category.CAPACITY, *changes)
     assert found.text == f"{text} nodes in all groups together"
     assert found.needs_approval is needs_approval
 
 
-def test_each_group_that_changes_is_shown() -> None:
-    """By number and type; groups that stay are not."""
+def test_each_changed_group_is_shown() -> None:
+    """The finding shows the number and the types of each changed group, and no unchanged group."""
     changes = groups(a=(group(2), group(5, "m6.large")), b=(group(1), group(1)), c=(None, group(1)))
     (found,) = findings(Category.CAPACITY, *changes)
     assert [(item.path, item.before, item.after) for item in found.differences] == [
@@ -89,20 +89,20 @@ def test_smaller_instances_of_a_family_need_no_approval(
     assert found.needs_approval is needs_approval
 
 
-def test_a_maximum_that_only_the_apply_will_tell_needs_an_approval() -> None:
-    """It may be any."""
+def test_an_unknown_maximum_needs_an_approval() -> None:
+    """An unknown maximum may be any number."""
     change = resource("aws_autoscaling_group", {"max_size": 1}, {}, unknown={"max_size": True})
     (found,) = findings(Category.CAPACITY, change)
     assert found.needs_approval
     assert [item.after for item in found.differences] == ["unknown × node"]
 
 
-def test_a_group_that_stays_empty_costs_nothing() -> None:
-    """Of whichever type its machines would be."""
+def test_a_group_that_stays_empty_is_no_finding() -> None:
+    """Other instance types of a group without nodes cost nothing."""
     assert not findings(Category.CAPACITY, *groups(a=(group(0), group(0, "p5.48xlarge"))))
 
 
-def test_a_desired_size_costs_no_more_than_the_maximum() -> None:
-    """What the autoscaler moves within its bounds is no finding."""
+def test_a_desired_size_is_no_finding() -> None:
+    """The autoscaler changes the desired size within the maximum."""
     before, after = ({"scaling_config": [{"max_size": 5, "desired_size": size}]} for size in (1, 4))
     assert not findings(Category.CAPACITY, resource("aws_eks_node_group", before, after))

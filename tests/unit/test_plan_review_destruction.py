@@ -1,4 +1,4 @@
-"""What goes, what is replaced, and what Terraform lets go."""
+"""Resources that Terraform deletes, replaces or forgets."""
 
 import pytest
 
@@ -11,30 +11,30 @@ from tests.plan_documents import findings, report, resource
     ["aws_eks_cluster", "aws_eks_node_group", "aws_vpc", "aws_s3_bucket", "aws_db_instance", "aws_kms_key"],
 )
 @pytest.mark.parametrize("actions", [("delete",), ("delete", "create"), ("create", "delete")])
-def test_what_is_hard_to_get_back_needs_an_approval(kind: str, actions: tuple[str, ...]) -> None:
-    """Clusters, node groups, networks, buckets and whatever else holds data or is reached by others."""
+def test_deleting_irreplaceable_resources_needs_an_approval(kind: str, actions: tuple[str, ...]) -> None:
+    """Clusters, node groups, networks, buckets, databases and keys are irreplaceable."""
     after = None if actions == ("delete",) else {"name": "x"}
     (found,) = findings(Category.DESTRUCTION, resource(kind, {"name": "x"}, after, actions=actions))
     assert found.needs_approval
 
 
 @pytest.mark.parametrize("actions", [("forget",), ("create", "forget")])
-def test_what_terraform_forgets_stays(actions: tuple[str, ...]) -> None:
-    """A resource that leaves the state alone is shown, and needs no approval."""
+def test_a_forgotten_resource_needs_no_approval(actions: tuple[str, ...]) -> None:
+    """Terraform removes it from the state and does not delete it; the report shows it."""
     (found,) = findings(Category.DESTRUCTION, resource("aws_s3_bucket", {}, None, actions=actions))
     assert not found.needs_approval
     assert "Terraform no longer manages it" in found.text
 
 
 def test_any_deletion_is_shown() -> None:
-    """Of a type that the review knows nothing about, too."""
+    """A deletion is a finding for unknown types, too."""
     (found,) = findings(Category.DESTRUCTION, resource("acme_thing", {"a": 1}, None))
     assert not found.needs_approval
     assert found.address == "acme_thing.this"
 
 
 def test_a_replacement_names_what_forces_it() -> None:
-    """Only the attribute in `replace_paths`, whole or in part; the others stand in the folded rest."""
+    """The finding shows the attributes in `replace_paths`; the other changes show the rest."""
     change = resource(
         "acme_thing",
         {"net": [{"id": "a", "size": 1}], "name": "x"},
@@ -57,13 +57,13 @@ def test_a_replacement_names_what_forces_it() -> None:
     ],
 )
 def test_a_replacement_says_which_comes_first_and_why(actions: tuple[str, ...], text: str) -> None:
-    """Whether there is a gap, and Terraform's reason in words."""
+    """The finding says whether there is a gap, and gives Terraform's reason in words."""
     change = resource("acme_thing", {}, {}, actions=actions, action_reason="replace_by_request")
     assert [found.text for found in findings(Category.DESTRUCTION, change)] == [text]
 
 
-def test_a_deposed_object_is_told_from_its_successor() -> None:
-    """What a failed replacement has left goes; the resource of that address stays."""
+def test_a_deposed_object_has_its_key_in_the_address() -> None:
+    """A failed replacement leaves a deposed object; the resource with that address stays."""
     (found,) = findings(
         Category.DESTRUCTION,
         resource("acme_thing", {}, {}, actions=("no-op",)),

@@ -113,7 +113,7 @@ def test_a_first_plan_creates(project: Project) -> None:
 
 
 def test_a_second_plan_is_empty(project: Project) -> None:
-    """Nothing to do is status 0."""
+    """A plan without changes has status 0."""
     text = thing() + 'output "out" {\n  value = terraform_data.this.output\n}\n'
     project.apply(text)
     stack = project.plan(text)
@@ -121,8 +121,8 @@ def test_a_second_plan_is_empty(project: Project) -> None:
     assert "✅ Nothing to do." in report(stack)
 
 
-def test_an_update_shows_what_is_written_and_not_what_is_computed(project: Project) -> None:
-    """`output` follows `input`, and only the apply will tell it."""
+def test_an_update_shows_configured_attributes_only(project: Project) -> None:
+    """`input` is shown; `output`, which the provider computes from it, is not."""
     project.apply(thing(value='{ a = 1, b = ["x"] }'))
     stack = project.plan(thing(value='{ a = 2, b = ["x", "y"] }'))
     assert [
@@ -149,7 +149,7 @@ def test_a_replacement_names_its_cause(project: Project) -> None:
 
 
 def test_a_deletion_says_why(project: Project) -> None:
-    """Each of Terraform's reasons is told in words."""
+    """Each of Terraform's reasons is given in words."""
     empty = thing("counted", more="count = 0") + thing("keyed", more="for_each = toset([])")
     full = empty.replace("count = 0", "count = 1").replace("toset([])", 'toset(["a"])')
     project.apply(thing("gone") + full)
@@ -177,7 +177,7 @@ def test_a_replacement_without_an_attribute_says_why(project: Project) -> None:
 
 
 def test_a_move_is_no_deletion(project: Project) -> None:
-    """It changes something nevertheless: the state."""
+    """A move changes the state, so it is a change."""
     project.apply(thing())
     moved = "moved {\n  from = terraform_data.this\n  to = terraform_data.new\n}\n"
     stack = project.plan(thing("new") + moved)
@@ -186,8 +186,8 @@ def test_a_move_is_no_deletion(project: Project) -> None:
     assert "`terraform_data.new` moved from `terraform_data.this`" in report(stack)
 
 
-def test_what_is_removed_from_the_state_is_forgotten(project: Project) -> None:
-    """A `removed` block without destruction leaves the thing alone."""
+def test_a_removed_block_without_destroy_is_forgotten(project: Project) -> None:
+    """Terraform removes the resource from the state and does not delete it."""
     project.apply(thing())
     removed = "removed {\n  from = terraform_data.this\n  lifecycle {\n    destroy = false\n  }\n}\n"
     stack = project.plan(removed)
@@ -197,15 +197,15 @@ def test_what_is_removed_from_the_state_is_forgotten(project: Project) -> None:
     ]
 
 
-def test_an_import_is_told(project: Project) -> None:
-    """With what the import changes."""
+def test_an_import_is_shown(project: Project) -> None:
+    """The report has the import and its number."""
     stack = project.plan(thing() + 'import {\n  to = terraform_data.this\n  id = "some-id"\n}\n')
     assert stack.totals["import"] == 1
     assert "`terraform_data.this` imported" in report(stack)
 
 
 def test_no_secret_is_shown(project: Project) -> None:
-    """Sensitive variables in inputs, in lists, in what is replaced and in outputs; old and new ones."""
+    """Sensitive variables are masked in inputs, lists, replacements and outputs, before and after."""
     text = (
         'variable "secret" {\n  sensitive = true\n}\n'
         + thing(value='{ name = "a", list = ["x", var.secret], json = jsonencode({ k = var.secret }) }')
@@ -227,8 +227,8 @@ def test_no_secret_is_shown(project: Project) -> None:
     assert SECRET not in shown
 
 
-def test_a_check_that_fails_is_shown(project: Project) -> None:
-    """It stops no apply, and somebody should read it."""
+def test_a_failed_check_is_shown(project: Project) -> None:
+    """It does not stop the apply, so the report has it."""
     condition = 'condition = terraform_data.this.input == 2\n    error_message = "it is @down"'
     check = f'check "health" {{\n  assert {{\n    {condition}\n  }}\n}}\n'
     stack = project.plan(thing() + check)
@@ -238,8 +238,8 @@ def test_a_check_that_fails_is_shown(project: Project) -> None:
     assert status(stack) == 2
 
 
-def test_outputs_are_told_apart(project: Project) -> None:
-    """One that is new, one that changes, one that goes."""
+def test_a_removed_output_needs_an_approval(project: Project) -> None:
+    """A new output is no finding, a changed one needs no approval, a removed one does."""
 
     def outputs(**values: int) -> str:
         return "".join(f'output "{name}" {{\n  value = {value}\n}}\n' for name, value in values.items())
@@ -251,7 +251,7 @@ def test_outputs_are_told_apart(project: Project) -> None:
 
 
 def test_a_policy_of_plain_terraform_is_read(project: Project) -> None:
-    """A policy document is found in any resource; so the built-in one stands for a bucket's."""
+    """The review finds a policy document in any resource, so a built-in type is enough."""
 
     def policy(action: str) -> str:
         statement: dict[str, Any] = {"Effect": "Allow", "Action": [action], "Resource": "*"}

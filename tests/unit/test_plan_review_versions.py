@@ -1,4 +1,4 @@
-"""Other versions of what runs."""
+"""Other versions of running software."""
 
 from typing import Any
 
@@ -34,13 +34,13 @@ def test_another_version_is_shown(
     after: dict[str, Any],
     needs_approval: bool,  # noqa: FBT001
 ) -> None:
-    """With an approval where there is no way back: a control plane."""
+    """A control plane needs an approval, since Terraform can't go back."""
     (found,) = findings(Category.VERSION, resource(kind, before, after))
     assert found.needs_approval is needs_approval
     assert len(found.differences) == 1
 
 
-def test_a_version_that_only_the_apply_will_tell_is_shown() -> None:
+def test_an_unknown_version_is_shown() -> None:
     """The newest image may be another one."""
     assert findings(Category.VERSION, resource("aws_instance", {"ami": "a"}, {}, unknown={"ami": True}))
 
@@ -51,7 +51,7 @@ def test_a_new_resource_has_no_other_version() -> None:
 
 
 def test_an_image_in_a_charts_values_is_a_version() -> None:
-    """The tag of an image, wherever it stands; other values are not versions."""
+    """The tag of an image is a version; the number of replicas is not."""
     before = "runner:\n  image:\n    tag: v1\nreplicas: 1\n"
     after = "runner:\n  image:\n    tag: v2\nreplicas: 2\n"
     (found,) = findings(Category.VERSION, resource("helm_release", {"values": [before]}, {"values": [after]}))
@@ -71,8 +71,8 @@ def test_the_image_of_a_fleets_jobs_is_a_version() -> None:
 
 
 @pytest.mark.parametrize("text", ["a: [", "a: &a [*a]\n", BOMB, "? {a: b}\n: c\n"])
-def test_values_that_are_hard_to_read_do_no_harm(text: str) -> None:
-    """Broken YAML, aliases that go round and ones that multiply."""
+def test_unreadable_values_are_skipped(text: str) -> None:
+    """Broken YAML, cyclic aliases and aliases that multiply end in no error."""
     before, after = ({"values": [text, f"image: {tag}"]} for tag in ("a", "b"))
     (found,) = findings(Category.VERSION, resource("helm_release", before, after))
     assert [item.path for item in found.differences] == ["values: [1].image"]
