@@ -89,6 +89,9 @@ class _Entry:
 def _write_head(review: Review) -> Iterator[str]:
     yield f"# {_escape_markdown(review.title)}"
     yield ""
+    if review.facts:
+        yield ", ".join(f"{name} {_format_code(value)}" for name, value in review.facts.items())
+        yield ""
     approvals = sum(item.needs_approval for item in review.findings)
     others = len(review.findings) - approvals
     verdict = [_VERDICTS[review.exit_status]] if review.exit_status in _VERDICTS else []
@@ -178,14 +181,14 @@ def _write_entries(entries: Iterable[_Entry]) -> Iterator[str]:
     for entry in entries:
         groups.setdefault((entry.before, entry.after, entry.body), []).append(entry.subject)
     for (before, after, body), subjects in groups.items():
-        if len(subjects) == 1:
+        if len(subjects) == 1 or not subjects[0]:
             yield " ".join(filter(None, (before, subjects[0], after)))
         else:
-            yield " ".join(filter(None, (before, f"each of {len(subjects)} resources", after)))
+            yield " ".join(filter(None, (before, f"each of these {len(subjects)}", after)))
             yield ""
             yield from (f"- {subject}" for subject in subjects)
         yield ""
-        if body and len(subjects) > 1:
+        if body and len(subjects) > 1 and subjects[0]:
             yield "Each:"
             yield ""
         yield from body

@@ -1,7 +1,7 @@
 """Totals, findings and exit status of a set of plans."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -54,10 +54,18 @@ class PlannedStack:
 
 @dataclass(frozen=True)
 class Review:
-    """A review of the plans of one or several stacks."""
+    """A review of the plans of one or several stacks.
+
+    Attributes:
+        title: The title of the report.
+        stacks: The stacks, in the order of the report.
+        facts: Names and values that the report shows below the title, such as account, region and commit.
+
+    """
 
     title: str
     stacks: Sequence[PlannedStack] = field(default_factory=tuple)
+    facts: Mapping[str, str] = field(default_factory=dict)
 
     def findings_of(self, category: Category) -> list[tuple[str, Finding]]:
         """Return the findings of a category with their stacks' names, those that need an approval first."""

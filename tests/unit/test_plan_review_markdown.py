@@ -165,6 +165,12 @@ def test_a_terminal_gets_headings_instead_of_folds() -> None:
     ]
 
 
+def test_facts_are_below_the_title() -> None:
+    """A reviewer sees which account, region and commit the plan is for."""
+    text = markdown.write(Review("Plan", facts={"account": "123456789012", "commit": "0a1b2c"}))
+    assert text.startswith("# Plan\n\naccount `123456789012`, commit `0a1b2c`\n\n")
+
+
 def test_a_changed_list_is_one_line() -> None:
     """The line has the removed elements, an arrow and the added elements."""
     states = ({"instance_types": types} for types in (["m5.large", "m4.large"], ["m6.large"]))
@@ -178,7 +184,7 @@ def test_equal_changes_are_written_once() -> None:
         *(resource("a", {"tags": {"t": 1}}, {"tags": {"t": 2}}, address=f"a.n{number}") for number in "123"),
         resource("a", {"tags": {"t": 1}}, {"tags": {"t": 3}}, address="a.other"),
     )
-    assert "**~** each of 3 resources\n\n- `a.n1`\n- `a.n2`\n- `a.n3`\n" in text
+    assert "**~** each of these 3\n\n- `a.n1`\n- `a.n2`\n- `a.n3`\n" in text
     assert text.count("- `tags.t`: `1` → `2`") == 1
     assert "**~** `a.other`\n\n- `tags.t`: `1` → `3`" in text
 
@@ -186,8 +192,16 @@ def test_equal_changes_are_written_once() -> None:
 def test_equal_findings_are_written_once() -> None:
     """Several equal deletions are one sentence with a list; each of them counts as an approval."""
     text = report(*(resource("aws_s3_bucket", {}, None, address=f"aws_s3_bucket.{name}") for name in "ab"))
-    assert "🔴 each of 2 resources is deleted\n\n- **`aws_s3_bucket.a`**\n- **`aws_s3_bucket.b`**\n" in text
+    assert "🔴 each of these 2 is deleted\n\n- **`aws_s3_bucket.a`**\n- **`aws_s3_bucket.b`**\n" in text
     assert "**2 changes need an explicit approval**" in text
+
+
+def test_equal_messages_are_written_once() -> None:
+    """A finding without a resource has no list."""
+    check = {"address": {"to_display": "check.a"}, "status": "fail", "instances": []}
+    text = report(checks=[check, check])
+    assert text.count("🟠 `check.a: fails`") == 1
+    assert "each of these" not in text
 
 
 def test_different_secrets_look_equal() -> None:
