@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 
 from plan_review.findings import Category, Finding
 from plan_review.plan import Change
-from plan_review.workloads import DISRUPTION_BUDGETS
 
 # Resources that hold data, that others are built in, or that others reach by their address.
 IRREPLACEABLE = frozenset(
@@ -38,8 +37,6 @@ def find(change: Change, changes: Sequence[Change]) -> Iterator[Finding]:
     """
     if change.action not in ("delete", "replace", "forget") or change.type in _TAGS:
         return
-    if change.action == "delete" and change.type in DISRUPTION_BUDGETS:
-        return  # in the category of jobs
     because = f": {change.reason}" if change.reason else ""
     if change.action == "delete":
         text = "is deleted"

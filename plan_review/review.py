@@ -112,14 +112,28 @@ class Review:
 
 def _find_all(plan: Plan) -> Iterator[Finding]:
     for change in plan.changes:
-        yield from destruction.find(change, plan.changes)
-        for category in (access, exposure, versions, tokens, workloads):
-            yield from category.find(change)
+        yield from _find_in_change(change, plan)
     yield from capacity.find(plan.resources)
     for output in plan.output_changes:
         yield from outputs.find(output)
     for message in plan.failed_checks:
         yield Finding(Category.CHECK, needs_approval=False, address="", text=message)
+
+
+def _find_in_change(change: Change, plan: Plan) -> Iterator[Finding]:
+    found = [
+        finding
+        for category in (access, exposure, versions, tokens, workloads)
+        for finding in category.find(change)
+    ]
+    # A finding of access or of jobs says that the resource is deleted, and what that means.
+    is_told = change.action == "delete" and any(
+        finding.category in (Category.ACCESS, Category.WORKLOAD) for finding in found
+    )
+    for finding in destruction.find(change, plan.changes):
+        if finding.needs_approval or not is_told:
+            yield finding
+    yield from found
 
 
 def other_changes(stack: PlannedStack) -> list[tuple[Change, list[Difference]]]:

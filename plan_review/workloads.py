@@ -7,7 +7,7 @@ from plan_review.findings import Category, Finding
 from plan_review.plan import Change
 from plan_review.values import Difference
 
-DISRUPTION_BUDGETS = frozenset({"kubernetes_pod_disruption_budget", "kubernetes_pod_disruption_budget_v1"})
+_DISRUPTION_BUDGETS = frozenset({"kubernetes_pod_disruption_budget", "kubernetes_pod_disruption_budget_v1"})
 # "false" keeps the cluster autoscaler from evicting a pod (Cluster Autoscaler, "FAQ").
 _SAFE_TO_EVICT = "cluster-autoscaler.kubernetes.io/safe-to-evict"
 # Keys of a chart's values and of GitLab Runner's TOML.
@@ -16,7 +16,7 @@ JOB_KEYS = frozenset({"concurrent", "privileged"})
 
 def find(change: Change) -> Iterator[Finding]:
     """Yield the findings of a resource that runs or protects jobs."""
-    if change.type in DISRUPTION_BUDGETS and change.action == "delete":
+    if change.type in _DISRUPTION_BUDGETS and change.action == "delete":
         yield _build_finding(change, "is deleted: its pods are no longer protected from eviction", [])
     if change.type != "helm_release" or change.action not in ("update", "replace"):
         return

@@ -104,6 +104,18 @@ def test_the_size_of_a_group_is_shown_once() -> None:
     assert not left(resource("aws_eks_node_group", before, after))
 
 
+def test_a_deleted_grant_is_shown_once() -> None:
+    """The section of access has the deletion; a deletion that needs an approval is in both sections."""
+    entry = resource("aws_eks_access_entry", {"principal_arn": "arn:p"}, None)
+    provider = resource("aws_iam_openid_connect_provider", {"url": "https://a.example"}, None)
+    found = PlannedStack("stack", plan(entry, provider)).findings
+    assert [(item.category, item.address.partition(".")[0]) for item in found] == [
+        (Category.ACCESS, "aws_eks_access_entry"),
+        (Category.DESTRUCTION, "aws_iam_openid_connect_provider"),
+        (Category.ACCESS, "aws_iam_openid_connect_provider"),
+    ]
+
+
 def test_a_move_is_shown_for_resources_with_findings() -> None:
     """A reviewer sees the old address of a replaced resource."""
     change = resource("aws_s3_bucket", {}, {}, actions=("delete", "create"), previous_address="a.old")
