@@ -1,8 +1,8 @@
-"""Read Terraform's plans for people: what in them deserves a human eye, most dangerous first.
+"""Review Terraform plans: a report for people that begins with the most dangerous changes.
 
-`python -m plan_review PLAN.json` reviews the plan of any Terraform project; `plans.py` reviews ours.
-The way through it: plan.py reads the JSON, values.py compares and masks, one module per kind of
-danger finds (destruction, access, openings, versions, tokens, capacity, outputs), review.py sums up,
-markdown.py writes.
+`python -m plan_review PLAN.json` reviews the plan of any Terraform project; `deployment/` reviews ours.
+plan.py reads the JSON, values.py compares and masks values, one module for each category yields findings
+(destruction, access, exposure, versions, tokens, capacity, workloads, outputs), review.py adds them up,
+and markdown.py writes the report.
 Not here: running Terraform, and anything that knows this project's stacks.
 """

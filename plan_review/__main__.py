@@ -6,19 +6,19 @@ import sys
 from pathlib import Path
 
 from plan_review import markdown
-from plan_review.command_line import EXIT_STATUSES, Parser
+from plan_review.exit_status import EXIT_STATUS_HELP, Parser
 from plan_review.plan import PlanError, read_plan
 from plan_review.review import PlannedStack, Review
 
 _EPILOG = f"""exit status:
-{EXIT_STATUSES}
+{EXIT_STATUS_HELP}
 example:
   terraform plan -out=tfplan && terraform show -json tfplan | python -m plan_review -
 """
 
 
 def main() -> None:
-    """Write the report to standard output; the exit status says what it comes to."""
+    """Write the report to standard output, and end with the exit status of the review."""
     parser = Parser(
         prog="python -m plan_review",
         description="Review Terraform plans: a Markdown report, most dangerous first.",
@@ -29,7 +29,7 @@ def main() -> None:
         "plans",
         nargs="+",
         metavar="PLAN.json",
-        help="what `terraform show -json <plan file>` prints; - is standard input",
+        help="output of `terraform show -json <plan file>`; - is standard input",
     )
     parser.add_argument(
         "--gitlab-report", metavar="FILE", type=Path, help="also write GitLab's Terraform report to this file"
@@ -40,11 +40,13 @@ def main() -> None:
         text = markdown.write(review)
         if arguments.gitlab_report:
             arguments.gitlab_report.write_text(json.dumps(review.gitlab_report) + "\n", encoding="utf-8")
-        # Whatever the locale is: the report has signs of its own.
+        # As UTF-8 in any locale: the report has characters beyond ASCII.
         sys.stdout.buffer.write(text.encode())
         sys.stdout.flush()
     except PlanError as error:
         sys.exit(str(error))
+    except RecursionError:
+        sys.exit(f"{', '.join(arguments.plans)}: values are nested too deeply for a plan")
     except OSError as error:
         sys.exit(f"{error.filename or 'standard output'}: {error.strerror}")
     sys.exit(review.exit_status)

@@ -1,92 +1,112 @@
-"""The most that may be spent on nodes: the sum of all groups' maxima, by instance type.
+"""The maximum of nodes: the sum over all node groups, by instance type.
 
-A change needs an approval if there may be more nodes of any type than before, since a plan knows no
-prices; or if only the apply will tell how many.
+A plan knows no prices. Within a family, such as m5, the price follows the size. So a change needs an
+approval if a family may have more machine than before, or if the maximum is known only after the apply.
 """
 
 import re
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from plan_review.findings import Danger, Finding
+from plan_review.findings import Category, Finding
 from plan_review.plan import Change
-from plan_review.values import Difference, nested
+from plan_review.values import Difference, get_nested
 
-# By type: where the maximum is, or the number of nodes of a group that does not scale; and the
-# attribute that names the machines.
+# By type: the attribute with the maximum, and the one with the instance types.
 GROUPS = {
-    "aws_eks_node_group": (("scaling_config.max_size",), "instance_types"),
-    "aws_autoscaling_group": (("max_size",), ""),
-    "google_container_node_pool": (("autoscaling.max_node_count", "node_count"), "node_config.machine_type"),
-    "azurerm_kubernetes_cluster_node_pool": (("max_count", "node_count"), "vm_size"),
+    "aws_eks_node_group": ("scaling_config.max_size", "instance_types"),
+    "aws_autoscaling_group": ("max_size", ""),
 }
+# The size of `large` and smaller, with xlarge as 1 (Amazon EC2, "Instance type naming conventions").
+_SMALL_SIZES = {"nano": 1 / 32, "micro": 1 / 16, "small": 1 / 8, "medium": 1 / 4, "large": 1 / 2}
 
 
 @dataclass(frozen=True)
-class _Most:
-    """The most nodes that a group may have, of which types; None if that is not known."""
+class _Maximum:
+    """The maximum of nodes of a group, None if it is unknown, and their instance types."""
 
     size: int | None = 0
-    types: str = ""
+    types: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        """Return it as a reader takes it in."""
-        return f"{'unknown' if self.size is None else self.size} × {self.types or 'node'}"
+        """Return the text that the report shows."""
+        size = "unknown" if self.size is None else self.size
+        return f"{size} × {', '.join(self.types) or 'node'}"
 
 
 def find(changes: Sequence[Change]) -> Iterator[Finding]:
     """Yield one finding if the groups may have more, fewer or other nodes than before.
 
     Args:
-        changes: All of a plan's resources, since those that stay count as well.
+        changes: All resources of a plan, since unchanged groups count as well.
 
     """
     groups = [
-        (change.address, _most(change.type, change.before), _most(change.type, change.after))
+        (change, _read_maximum(change.type, change.before), _read_maximum(change.type, change.after))
         for change in changes
         if change.type in GROUPS and change.action != "forget"
     ]
-    if all(before == after for _, before, after in groups):
+    changed = [group for group in groups if group[1] != group[2]]
+    if not changed:
         return
-    before, after = (_by_type(side) for side in ([group[1] for group in groups], [g[2] for g in groups]))
-    unknown = any(most.size is None for _, _, most in groups)
+    old, new = [before for _, before, _ in groups], [after for _, _, after in groups]
+    unknown = any(maximum.size is None for maximum in (*old, *new))
+    before, after = _add_by_family(old), _add_by_family(new)
     yield Finding(
-        Danger.CAPACITY,
-        needs_approval=unknown or any(after[types] > before[types] for types in after),
+        Category.CAPACITY,
+        needs_approval=unknown or any(after[family] > before[family] for family in after),
         address="",
-        text=f"at most {before.total()} → {after.total()} nodes in all groups together"
-        + (", and more that only the apply will tell" if unknown else ""),
+        text=f"at most {_count_nodes(old)} → {_count_nodes(new)} nodes in all groups together"
+        + (", and an unknown number more" if unknown else ""),
         differences=tuple(
-            Difference(address, str(old) if old != _Most() else None, str(new) if new != _Most() else None)
-            for address, old, new in groups
-            if old != new
+            Difference(
+                change.address,
+                None if before == _Maximum() else str(before),
+                None if after == _Maximum() else str(after),
+            )
+            for change, before, after in changed
+        ),
+        covers=tuple(
+            (change.address, path.replace(".", "[0]."))
+            for change, _, _ in changed
+            for path in GROUPS[change.type]
         ),
     )
 
 
-def shows(change: Change, path: str) -> bool:
-    """Return whether the finding of a plan shows an attribute of a group."""
-    if change.type not in GROUPS or _most(change.type, change.before) == _most(change.type, change.after):
-        return False
-    sizes, machines = GROUPS[change.type]
-    return re.sub(r"\[\d+\]", "", path) in (*sizes, machines)
+def _read_maximum(kind: str, state: dict[str, Any] | None) -> _Maximum:
+    size_path, types_path = GROUPS[kind]
+    size = get_nested(state, size_path) or 0
+    types = get_nested(state, types_path)
+    # Unknown instance types, and those of a launch template, have no name in the plan.
+    names = tuple(item for item in (types if isinstance(types, list) else []) if isinstance(item, str))
+    if not isinstance(size, int):
+        return _Maximum(None, names)
+    return _Maximum(size, names) if size else _Maximum()
 
 
-def _by_type(groups: Sequence[_Most]) -> Counter[str]:
-    total: Counter[str] = Counter()
-    for most in groups:
-        total[most.types] += most.size or 0
+def _count_nodes(maxima: Sequence[_Maximum]) -> int:
+    return sum(maximum.size or 0 for maximum in maxima)
+
+
+def _add_by_family(maxima: Sequence[_Maximum]) -> dict[str, float]:
+    """Return the nodes of each family, weighted by their size; in a group its largest type counts."""
+    total: defaultdict[str, float] = defaultdict(float)
+    for maximum in maxima:
+        weights: defaultdict[str, float] = defaultdict(float)
+        for family, weight in map(_split_type, maximum.types or ("",)):
+            weights[family] = max(weights[family], weight)
+        for family, weight in weights.items():
+            total[family] += (maximum.size or 0) * weight
     return total
 
 
-def _most(kind: str, state: dict[str, Any] | None) -> _Most:
-    sizes, machines = GROUPS[kind]
-    size = next((found for path in sizes if (found := nested(state, path)) is not None), 0)
-    types = nested(state, machines)
-    # What is unknown, or set by a launch template, has no name here.
-    names = [str(item) for item in (types if isinstance(types, list) else [types]) if isinstance(item, str)]
-    if not isinstance(size, int):
-        return _Most(None, ", ".join(names))
-    return _Most(size, ", ".join(names)) if size else _Most()
+def _split_type(name: str) -> tuple[str, float]:
+    """Return the family of an instance type and its size in xlarge; an unknown size is its own family."""
+    family, _, size = name.partition(".")
+    found = re.fullmatch(r"(\d*)xlarge", size)
+    if found:
+        return family, float(found[1] or 1)
+    return (family, _SMALL_SIZES[size]) if size in _SMALL_SIZES else (name, 1.0)

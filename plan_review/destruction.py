@@ -1,11 +1,11 @@
-"""Deletions and replacements."""
+"""Resources that Terraform deletes, replaces or forgets."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from plan_review.findings import Danger, Finding
+from plan_review.findings import Category, Finding
 from plan_review.plan import Change
 
-# What holds data, what everything else stands in, or what others reach by its address.
+# Resources that hold data, that others are built in, or that others reach by their address.
 IRREPLACEABLE = frozenset(
     {
         *("aws_vpc", "aws_subnet", "aws_nat_gateway", "aws_eip", "aws_lb", "aws_route53_zone"),
@@ -21,17 +21,21 @@ IRREPLACEABLE = frozenset(
         *("aws_autoscaling_group", "aws_instance", "aws_iam_openid_connect_provider"),
         *("kubernetes_namespace", "kubernetes_namespace_v1"),
         *("kubernetes_persistent_volume_claim", "kubernetes_persistent_volume_claim_v1"),
-        *("google_container_cluster", "google_container_node_pool", "google_compute_network"),
-        *("google_sql_database_instance", "google_storage_bucket", "google_kms_crypto_key"),
-        *("azurerm_kubernetes_cluster", "azurerm_virtual_network", "azurerm_storage_account"),
-        *("azurerm_mssql_database", "azurerm_postgresql_flexible_server", "azurerm_key_vault"),
     }
 )
+# Only tags: they come and go with the group, which has a finding of its own.
+_TAGS = frozenset({"aws_autoscaling_group_tag", "aws_ec2_tag", "aws_ecs_tag"})
 
 
-def find(change: Change) -> Iterator[Finding]:
-    """Yield the finding of a resource that goes, or that Terraform lets go."""
-    if change.action not in ("delete", "replace", "forget"):
+def find(change: Change, changes: Sequence[Change]) -> Iterator[Finding]:
+    """Yield the finding of a resource that is deleted, replaced or forgotten.
+
+    Args:
+        change: The change of the resource.
+        changes: All changes of the plan: the finding names those that create a resource of the same type.
+
+    """
+    if change.action not in ("delete", "replace", "forget") or change.type in _TAGS:
         return
     because = f": {change.reason}" if change.reason else ""
     if change.action == "delete":
@@ -39,15 +43,20 @@ def find(change: Change) -> Iterator[Finding]:
     elif change.action == "forget":
         text, because = "is forgotten: it stays, and Terraform no longer manages it", ""
     elif change.forgets:
-        text = "is made anew; the old one stays, and Terraform no longer manages it"
+        text = "is created anew; the old one stays, and Terraform no longer manages it"
+    elif change.create_first:
+        text = "is replaced, the new one is created first"
     else:
-        text = (
-            "is replaced, the new one first" if change.create_first else "is replaced, the old one goes first"
-        )
+        text = "is replaced, the old one is deleted first"
     yield Finding(
-        Danger.DESTRUCTION,
+        Category.DESTRUCTION,
         needs_approval=change.type in IRREPLACEABLE and change.action != "forget" and not change.forgets,
         address=change.address,
         text=text + because,
         differences=tuple(item for item in change.differences if change.forces(item)),
+        created=tuple(
+            other.address for other in changes if other.action == "create" and other.type == change.type
+        )
+        if change.action == "delete"
+        else (),
     )

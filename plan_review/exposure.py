@@ -1,13 +1,14 @@
-"""What becomes reachable: from the internet, from other networks, or by the public."""
+"""Resources that become reachable: from the internet, from other networks, or by the public."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from ipaddress import ip_network
 from typing import Any
 
-from plan_review.findings import Danger, Finding
+from plan_review.findings import Category, Finding
 from plan_review.plan import Change
-from plan_review.values import UNKNOWN, Difference, Sensitive, blocks, nested
+from plan_review.values import UNKNOWN, Difference, Sensitive, get_nested, list_blocks
 
 # RFC 1918, "Address Allocation for Private Internets", RFC 6598 (shared) and RFC 4193 (unique local).
 PRIVATE = tuple(
@@ -19,59 +20,82 @@ _RULE_SOURCES = (
     *("cidr_blocks", "ipv6_cidr_blocks", "cidr_ipv4", "cidr_ipv6", "prefix_list_ids", "prefix_list_id"),
     *("security_groups", "source_security_group_id", "referenced_security_group_id"),
 )
-# Rules that let in: protocol and ports in words, and where from.
+# Rules that let in: protocol and ports in words, and the source.
 _Rules = set[tuple[str, Any]]
+_State = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class _Flag:
-    """A boolean attribute that opens something when it has one value.
+    """A boolean attribute that exposes a resource when it has one value.
 
     Attributes:
         path: The attribute's path.
-        opens: The value that opens.
-        default: What is so where the attribute is not set.
-        text: What it opens, as the rest of a sentence that begins with the address.
+        exposes: The value that exposes.
+        default: The value of an attribute that is not set.
+        text: The effect, as the rest of a sentence that begins with the address.
 
     """
 
     path: str
-    opens: bool
+    exposes: bool
     default: bool
     text: str
 
-    def of(self, state: Any) -> Any:
-        """Return the attribute's value; the default where it, or a block around it, is not set."""
-        found = nested(state, self.path)
+    def get(self, state: Any) -> Any:
+        """Return the attribute's value, or the default if it or its block is not set."""
+        found = get_nested(state, self.path)
         return self.default if found is None else found
 
 
-_PUBLIC_ADDRESS = _Flag("publicly_accessible", opens=True, default=False, text="has a public address")
+@dataclass(frozen=True)
+class _RuleReader:
+    """A function that reads the rules of a resource; each new rule is exposure.
+
+    Attributes:
+        path: The attribute that the report names.
+        read: Returns the rules in the attributes of a resource.
+        text: The effect, as the rest of a sentence that begins with the address.
+        is_public: Whether a new rule exposes to the public; None if its source decides.
+        denies: Whether the rules keep out: then a rule that is removed is exposure.
+        ends_with_resource: Whether the rules have no effect once the resource is deleted.
+
+    """
+
+    path: str
+    read: Callable[[_State], _Rules]
+    text: str = "lets in"
+    is_public: bool | None = None
+    denies: bool = False
+    ends_with_resource: bool = False
+
+
+_PUBLIC_ADDRESS = _Flag("publicly_accessible", exposes=True, default=False, text="has a public address")
 _FLAGS: dict[str, tuple[_Flag, ...]] = {
     "aws_eks_cluster": (
         _Flag(
             "vpc_config.endpoint_public_access",
-            opens=True,
+            exposes=True,
             default=True,
             text="has its Kubernetes API on the internet",
         ),
     ),
     "aws_s3_bucket_public_access_block": tuple(
-        _Flag(name, opens=False, default=False, text="lets a bucket be public") for name in _S3_BLOCKS
+        _Flag(name, exposes=False, default=False, text="lets a bucket be public") for name in _S3_BLOCKS
     ),
     "aws_s3_account_public_access_block": tuple(
-        _Flag(name, opens=False, default=False, text="lets buckets be public") for name in _S3_BLOCKS
+        _Flag(name, exposes=False, default=False, text="lets buckets be public") for name in _S3_BLOCKS
     ),
     "aws_subnet": (
         _Flag(
             "map_public_ip_on_launch",
-            opens=True,
+            exposes=True,
             default=False,
-            text="gives what starts in it a public address",
+            text="gives instances in it a public address",
         ),
     ),
     "aws_instance": (
-        _Flag("associate_public_ip_address", opens=True, default=False, text="has a public address"),
+        _Flag("associate_public_ip_address", exposes=True, default=False, text="has a public address"),
     ),
     "aws_db_instance": (_PUBLIC_ADDRESS,),
     "aws_rds_cluster_instance": (_PUBLIC_ADDRESS,),
@@ -81,43 +105,44 @@ _FLAGS: dict[str, tuple[_Flag, ...]] = {
     "aws_launch_template": (
         _Flag(
             "network_interfaces.associate_public_ip_address",
-            opens=True,
+            exposes=True,
             default=False,
             text="gives its instances a public address",
         ),
     ),
     **dict.fromkeys(
         ("aws_lb", "aws_alb", "aws_elb"),
-        (_Flag("internal", opens=False, default=False, text="takes connections from the internet"),),
+        (_Flag("internal", exposes=False, default=False, text="takes connections from the internet"),),
     ),
 }
-# Types that join networks by being there.
+# Types that join two networks.
 _JOINS = frozenset(
     {
         *("aws_vpc_peering_connection", "aws_vpc_peering_connection_accepter", "aws_vpn_connection"),
-        *("aws_ec2_transit_gateway_vpc_attachment", "google_compute_network_peering"),
-        *("azurerm_virtual_network_peering",),
+        "aws_ec2_transit_gateway_vpc_attachment",
     }
 )
 
 
 def find(change: Change) -> Iterator[Finding]:
-    """Yield a finding for each thing that a change opens."""
+    """Yield a finding for each way in which a change exposes a resource."""
     if change.action in ("no-op", "read", "forget"):
         return
-    change = _without_computed(change)
-    yield from _flags(change)
+    change = _drop_computed(change)
+    yield from _find_flags(change)
     if change.type in _JOINS and change.action in ("create", "replace"):
-        yield _finding(change, "joins two networks", tuple(change.differences), public=False)
-    for finder in _FINDERS.get(change.type, ()):
-        yield from finder(change)
+        yield _build_finding(change, "joins two networks", tuple(change.differences), public=False)
+    for reader in _READERS.get(change.type, ()):
+        yield from _find_rules(change, reader)
+    if change.type.startswith("kubernetes_network_policy"):
+        yield from _find_network_policy(change)
 
 
-def _without_computed(change: Change) -> Change:
-    """Return a change without unknowns that nobody has written.
+def _drop_computed(change: Change) -> Change:
+    """Return a change without unknown values of attributes that the configuration does not set.
 
-    A plan calls the rules of a new group unknown, and the sources of a new rule, where the configuration
-    names none. An update keeps them: there they may come from a dynamic block.
+    For new resources a plan marks unset attributes as unknown; they are ignored. For updates they are
+    kept: a dynamic block may set them.
     """
     if change.action == "update" or change.after is None:
         return change
@@ -129,31 +154,53 @@ def _without_computed(change: Change) -> Change:
     return replace(change, after=written)
 
 
-def _flags(change: Change) -> Iterator[Finding]:
-    if change.action == "delete":
-        # Without its block a bucket may be public again.
-        if change.type.endswith("public_access_block"):
-            yield _finding(change, "no longer keeps the public out", (), public=True)
-        return
-    opened: dict[str, list[Difference]] = {}
-    for flag in _FLAGS.get(change.type, ()):
-        before = flag.of(change.before) if change.before else not flag.opens
-        after = flag.of(change.after)
-        if after in (flag.opens, UNKNOWN) and before != flag.opens:
-            shown = nested(change.before, flag.path)
-            opened.setdefault(flag.text, []).append(Difference(flag.path, shown, after))
-    for text, items in opened.items():
-        yield _finding(change, text, tuple(items), public=True)
-
-
-def _finding(change: Change, text: str, items: tuple[Difference, ...], *, public: bool) -> Finding:
+def _build_finding(change: Change, text: str, items: tuple[Difference, ...], *, public: bool) -> Finding:
     return Finding(
-        Danger.OPENING, needs_approval=public, address=change.address, text=text, differences=items
+        Category.EXPOSURE, needs_approval=public, address=change.address, text=text, differences=items
     )
 
 
+def _find_flags(change: Change) -> Iterator[Finding]:
+    if change.action == "delete":
+        # Without its public access block a bucket may be public again.
+        if change.type.endswith("public_access_block"):
+            yield _build_finding(change, "no longer keeps the public out", (), public=True)
+        return
+    exposed: dict[str, list[Difference]] = {}
+    for flag in _FLAGS.get(change.type, ()):
+        before = flag.get(change.before) if change.before else not flag.exposes
+        after = flag.get(change.after)
+        if after in (flag.exposes, UNKNOWN) and before != flag.exposes:
+            shown = get_nested(change.before, flag.path)
+            exposed.setdefault(flag.text, []).append(Difference(flag.path, shown, after))
+    for text, items in exposed.items():
+        yield _build_finding(change, text, tuple(items), public=True)
+
+
+def _find_rules(change: Change, reader: _RuleReader) -> Iterator[Finding]:
+    """Yield a finding of the new rules, those that let in the public first."""
+    if reader.ends_with_resource and change.action == "delete":
+        return
+    before, after = (reader.read(state) if state else set() for state in (change.before, change.after))
+    added = before - after if reader.denies else after - before
+    rules = sorted(added, key=lambda rule: (not _is_public(rule[1]), str(rule)))
+    if rules:
+        items = tuple(Difference(reader.path, None, " ".join(map(str, rule)).strip()) for rule in rules)
+        public = _is_public(rules[0][1]) if reader.is_public is None else reader.is_public
+        yield _build_finding(change, reader.text, items, public=public)
+
+
+def _find_network_policy(change: Change) -> Iterator[Finding]:
+    if change.action == "delete":
+        yield _build_finding(change, "no longer limits the traffic of pods", (), public=False)
+    elif change.action == "update":
+        items = tuple(item for item in change.differences if item.path.startswith("spec"))
+        if items:
+            yield _build_finding(change, "limits the traffic of pods in another way", items, public=False)
+
+
 def _is_public(source: Any) -> bool:
-    """Return whether a source may be outside of private networks; what is not known may be."""
+    """Return whether a source may be outside of private networks; an unknown source may be."""
     try:
         network = ip_network(str(source), strict=False)
     except ValueError:
@@ -164,29 +211,19 @@ def _is_public(source: Any) -> bool:
     )
 
 
-def _newly_in(
-    change: Change, before: _Rules, after: _Rules, path: str, text: str = "lets in"
-) -> Iterator[Finding]:
-    """Yield a finding of the rules that were not there, those for the public first."""
-    new = sorted(after - before, key=lambda rule: (not _is_public(rule[1]), str(rule)))
-    if new:
-        items = tuple(Difference(path, None, " ".join(map(str, rule)).strip()) for rule in new)
-        yield _finding(change, text, items, public=_is_public(new[0][1]))
-
-
-def _entries(value: Any) -> list[Any]:
-    """Return the entries of a list; a value that is none, or that nobody may see, is the only entry."""
+def _list_entries(value: Any) -> list[Any]:
+    """Return the entries of a list; an unknown or sensitive value is the only entry."""
     return value if isinstance(value, list) else [] if value in (None, "") else [value]
 
 
-def _sources(rule: dict[str, Any]) -> Iterator[Any]:
+def _list_sources(rule: _State) -> Iterator[Any]:
     for name in _RULE_SOURCES:
-        yield from _entries(rule.get(name))
+        yield from _list_entries(rule.get(name))
     if rule.get("self") is True:
         yield "itself"
 
 
-def _ports(rule: dict[str, Any]) -> str:
+def _describe_ports(rule: _State) -> str:
     protocol = rule.get("protocol", rule.get("ip_protocol"))
     first, last = rule.get("from_port"), rule.get("to_port")
     if str(protocol) == "-1" or first is None:
@@ -194,92 +231,60 @@ def _ports(rule: dict[str, Any]) -> str:
     return f"{protocol} {first} from" if first == last else f"{protocol} {first}-{last} from"
 
 
-def _rules(given: Any) -> _Rules:
-    """Return the rules of a block; one of which nothing can be read is one that lets in anything."""
-    return {
-        rule
-        for item in _entries(given)
-        for rule in (
-            ((_ports(item), _hashable(source)) for source in _sources(item))
-            if isinstance(item, dict)
-            else [("anything from", _hashable(item))]
-        )
-    }
-
-
-def _hashable(value: Any) -> Any:
+def _make_hashable(value: Any) -> Any:
     return str(value) if isinstance(value, dict | list) else value
 
 
-def _group(change: Change) -> Iterator[Finding]:
-    before, after = change.get("ingress")
-    yield from _newly_in(change, _rules(before), _rules(after), "ingress")
+def _read_rules(given: Any) -> _Rules:
+    """Return the rules in blocks; an unreadable block is a rule that lets in anything."""
+    rules: _Rules = set()
+    for item in _list_entries(given):
+        if isinstance(item, dict):
+            rules |= {(_describe_ports(item), _make_hashable(source)) for source in _list_sources(item)}
+        else:
+            rules.add(("anything from", _make_hashable(item)))
+    return rules
 
 
-def _group_rule(change: Change) -> Iterator[Finding]:
-    before, after = (
-        _rules(state if state and state.get("type", "ingress") == "ingress" else None)
-        for state in (change.before, change.after)
-    )
-    yield from _newly_in(change, before, after, "ingress")
+def _read_group(state: _State) -> _Rules:
+    return _read_rules(state.get("ingress"))
 
 
-def _acl(change: Change) -> Iterator[Finding]:
-    # With the list goes all that it let in.
-    if change.action != "delete":
-        yield from _acl_changes(change, *change.get("ingress"))
+def _read_group_rule(state: _State) -> _Rules:
+    return _read_rules(state if state.get("type", "ingress") == "ingress" else None)
 
 
-def _acl_rule(change: Change) -> Iterator[Finding]:
-    before, after = (
-        state if state and not state.get("egress") else None for state in (change.before, change.after)
-    )
-    yield from _acl_changes(change, before, after)
+def _read_acl(state: _State, action: str) -> _Rules:
+    return _read_acl_rules(state.get("ingress"), action)
 
 
-def _acl_changes(change: Change, before: Any, after: Any) -> Iterator[Finding]:
-    yield from _newly_in(change, _acl_rules(before, "allow"), _acl_rules(after, "allow"), "ingress")
-    denied, now_denied = _acl_rules(before, "deny"), _acl_rules(after, "deny")
-    yield from _newly_in(change, now_denied, denied, "ingress", "no longer keeps out")
+def _read_acl_rule(state: _State, action: str) -> _Rules:
+    return _read_acl_rules(None if state.get("egress") else state, action)
 
 
-def _acl_rules(given: Any, action: str) -> _Rules:
-    """Return the rules of one action; what can't be read may allow anything."""
-    return {
-        rule
-        for item in _entries(given)
-        for rule in (
-            [
-                # With its number: the first rule that fits decides.
-                (f"rule {item.get('rule_no', item.get('rule_number'))}: {_ports(item)}", _hashable(source))
+def _read_acl_rules(given: Any, action: str) -> _Rules:
+    """Return the rules of one action; an unreadable block may allow anything."""
+    rules: _Rules = set()
+    for item in _list_entries(given):
+        if not isinstance(item, dict):
+            rules |= {("anything from", _make_hashable(item))} if action == "allow" else set()
+        elif item.get("action", item.get("rule_action")) == action:
+            # With its number: the first rule that matches decides.
+            number = f"rule {item.get('rule_no', item.get('rule_number'))}"
+            rules |= {
+                (f"{number}: {_describe_ports(item)}", _make_hashable(source))
                 for source in (item.get("cidr_block"), item.get("ipv6_cidr_block"))
-                if source and item.get("action", item.get("rule_action")) == action
-            ]
-            if isinstance(item, dict)
-            else [("anything from", _hashable(item))]
-            if action == "allow"
-            else []
-        )
-    }
+                if source
+            }
+    return rules
 
 
-def _route(change: Change) -> Iterator[Finding]:
-    for destination in sorted(_ways_out(change.after) - _ways_out(change.before)):
-        yield _finding(
-            change,
-            "joins subnets with the internet",
-            (Difference("destination", None, destination),),
-            public=True,
-        )
-
-
-def _ways_out(state: dict[str, Any] | None) -> set[str]:
+def _read_routes(state: _State) -> _Rules:
     """Return the public destinations that are routed through an internet gateway."""
-    state = state or {}
     return {
-        str(destination)
-        for route in (blocks(state["route"]) if "route" in state else [state])
-        # Through an internet gateway, or through one that is only just being made.
+        ("", str(destination))
+        for route in (list_blocks(state["route"]) if "route" in state else [state])
+        # The ID of an internet gateway that the same plan creates is unknown.
         if route.get("gateway_id") is UNKNOWN or str(route.get("gateway_id")).startswith("igw-")
         for destination in (
             *(route.get("destination_cidr_block"), route.get("destination_ipv6_cidr_block")),
@@ -289,145 +294,80 @@ def _ways_out(state: dict[str, Any] | None) -> set[str]:
     }
 
 
-def _api_ranges(change: Change) -> Iterator[Finding]:
-    def ranges(state: dict[str, Any] | None) -> _Rules:
-        if not state or nested(state, "vpc_config.endpoint_public_access") is False:
-            return set()
-        given = nested(state, "vpc_config.public_access_cidrs")
-        return {("", _hashable(source)) for source in _entries(given) or ["0.0.0.0/0"]}
-
-    yield from _newly_in(
-        change,
-        ranges(change.before),
-        ranges(change.after),
-        "vpc_config.public_access_cidrs",
-        "lets in to the Kubernetes API",
-    )
+def _read_api_ranges(state: _State) -> _Rules:
+    if get_nested(state, "vpc_config.endpoint_public_access") is False:
+        return set()
+    given = get_nested(state, "vpc_config.public_access_cidrs")
+    return {("", _make_hashable(source)) for source in _list_entries(given) or ["0.0.0.0/0"]}
 
 
-def _ssh(change: Change) -> Iterator[Finding]:
-    """Yield the finding of nodes that take SSH.
+def _read_ssh(state: _State) -> _Rules:
+    """Return the sources that reach nodes by SSH.
 
-    With a key and no security groups it is open to the internet (Amazon EKS, "RemoteAccessConfig").
+    With a key and without security groups it is the internet (Amazon EKS, "RemoteAccessConfig").
     """
-
-    def sources(state: dict[str, Any] | None) -> _Rules:
-        return {
-            ("tcp 22 from", _hashable(source))
-            for access in blocks((state or {}).get("remote_access"))
-            if access.get("ec2_ssh_key")
-            for source in _entries(access.get("source_security_group_ids")) or ["0.0.0.0/0"]
-        }
-
-    yield from _newly_in(change, sources(change.before), sources(change.after), "remote_access")
+    return {
+        ("tcp 22 from", _make_hashable(source))
+        for access in list_blocks(state.get("remote_access"))
+        if access.get("ec2_ssh_key")
+        for source in _list_entries(access.get("source_security_group_ids")) or ["0.0.0.0/0"]
+    }
 
 
-def _prefix_list(change: Change) -> Iterator[Finding]:
-    """Yield the finding of addresses that join a list which rules and routes name."""
-
-    def addresses(state: dict[str, Any] | None) -> _Rules:
-        entries = blocks((state or {}).get("entry")) or blocks(state)
-        return {("", _hashable(entry["cidr"])) for entry in entries if entry.get("cidr")}
-
-    yield from _newly_in(
-        change,
-        addresses(change.before),
-        addresses(change.after),
-        "cidr",
-        "means more addresses in each rule that names the list",
-    )
+def _read_prefix_list(state: _State) -> _Rules:
+    entries = list_blocks(state.get("entry")) or [state]
+    return {("", _make_hashable(entry["cidr"])) for entry in entries if entry.get("cidr")}
 
 
-def _function_url(change: Change) -> Iterator[Finding]:
-    before, after = change.get("authorization_type")
-    if after not in (before, None, "AWS_IAM"):
-        yield _finding(
-            change,
-            "can be called by everybody",
-            (Difference("authorization_type", before, after),),
-            public=True,
-        )
+def _read_function_url(state: _State) -> _Rules:
+    given = state.get("authorization_type")
+    return set() if given in (None, "AWS_IAM") else {("", given)}
 
 
-def _firewall(change: Change) -> Iterator[Finding]:
-    """Yield the finding of a rule of Google's VPC firewall."""
-
-    def rules(state: dict[str, Any] | None) -> _Rules:
-        if not state or state.get("direction") == "EGRESS" or not state.get("allow"):
-            return set()
-        ports = ", ".join(
-            " ".join(map(str, [allow.get("protocol"), *_entries(allow.get("ports"))]))
-            for allow in blocks(state["allow"])
-        )
-        ranges = _entries(state.get("source_ranges"))
-        if not ranges and not state.get("source_tags") and not state.get("source_service_accounts"):
-            ranges = ["0.0.0.0/0"]
-        return {(f"{ports} from", _hashable(source)) for source in ranges}
-
-    yield from _newly_in(change, rules(change.before), rules(change.after), "source_ranges")
+def _read_bucket_acl(state: _State) -> _Rules:
+    # Amazon S3, "Canned ACL": these let others than the owner read.
+    given = str(state.get("acl"))
+    return {("", given)} if given.startswith(("public-", "authenticated-")) else set()
 
 
-def _azure_rules(change: Change) -> Iterator[Finding]:
-    """Yield the finding of rules of Azure's network security groups."""
-
-    def rules(state: dict[str, Any] | None) -> _Rules:
-        state = state or {}
-        return {
-            (f"{rule.get('protocol')} {', '.join(map(str, ports))} from", _anybody(source))
-            for rule in [*blocks(state.get("security_rule")), state]
-            if rule.get("direction") == "Inbound" and rule.get("access") == "Allow"
-            for ports in [[p for name in _AZURE_PORTS for p in _entries(rule.get(name))]]
-            for name in _AZURE_SOURCES
-            for source in _entries(rule.get(name))
-        }
-
-    yield from _newly_in(change, rules(change.before), rules(change.after), "security_rule")
-
-
-_AZURE_PORTS = ("destination_port_range", "destination_port_ranges")
-_AZURE_SOURCES = ("source_address_prefix", "source_address_prefixes")
-
-
-def _anybody(source: Any) -> Any:
-    return "0.0.0.0/0" if source in ("*", "Internet", "Any") else _hashable(source)
-
-
-def _network_policy(change: Change) -> Iterator[Finding]:
-    if change.action == "delete":
-        yield _finding(change, "no longer holds pods back", (), public=False)
-    elif change.action == "update":
-        items = tuple(item for item in change.differences if item.path.startswith("spec"))
-        if items:
-            yield _finding(change, "holds pods back in another way", items, public=False)
-
-
-def _bucket_acl(change: Change) -> Iterator[Finding]:
-    # Amazon S3, "Canned ACL": what others than the owner may read.
-    before, after = change.get("acl")
-    if after != before and str(after).startswith(("public-", "authenticated-")):
-        yield _finding(change, "lets others read a bucket", (Difference("acl", before, after),), public=True)
-
-
-_FINDERS: dict[str, tuple[Callable[[Change], Iterator[Finding]], ...]] = {
-    "aws_security_group": (_group,),
-    "aws_default_security_group": (_group,),
-    "aws_security_group_rule": (_group_rule,),
-    "aws_vpc_security_group_ingress_rule": (_group_rule,),
-    "aws_network_acl": (_acl,),
-    "aws_default_network_acl": (_acl,),
-    "aws_network_acl_rule": (_acl_rule,),
-    "aws_route": (_route,),
-    "aws_route_table": (_route,),
-    "aws_default_route_table": (_route,),
-    "aws_s3_bucket": (_bucket_acl,),
-    "aws_eks_cluster": (_api_ranges,),
-    "aws_eks_node_group": (_ssh,),
-    "aws_ec2_managed_prefix_list": (_prefix_list,),
-    "aws_ec2_managed_prefix_list_entry": (_prefix_list,),
-    "aws_lambda_function_url": (_function_url,),
-    "google_compute_firewall": (_firewall,),
-    "azurerm_network_security_group": (_azure_rules,),
-    "azurerm_network_security_rule": (_azure_rules,),
-    "kubernetes_network_policy": (_network_policy,),
-    "kubernetes_network_policy_v1": (_network_policy,),
+_GROUP = (_RuleReader("ingress", _read_group),)
+_GROUP_RULE = (_RuleReader("ingress", _read_group_rule),)
+_ACL = (
+    _RuleReader("ingress", partial(_read_acl, action="allow"), ends_with_resource=True),
+    _RuleReader(
+        "ingress",
+        partial(_read_acl, action="deny"),
+        "no longer keeps out",
+        denies=True,
+        ends_with_resource=True,
+    ),
+)
+_ROUTE = (_RuleReader("destination", _read_routes, "joins subnets with the internet"),)
+_PREFIX_LIST = (
+    _RuleReader("cidr", _read_prefix_list, "means more addresses in each rule that names the list"),
+)
+_READERS: dict[str, tuple[_RuleReader, ...]] = {
+    "aws_security_group": _GROUP,
+    "aws_default_security_group": _GROUP,
+    "aws_security_group_rule": _GROUP_RULE,
+    "aws_vpc_security_group_ingress_rule": _GROUP_RULE,
+    "aws_network_acl": _ACL,
+    "aws_default_network_acl": _ACL,
+    "aws_network_acl_rule": (
+        _RuleReader("ingress", partial(_read_acl_rule, action="allow")),
+        _RuleReader("ingress", partial(_read_acl_rule, action="deny"), "no longer keeps out", denies=True),
+    ),
+    "aws_route": _ROUTE,
+    "aws_route_table": _ROUTE,
+    "aws_default_route_table": _ROUTE,
+    "aws_s3_bucket": (_RuleReader("acl", _read_bucket_acl, "lets others read a bucket", is_public=True),),
+    "aws_eks_cluster": (
+        _RuleReader("vpc_config.public_access_cidrs", _read_api_ranges, "lets in to the Kubernetes API"),
+    ),
+    "aws_eks_node_group": (_RuleReader("remote_access", _read_ssh),),
+    "aws_ec2_managed_prefix_list": _PREFIX_LIST,
+    "aws_ec2_managed_prefix_list_entry": _PREFIX_LIST,
+    "aws_lambda_function_url": (
+        _RuleReader("authorization_type", _read_function_url, "can be called by anybody", is_public=True),
+    ),
 }

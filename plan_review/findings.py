@@ -1,4 +1,4 @@
-"""What a review finds: the kinds of danger, most dangerous first, and one finding of such a kind."""
+"""One finding of a review, and the categories of findings, most dangerous first."""
 
 from dataclasses import dataclass
 from enum import IntEnum
@@ -6,56 +6,59 @@ from enum import IntEnum
 from plan_review.values import Difference, is_within
 
 
-class Danger(IntEnum):
-    """The kinds, in the order in which a report has them."""
+class Category(IntEnum):
+    """The categories, in the order of the report."""
 
     DESTRUCTION = 1
     ACCESS = 2
-    OPENING = 3
+    EXPOSURE = 3
     VERSION = 4
     TOKEN = 5
     CAPACITY = 6
-    OUTPUT = 7
-    CHECK = 8
+    WORKLOAD = 7
+    OUTPUT = 8
+    CHECK = 9
 
 
 TITLES = {
-    Danger.DESTRUCTION: "Deleted or replaced",
-    Danger.ACCESS: "Access: IAM, cluster access, policies",
-    Danger.OPENING: "Network and public access",
-    Danger.VERSION: "Versions: Kubernetes, add-ons, charts, images",
-    Danger.TOKEN: "Tokens and other secrets",
-    Danger.CAPACITY: "The most nodes that there may be",
-    Danger.OUTPUT: "Outputs that others read",
-    Danger.CHECK: "Checks that fail",
+    Category.DESTRUCTION: "Deleted or replaced",
+    Category.ACCESS: "Access: IAM, cluster access, policies",
+    Category.EXPOSURE: "Network and public access",
+    Category.VERSION: "Versions: Kubernetes, add-ons, charts, images",
+    Category.TOKEN: "Tokens and other secrets",
+    Category.CAPACITY: "Maximum number of nodes",
+    Category.WORKLOAD: "Jobs: concurrency, privileges, protection from eviction",
+    Category.OUTPUT: "Outputs that other projects read",
+    Category.CHECK: "Failed checks",
 }
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that deserves a human eye.
+    """One change that a reviewer should see.
 
     Attributes:
-        danger: Its kind.
-        needs_approval: Whether somebody must agree to it explicitly.
-        address: The resource's address, or the output's name; empty if it is about several.
-        text: What happens to it, as the rest of a sentence that begins with the address.
+        category: Its category.
+        needs_approval: Whether somebody must approve it explicitly.
+        address: The resource's address, or the output's name; empty if the finding is about several.
+        text: The rest of a sentence that begins with the address.
         differences: The attributes that cause the finding.
-        diff: Lines of a diff, each with `+`, `-` or a space in front: statements of a policy.
-        covers: Paths of other attributes that the finding shows, with all that is in them.
+        diff: Lines of a diff, each of which begins with `+`, `-` or a space: statements of a policy.
+        covers: Further attributes that the finding shows, each as address and path.
+        created: Addresses of resources of the same type that the plan creates.
 
     """
 
-    danger: Danger
+    category: Category
     needs_approval: bool
     address: str
     text: str
     differences: tuple[Difference, ...] = ()
     diff: tuple[str, ...] = ()
-    covers: tuple[str, ...] = ()
+    covers: tuple[tuple[str, str], ...] = ()
+    created: tuple[str, ...] = ()
 
-    def shows(self, path: str) -> bool:
-        """Return whether a reader of the finding has seen a resource's attribute."""
-        return any(
-            is_within(path, seen) for seen in (*self.covers, *(item.path for item in self.differences))
-        )
+    def shows(self, address: str, path: str) -> bool:
+        """Return whether the finding shows an attribute of a resource."""
+        own = ((self.address, item.path) for item in self.differences)
+        return any(address == other and is_within(path, seen) for other, seen in (*own, *self.covers))

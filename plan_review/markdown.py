@@ -1,6 +1,6 @@
-"""Write a review as Markdown for a merge request (GitLab Flavored Markdown).
+"""Write a review as Markdown for a merge request (GitLab Flavored Markdown) or for a terminal.
 
-Whatever comes from a plan stands in code: nothing in it can be taken for Markdown, a mention or a
+Every string of a plan is written as code, so that GitLab never takes it for Markdown, a mention or a
 quick action.
 """
 
@@ -10,42 +10,88 @@ import itertools
 import json
 import operator
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from plan_review.findings import TITLES, Danger, Finding
+from plan_review.drift import split_drift
+from plan_review.exit_status import ExitStatus
+from plan_review.findings import TITLES, Category, Finding
 from plan_review.plan import Change
-from plan_review.review import ACTIONS, CHANGES, ERROR, NOTHING, PlannedStack, Review, rest
+from plan_review.review import ACTIONS, PlannedStack, Review, other_changes
 from plan_review.values import Difference, Sensitive, Unknown
 
-# A comment of GitLab's holds a million characters; a reader's patience, fewer.
-LONGEST_VALUE = 200
-LONGEST_LINE = 500
-LONGEST_TEXT = 60
-LONGEST_POLICY = 400
-MOST_ATTRIBUTES = 50
-MOST_RESOURCES = 300
-# From so many lines on, finding what differs takes too long.
-LONGEST_COMPARED = 5000
+# Limits that keep the report readable.
+MAX_VALUE_LENGTH = 200
+MAX_LINE_LENGTH = 500
+MAX_TEXT_LINES = 60
+MAX_POLICY_LINES = 400
+MAX_ATTRIBUTES = 50
+MAX_RESOURCES = 300
+MAX_CREATED = 10
+# Longer texts take too long to compare.
+MAX_COMPARED_LINES = 5000
 
 RED, ORANGE = "🔴", "🟠"
 
-_SIGNS = {"create": "+", "update": "~", "replace": "±", "delete": "-", "forget": "forget", "no-op": "="}
+_SYMBOLS = {"create": "+", "update": "~", "replace": "±", "delete": "-", "forget": "forget", "no-op": "="}
 _VERDICTS = {
-    NOTHING: "✅ Nothing to do.",
-    ERROR: "❌ Not every stack could be planned.",
-    CHANGES: "Changes, none of which needs an explicit approval.",
+    ExitStatus.NO_CHANGES: "✅ Nothing to do.",
+    ExitStatus.ERROR: "❌ Not every stack could be planned.",
+    ExitStatus.CHANGES: "Changes, none of which needs an explicit approval.",
 }
+_ALWAYS_COUNTED = ("create", "update", "replace", "delete")
 
 
-def write(review: Review) -> str:
-    """Return the whole report."""
-    return "\n".join([*_head(review), *_findings(review), *_rest(review), *_drift(review)]).rstrip() + "\n"
+def write(review: Review, *, folded: bool = True) -> str:
+    """Return the whole report.
+
+    Args:
+        review: The review.
+        folded: Whether less important parts are folded, for GitLab; a terminal gets headings instead.
+
+    """
+    parts = [*_list_other_changes(review), *_list_drift(review)]
+    write_part = _write_folded if folded else _write_headed
+    lines = [*_write_head(review), *_write_findings(review)]
+    for part in parts:
+        lines += write_part(part)
+    return "\n".join(lines).rstrip() + "\n"
 
 
-def _head(review: Review) -> Iterator[str]:
-    yield f"# {_escaped(review.title)}"
+@dataclass(frozen=True)
+class _Part:
+    """A less important part of the report."""
+
+    stack: str
+    title: str
+    lines: Sequence[str]
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A resource in a list. Entries that differ only in the subject are written once.
+
+    Attributes:
+        subject: The resource's address, as code; may be empty.
+        before: The words before the subject.
+        after: The words after the subject.
+        body: The lines below.
+
+    """
+
+    subject: str
+    before: str
+    after: str
+    body: tuple[str, ...]
+
+
+def _write_head(review: Review) -> Iterator[str]:
+    yield f"# {_escape_markdown(review.title)}"
     yield ""
+    if review.facts:
+        yield ", ".join(f"{name} {_format_code(value)}" for name, value in review.facts.items())
+        yield ""
     approvals = sum(item.needs_approval for item in review.findings)
     others = len(review.findings) - approvals
     verdict = [_VERDICTS[review.exit_status]] if review.exit_status in _VERDICTS else []
@@ -56,22 +102,21 @@ def _head(review: Review) -> Iterator[str]:
         verdict.append(f"{ORANGE} {others} {'more ' if approvals else ''}to look at.")
     yield " ".join(verdict)
     yield ""
-    shown = [
-        action for action in ACTIONS if action in _ALWAYS or any(s.totals[action] for s in review.stacks)
+    counted = [
+        action
+        for action in ACTIONS
+        if action in _ALWAYS_COUNTED or any(stack.totals[action] for stack in review.stacks)
     ]
-    yield f"| stack | {' | '.join(shown)} | |"
-    yield f"| --- | {' | '.join('--:' for _ in shown)} | --- |"
+    yield f"| stack | {' | '.join(counted)} | |"
+    yield f"| --- | {' | '.join('--:' for _ in counted)} | --- |"
     for stack in review.stacks:
-        numbers = [str(stack.totals[action]) if stack.plan else "-" for action in shown]
-        name = _code(stack.name).replace("|", r"\|")
-        yield f"| {name} | {' | '.join(numbers)} | {_escaped(_note(stack))} |"
+        numbers = [str(stack.totals[action]) if stack.plan else "-" for action in counted]
+        name = _format_code(stack.name).replace("|", r"\|")
+        yield f"| {name} | {' | '.join(numbers)} | {_escape_markdown(_describe_stack(stack))} |"
     yield ""
 
 
-_ALWAYS = ("create", "update", "replace", "delete")
-
-
-def _note(stack: PlannedStack) -> str:
+def _describe_stack(stack: PlannedStack) -> str:
     notes = [stack.note.splitlines()[0] if stack.note else ""]
     if stack.plan and not stack.has_changes:
         notes.append("no changes")
@@ -82,176 +127,248 @@ def _note(stack: PlannedStack) -> str:
     return ". ".join(note for note in notes if note)
 
 
-def _findings(review: Review) -> Iterator[str]:
+def _write_findings(review: Review) -> Iterator[str]:
     for stack in review.stacks:
         if stack.failed:
-            yield f"## {RED} {_code(stack.name)} could not be planned"
+            yield f"## {RED} {_format_code(stack.name)} could not be planned"
             yield ""
-            yield from _message(stack.note.splitlines())
-    for mark, danger, found in sorted(_sections(review), key=lambda section: section[0] != RED):
-        yield f"## {mark} {TITLES[danger]}"
+            yield from _write_message(stack.note.splitlines())
+    sections = [(category, review.findings_of(category)) for category in Category]
+    # A stable sort: sections that need an approval come first.
+    for category, found in sorted(sections, key=lambda section: not _needs_approval(section[1])):
+        if not found:
+            continue
+        yield f"## {RED if _needs_approval(found) else ORANGE} {TITLES[category]}"
         yield ""
-        for name, finding in found[:MOST_RESOURCES]:
-            yield from _finding(finding, name if len(review.stacks) > 1 else "")
-        if len(found) > MOST_RESOURCES:
-            approvals = sum(finding.needs_approval for _, finding in found[MOST_RESOURCES:])
-            yield f"… and {len(found) - MOST_RESOURCES} more, of which {approvals} need an explicit approval"
+        several = len(review.stacks) > 1
+        yield from _write_entries(
+            _build_finding_entry(finding, name if several else "") for name, finding in found[:MAX_RESOURCES]
+        )
+        if len(found) > MAX_RESOURCES:
+            approvals = sum(finding.needs_approval for _, finding in found[MAX_RESOURCES:])
+            yield f"… and {len(found) - MAX_RESOURCES} more, of which {approvals} need an explicit approval"
             yield ""
 
 
-def _sections(review: Review) -> Iterator[tuple[str, Danger, list[tuple[str, Finding]]]]:
-    for danger in Danger:
-        found = review.of(danger)
-        if found:
-            yield RED if found[0][1].needs_approval else ORANGE, danger, found
+def _needs_approval(found: Sequence[tuple[str, Finding]]) -> bool:
+    return any(finding.needs_approval for _, finding in found)
 
 
-def _finding(finding: Finding, stack: str) -> Iterator[str]:
-    mark = RED if finding.needs_approval else ORANGE
-    where = f" ({_code(stack)})" if stack else ""
-    subject = f" **{_code(finding.address)}**{where}" if finding.address else where
-    # A check's message is not ours.
-    text = _code(" ".join(finding.text.split())) if finding.danger == Danger.CHECK else finding.text
-    yield f"{mark}{subject} {text}"
-    yield ""
-    if finding.differences:
-        forces = finding.danger == Danger.DESTRUCTION
-        yield from _attributes(finding.differences, "forces the replacement" if forces else "")
+def _build_finding_entry(finding: Finding, stack: str) -> _Entry:
+    # The author of a check wrote its message.
+    is_check = finding.category == Category.CHECK
+    text = _format_code(" ".join(finding.text.split())) if is_check else finding.text
+    where = f"({_format_code(stack)}) " if stack else ""
+    forces = finding.category == Category.DESTRUCTION and bool(finding.differences)
+    body = [*_write_attributes(finding.differences, "forces the replacement" if forces else "")]
     if finding.diff:
-        yield from _fenced(_cut(finding.diff, LONGEST_POLICY), "diff")
+        body += _write_fenced(_cut_lines(finding.diff, MAX_POLICY_LINES), "diff")
+    if finding.created:
+        shown = ", ".join(map(_format_code, finding.created[:MAX_CREATED]))
+        more = ", …" if len(finding.created) > MAX_CREATED else ""
+        body += [f"The plan creates, of the same type: {shown}{more}", ""]
+    return _Entry(
+        subject=f"**{_format_code(finding.address)}**" if finding.address else "",
+        before=RED if finding.needs_approval else ORANGE,
+        after=f"{where}{text}",
+        body=tuple(body),
+    )
 
 
-def _attributes(items: Sequence[Difference], remark: str) -> Iterator[str]:
-    remark = f" *{remark}*" if remark else ""
-    blocks: list[Difference] = []
-    for item in items[:MOST_ATTRIBUTES]:
-        if _is_text(item.before) or _is_text(item.after):
-            blocks.append(item)
+def _write_entries(entries: Iterable[_Entry]) -> Iterator[str]:
+    """Write entries, those that differ only in the subject together."""
+    groups: dict[tuple[str, str, tuple[str, ...]], list[str]] = {}
+    for entry in entries:
+        groups.setdefault((entry.before, entry.after, entry.body), []).append(entry.subject)
+    for (before, after, body), subjects in groups.items():
+        if len(subjects) == 1 or not subjects[0]:
+            yield " ".join(filter(None, (before, subjects[0], after)))
         else:
-            yield f"- {_code(item.path) if item.path else 'value'}: {_change(item)}{remark}"
-    if len(items) > MOST_ATTRIBUTES:
-        yield f"- … and {len(items) - MOST_ATTRIBUTES} more"
-    yield ""
-    for item in blocks:
-        yield f"{_code(item.path)}{remark}:"
+            yield " ".join(filter(None, (before, f"each of these {len(subjects)}", after)))
+            yield ""
+            yield from (f"- {subject}" for subject in subjects)
         yield ""
-        yield from _fenced(_cut(_text_diff(item), LONGEST_TEXT), "diff")
+        if body and len(subjects) > 1 and subjects[0]:
+            yield "Each:"
+            yield ""
+        yield from body
 
 
-def _change(item: Difference) -> str:
-    if item.before is None:
-        return f"added {_value(item.after)}"
-    if item.after is None:
-        return f"removed {_value(item.before)}"
-    before, after = _plain(item.before), _plain(item.after)
-    # Of two long values, that part is shown in which they differ.
+def _write_attributes(items: Sequence[Difference], remark: str, *, created: bool = False) -> Iterator[str]:
+    remark = f" *{remark}*" if remark else ""
+    texts: list[Difference] = []
+    short: dict[str, list[Difference]] = {}
+    for item in items[:MAX_ATTRIBUTES]:
+        if _has_lines(item.before) or _has_lines(item.after):
+            texts.append(item)
+        else:
+            short.setdefault(item.path, []).append(item)
+    for path, group in short.items():
+        change = _format_value(group[0].after) if created else _format_changes(group)
+        yield f"- {_format_code(path) if path else 'value'}: {change}{remark}"
+    if len(items) > MAX_ATTRIBUTES:
+        yield f"- … and {len(items) - MAX_ATTRIBUTES} more"
+    if short:
+        yield ""
+    for item in texts:
+        yield f"{_format_code(item.path)}{remark}:"
+        yield ""
+        yield from _write_fenced(_cut_lines(_diff_texts(item), MAX_TEXT_LINES), "diff")
+
+
+def _format_changes(items: Sequence[Difference]) -> str:
+    """Write the changes of one attribute: those of a list are several."""
+    if len(items) == 1 and items[0].before is not None and items[0].after is not None:
+        return _format_change(items[0])
+    removed = ", ".join(_format_value(item.before) for item in items if item.before is not None)
+    added = ", ".join(_format_value(item.after) for item in items if item.after is not None)
+    if removed and added:
+        return f"{removed} → {added}"
+    return f"added {added}" if added else f"removed {removed}"
+
+
+def _format_change(item: Difference) -> str:
+    before, after = _format_plain(item.before), _format_plain(item.after)
+    # Of two long values, the part in which they differ is shown.
     start = 0
-    if max(len(before), len(after)) > LONGEST_VALUE:
-        alike = itertools.takewhile(bool, map(operator.eq, before, after))
-        start = max(len(list(alike)) - LONGEST_VALUE // 4, 0)
-    return f"{_shortened(before, start)} → {_shortened(after, start)}"
+    if max(len(before), len(after)) > MAX_VALUE_LENGTH:
+        equal = itertools.takewhile(bool, map(operator.eq, before, after))
+        start = max(len(list(equal)) - MAX_VALUE_LENGTH // 4, 0)
+    return f"{_cut_value(before, start)} → {_cut_value(after, start)}"
 
 
-def _value(value: Any) -> str:
-    return _shortened(_plain(value), 0)
+def _format_value(value: Any) -> str:
+    return _cut_value(_format_plain(value), 0)
 
 
-def _shortened(text: str, start: int) -> str:
-    end = start + LONGEST_VALUE
-    return _code(("…" if start else "") + text[start:end] + ("…" if text[end:] else ""))
+def _cut_value(text: str, start: int) -> str:
+    end = start + MAX_VALUE_LENGTH
+    return _format_code(("…" if start else "") + text[start:end] + ("…" if text[end:] else ""))
 
 
-def _plain(value: Any) -> str:
+def _format_plain(value: Any) -> str:
     if isinstance(value, str | Sensitive | Unknown):
         return str(value) or '""'
+    if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
+        return ", ".join(value)
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
-def _is_text(value: Any) -> bool:
+def _has_lines(value: Any) -> bool:
     return isinstance(value, str) and len(value.splitlines()) > 1
 
 
-def _text_diff(item: Difference) -> list[str]:
-    before, after = ([] if side is None else _plain(side).splitlines() for side in (item.before, item.after))
-    if max(len(before), len(after)) > LONGEST_COMPARED:
+def _diff_texts(item: Difference) -> list[str]:
+    before, after = (
+        [] if side is None else _format_plain(side).splitlines() for side in (item.before, item.after)
+    )
+    if max(len(before), len(after)) > MAX_COMPARED_LINES:
         return [f"- {len(before)} lines", f"+ {len(after)} lines, too many to compare here"]
     lines = difflib.unified_diff(before, after, lineterm="", n=2)
     return [line for line in list(lines)[2:] if not line.startswith("@@")]
 
 
-def _cut(lines: Sequence[str], most: int) -> list[str]:
-    long = [line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]}…" for line in lines]
-    return long if len(long) <= most else [*long[:most], f"… and {len(long) - most} lines"]
+def _cut_lines(lines: Sequence[str], most: int) -> list[str]:
+    cut = [line if len(line) <= MAX_LINE_LENGTH else f"{line[:MAX_LINE_LENGTH]}…" for line in lines]
+    return cut if len(cut) <= most else [*cut[:most], f"… and {len(cut) - most} lines"]
 
 
-def _rest(review: Review) -> Iterator[str]:
+def _list_other_changes(review: Review) -> Iterator[_Part]:
     for stack in review.stacks:
-        changes = rest(stack)
-        complaint = stack.note.splitlines()[1:]
-        if complaint and not stack.failed:
-            yield from _folded(stack.name, "Terraform's message", _message(complaint))
+        message = stack.note.splitlines()[1:]
+        if message and not stack.failed:
+            yield _Part(stack.name, "Terraform's message", [*_write_message(message)])
+        changes = other_changes(stack)
         if changes:
             noun = "change" if len(changes) == 1 else "changes"
-            yield from _folded(stack.name, f"{len(changes)} other {noun}", _listed(changes))
+            yield _Part(stack.name, f"{len(changes)} other {noun}", [*_write_changes(changes)])
 
 
-def _drift(review: Review) -> Iterator[str]:
+def _list_drift(review: Review) -> Iterator[_Part]:
     for stack in review.stacks:
-        drifted = [change for change in stack.plan.drift if change.differences] if stack.plan else []
-        if drifted:
-            yield from _folded(
+        drift, explained = split_drift(stack.plan) if stack.plan else ([], [])
+        if drift:
+            yield _Part(
                 stack.name,
-                "not as the last apply left it: changed elsewhere, or filled in after a creation",
-                _listed([(item, item.differences if item.action == "update" else []) for item in drifted]),
+                "changed outside of Terraform since the last apply",
+                [
+                    *_write_changes(
+                        [(item, item.differences if item.action == "update" else []) for item in drift]
+                    )
+                ],
+            )
+        if explained:
+            names = ", ".join(
+                f"{_format_code(change.address)} ({', '.join(map(_format_code, attributes))})"
+                for change, attributes in explained[:MAX_RESOURCES]
+            )
+            yield _Part(
+                stack.name,
+                "filled in by AWS, as configured",
+                [f"AWS shows here the values that other resources of the stack configure: {names}"],
             )
 
 
-def _folded(stack: str, title: str, lines: Iterator[str]) -> Iterator[str]:
+def _write_changes(changes: Sequence[tuple[Change, Sequence[Difference]]]) -> Iterator[str]:
+    yield from _write_entries(_build_change_entry(*item) for item in changes[:MAX_RESOURCES])
+    if len(changes) > MAX_RESOURCES:
+        yield f"… and {len(changes) - MAX_RESOURCES} more"
+
+
+def _build_change_entry(change: Change, items: Sequence[Difference]) -> _Entry:
+    remarks = [f"moved from {_format_code(change.previous_address)}"] if change.previous_address else []
+    remarks += ["imported"] if change.importing else []
+    return _Entry(
+        subject=_format_code(change.address),
+        before=f"**{_SYMBOLS.get(change.action, change.action)}**",
+        after=" ".join(remarks),
+        body=tuple(_write_attributes(items, "", created=change.action == "create")),
+    )
+
+
+def _write_folded(part: _Part) -> Iterator[str]:
     # GitLab reads no Markdown in this line.
-    yield f"<details><summary><code>{html.escape(_visible(stack))}</code>: {title}</summary>"
+    name = html.escape(_escape_invisible(part.stack))
+    yield f"<details><summary><code>{name}</code>: {part.title}</summary>"
     yield ""
-    yield from lines
+    yield from part.lines
     yield ""
     yield "</details>"
     yield ""
 
 
-def _listed(changes: Sequence[tuple[Change, Sequence[Difference]]]) -> Iterator[str]:
-    for change, items in changes[:MOST_RESOURCES]:
-        remarks = [f"moved from {_code(change.previous_address)}"] if change.previous_address else []
-        remarks += ["imported"] if change.importing else []
-        sign = _SIGNS.get(change.action, change.action)
-        yield " ".join([f"**{sign}**", _code(change.address), *remarks])
-        yield ""
-        if items:
-            yield from _attributes(items, "")
-    if len(changes) > MOST_RESOURCES:
-        yield f"… and {len(changes) - MOST_RESOURCES} more"
+def _write_headed(part: _Part) -> Iterator[str]:
+    yield f"## {_format_code(part.stack)}: {part.title}"
+    yield ""
+    yield from part.lines
+    yield ""
 
 
-def _message(lines: Sequence[str]) -> Iterator[str]:
-    # Indented: no line of Terraform's can be taken for a quick action.
-    yield from _fenced([f"  {line}" for line in lines], "")
+def _write_message(lines: Sequence[str]) -> Iterator[str]:
+    # Indented, so that GitLab takes no line for a quick action.
+    yield from _write_fenced([f"  {line}" for line in lines], "")
 
 
-def _visible(text: str) -> str:
-    """Return a text with what can't be seen, or turns text around, written as Python writes it."""
+def _escape_invisible(text: str) -> str:
+    """Return a string with each invisible character, and each that reverses text, as a Python escape."""
     return "".join(
-        sign if sign.isprintable() or sign == "\t" else sign.encode("unicode_escape").decode()
-        for sign in text
+        character
+        if character.isprintable() or character == "\t"
+        else character.encode("unicode_escape").decode()
+        for character in text
     )
 
 
-def _code(text: str) -> str:
-    """Return a text as a code span that nothing in it can end."""
-    flat = _visible(text) or " "
+def _format_code(text: str) -> str:
+    """Return a string as a code span that no backtick in it can end."""
+    flat = _escape_invisible(text) or " "
     fence = "`" * (max((len(run) for run in re.findall("`+", flat)), default=0) + 1)
     space = " " if flat.startswith("`") or flat.endswith("`") else ""
     return f"{fence}{space}{flat}{space}{fence}"
 
 
-def _fenced(lines: Sequence[str], language: str) -> Iterator[str]:
-    lines = [_visible(line) for line in lines]
+def _write_fenced(lines: Sequence[str], language: str) -> Iterator[str]:
+    lines = [_escape_invisible(line) for line in lines]
     longest = max((len(run) for line in lines for run in re.findall("`+", line)), default=0)
     fence = "`" * max(3, longest + 1)
     yield f"{fence}{language}"
@@ -260,5 +377,5 @@ def _fenced(lines: Sequence[str], language: str) -> Iterator[str]:
     yield ""
 
 
-def _escaped(text: str) -> str:
-    return re.sub(r"([\\`*_{}\[\]<>|@#~!%&$])", r"\\\1", _visible(text))
+def _escape_markdown(text: str) -> str:
+    return re.sub(r"([\\`*_{}\[\]<>|@#~!%&$])", r"\\\1", _escape_invisible(text))

@@ -1,27 +1,27 @@
-"""Outputs of the root module: other projects read them by remote state."""
+"""Outputs of the root module, which other projects read from the state."""
 
 from collections.abc import Iterator
 
-from plan_review.findings import Danger, Finding
-from plan_review.plan import Change
+from plan_review.findings import Category, Finding
+from plan_review.plan import OutputChange
 from plan_review.values import Difference
 
 
-def find(change: Change) -> Iterator[Finding]:
-    """Yield the finding of an output that goes, or that gets another value."""
-    if change.action == "delete":
+def find(output: OutputChange) -> Iterator[Finding]:
+    """Yield the finding of an output that is removed or gets another value."""
+    if output.action == "delete":
         yield Finding(
-            Danger.OUTPUT,
+            Category.OUTPUT,
             needs_approval=True,
-            address=change.address,
+            address=output.name,
             text="is no longer published: projects that read it fail",
         )
-    elif change.action == "update":
-        items = tuple(change.differences) or (Difference("value", change.before, change.after),)
+    elif output.action == "update":
+        items = tuple(output.differences) or (Difference("value", output.before, output.after),)
         yield Finding(
-            Danger.OUTPUT,
+            Category.OUTPUT,
             needs_approval=False,
-            address=change.address,
+            address=output.name,
             text="gets another value",
             differences=items,
         )

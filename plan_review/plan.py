@@ -11,18 +11,17 @@ from plan_review.values import (
     UNKNOWN,
     Difference,
     Unknown,
-    differences,
-    is_too_deep,
+    find_differences,
     is_unknown,
     is_within,
-    masked,
-    masked_alike,
-    parsed,
+    mark_unknown,
+    mask_secrets_of,
+    mask_sensitive,
+    parse_json,
     top_level,
-    with_unknowns,
 )
 
-# What Terraform's `action_reason` means to a reader. What is not here speaks for itself.
+# Terraform's `action_reason` in words. Other reasons need none.
 REASONS = {
     "replace_because_tainted": "it is tainted",
     "replace_by_request": "asked for by -replace",
@@ -34,7 +33,7 @@ REASONS = {
     "delete_because_each_key": "its key is no longer in for_each",
     "delete_because_no_move_target": "its moved block leads nowhere",
 }
-# What Terraform's `actions` come to.
+# Terraform's `actions` in one word.
 ACTIONS: dict[tuple[str, ...], str] = {
     ("no-op",): "no-op",
     ("create",): "create",
@@ -46,35 +45,35 @@ ACTIONS: dict[tuple[str, ...], str] = {
     ("create", "delete"): "replace",
     ("create", "forget"): "replace",
 }
-# A reference, not a program.
-LONGEST_EXPRESSION = 100
+# A longer expression does not help a reader.
+MAX_EXPRESSION_LENGTH = 100
 
 _INDEX = re.compile(r'\[(?:"(?:[^"\\]|\\.)*"|\d+)\]')
 
 
 class PlanError(Exception):
-    """A file is not a plan that can be reviewed; the message says what is wrong and what to do."""
+    """A file is not a plan that can be reviewed; the message says why and what is accepted."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """What a plan does to one resource, or to one output.
+    """The change of one resource.
 
     Attributes:
-        address: Terraform's address, with the deposed key if it is about a deposed object.
-        type: The resource's type; empty for an output.
+        address: Terraform's address; for a deposed object, with the deposed key.
+        type: The resource's type.
         action: create, update, replace, delete, forget, read or no-op.
-        before: Attributes now, masked; None if it is not there.
-        after: Attributes afterwards, masked, with unknowns marked; None if it is gone.
-        reason: Why Terraform replaces or deletes, in words; may be empty.
+        before: Attributes before, masked; None if the resource does not exist yet.
+        after: Attributes afterwards, masked, with unknown values marked; None if it is deleted.
+        reason: Why Terraform replaces or deletes it, in words; may be empty.
         replace_paths: Paths of the attributes that force a replacement.
-        create_first: For a replacement, whether the new one comes before the old one goes.
+        create_first: For a replacement, whether the new one is created before the old one is deleted.
         forgets: For a replacement, whether the old one stays, unmanaged.
-        previous_address: Address before a move; empty if it did not move.
-        importing: Whether it is imported.
-        configured: The attributes that the configuration sets, each with its text there (Terraform's
-            JSON syntax) or with what it refers to (HCL), as far as the plan has that; None if the plan
-            tells nothing of the configuration.
+        previous_address: Address before a move; empty if the resource is not moved.
+        importing: Whether the resource is imported.
+        configured: The attributes that the configuration sets, each with its string there (Terraform's
+            JSON syntax) or with its reference (HCL), as far as the plan has it; None if the plan holds
+            no configuration.
 
     """
 
@@ -93,37 +92,37 @@ class Change:
 
     @cached_property
     def differences(self) -> list[Difference]:
-        """What differs, without what the provider computes and only the apply will tell."""
+        """The attributes that differ, without those that the provider computes during the apply."""
         before, after = ({} if side is None else side for side in (self.before, self.after))
         return [
-            replace(item, after=Unknown(self._expression(item.path))) if item.after == UNKNOWN else item
-            for item in differences(before, after)
+            replace(item, after=Unknown(self._get_expression(item.path))) if item.after == UNKNOWN else item
+            for item in find_differences(before, after)
             if not is_unknown(item.after) or self.is_configured(item.path) or self.forces(item)
         ]
 
-    def _expression(self, path: str) -> str:
+    def _get_expression(self, path: str) -> str:
         text = (self.configured or {}).get(path, "")
-        return text if len(text) <= LONGEST_EXPRESSION else ""
+        return text if len(text) <= MAX_EXPRESSION_LENGTH else ""
 
     def is_configured(self, path: str) -> bool:
-        """Return whether the configuration may set an attribute; true if a plan does not tell."""
+        """Return whether the configuration may set an attribute; true if the plan holds no configuration."""
         return self.configured is None or top_level(path) in ("", *self.configured)
 
     @cached_property
     def after_as_written(self) -> Any:
-        """The attributes afterwards; an unknown text with JSON in it stands as the configuration has it."""
+        """The attributes afterwards; an unknown string that holds JSON is taken from the configuration."""
         if not isinstance(self.after, dict):
             return self.after
         written = self.configured or {}
         return {
             name: written[name]
-            if isinstance(value, Unknown) and isinstance(parsed(written.get(name)), dict)
+            if isinstance(value, Unknown) and isinstance(parse_json(written.get(name)), dict)
             else value
             for name, value in self.after.items()
         }
 
     def forces(self, difference: Difference) -> bool:
-        """Return whether a difference is what forces the replacement."""
+        """Return whether a difference forces the replacement."""
         return any(is_within(difference.path, path) for path in self.replace_paths)
 
     def get(self, name: str) -> tuple[Any, Any]:
@@ -132,27 +131,53 @@ class Change:
 
 
 @dataclass(frozen=True)
+class OutputChange:
+    """The change of one output of the root module.
+
+    Attributes:
+        name: The output's name.
+        action: create, update, delete or no-op.
+        before: Its value before, masked.
+        after: Its value afterwards, masked, with unknown values marked.
+
+    """
+
+    name: str
+    action: str
+    before: Any
+    after: Any
+
+    @property
+    def differences(self) -> list[Difference]:
+        """The parts of the value that differ, without those that are known only after the apply."""
+        before, after = ({} if side is None else side for side in (self.before, self.after))
+        return [
+            item for item in find_differences(before, after) if not item.path or not is_unknown(item.after)
+        ]
+
+
+@dataclass(frozen=True)
 class Plan:
     """One plan.
 
     Attributes:
-        resources: Changes of managed resources, those that change nothing among them.
-        outputs: Changes of the root module's outputs; the address is the output's name.
-        drift: What Terraform found changed outside of it.
+        resources: Changes of managed resources, with those that change nothing.
+        outputs: Changes of the root module's outputs.
+        drift: Changes that Terraform found in the resources since the last apply.
         failed_checks: Messages of `check` blocks and conditions that fail.
         complete: False if Terraform deferred a part of the work to a later plan.
 
     """
 
     resources: tuple[Change, ...]
-    outputs: tuple[Change, ...]
+    outputs: tuple[OutputChange, ...]
     drift: tuple[Change, ...]
     failed_checks: tuple[str, ...]
     complete: bool
 
     @property
     def changes(self) -> list[Change]:
-        """The changes that do something to a resource or to its place in the state."""
+        """The changes that do something to a resource or to its address in the state."""
         return [
             change
             for change in self.resources
@@ -160,7 +185,7 @@ class Plan:
         ]
 
     @property
-    def output_changes(self) -> list[Change]:
+    def output_changes(self) -> list[OutputChange]:
         """The outputs that get another value."""
         return [change for change in self.outputs if change.action != "no-op"]
 
@@ -169,12 +194,12 @@ def read_plan(text: str | bytes) -> Plan:
     """Return the plan in a JSON text.
 
     Raises:
-        PlanError: If it is no JSON, no plan, of an unknown format, or the plan of a failed run.
+        PlanError: If it is not JSON, not a plan, of an unknown format, or the plan of a failed run.
 
     """
     try:
         document = json.loads(text)
-    except (ValueError, RecursionError):
+    except ValueError:
         raise PlanError("not JSON. Accepted: what `terraform show -json <plan file>` prints") from None
     if not isinstance(document, dict) or "format_version" not in document:
         raise PlanError("not a plan. Accepted: what `terraform show -json <plan file>` prints")
@@ -188,53 +213,53 @@ def read_plan(text: str | bytes) -> Plan:
             "the plan of a run that failed: incomplete. Accepted: the plan of a run without errors"
         )
     try:
-        return _plan(document)
-    except (AttributeError, KeyError, TypeError, RecursionError):
+        return _read_document(document)
+    except (AttributeError, KeyError, TypeError):
         raise PlanError(
             "not laid out as a plan. Accepted: what `terraform show -json <plan file>` prints"
         ) from None
 
 
-def _plan(document: Mapping[str, Any]) -> Plan:
+def _read_document(document: Mapping[str, Any]) -> Plan:
     module = (document.get("configuration") or {}).get("root_module")
-    configured = None if module is None else dict(_configured(module, ""))
+    configured = None if module is None else dict(_read_configuration(module, ""))
     return Plan(
-        resources=tuple(_resources(document.get("resource_changes"), configured)),
+        resources=tuple(_read_resources(document.get("resource_changes"), configured)),
         outputs=tuple(
-            _change({"address": name, "type": "", "change": change})
+            OutputChange(name, _read_action(name, change), *_read_values(change))
             for name, change in (document.get("output_changes") or {}).items()
         ),
-        drift=tuple(_resources(document.get("resource_drift"), None)),
-        failed_checks=tuple(_failed_checks(document.get("checks") or [])),
+        drift=tuple(_read_resources(document.get("resource_drift"), None)),
+        failed_checks=tuple(_read_failed_checks(document.get("checks") or [])),
         complete=bool(document.get("complete", True)),
     )
 
 
-def _resources(
+def _read_resources(
     items: list[Any] | None, configured: Mapping[str, Mapping[str, str]] | None
 ) -> Iterator[Change]:
-    """Yield the changes of managed resources, whose attributes are mappings in any case."""
+    """Yield the changes of managed resources."""
     for item in items or []:
         if item["mode"] == "managed":
-            change = _change(item, configured)
+            change = _read_change(item, configured)
             if not isinstance(change.before, dict | None) or not isinstance(change.after, dict | None):
                 raise TypeError
             yield change
 
 
-def _configured(module: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield what the configuration sets of each resource of a module and of those below it, by address."""
+def _read_configuration(module: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield the address and the configured attributes of each resource of a module and its child modules."""
     for resource in module.get("resources") or []:
         expressions = resource.get("expressions") or {}
         yield (
             f"{prefix}{resource['address']}",
-            {name: _text(expression) for name, expression in expressions.items()},
+            {name: _read_expression(expression) for name, expression in expressions.items()},
         )
     for name, call in (module.get("module_calls") or {}).items():
-        yield from _configured(call.get("module") or {}, f"{prefix}module.{name}.")
+        yield from _read_configuration(call.get("module") or {}, f"{prefix}module.{name}.")
 
 
-def _text(expression: Any) -> str:
+def _read_expression(expression: Any) -> str:
     if not isinstance(expression, dict):
         return ""
     text, references = expression.get("constant_value"), expression.get("references")
@@ -243,42 +268,58 @@ def _text(expression: Any) -> str:
     return f"${{{references[0]}}}" if isinstance(references, list) and references else ""
 
 
-def _change(item: Mapping[str, Any], configured: Mapping[str, Mapping[str, str]] | None = None) -> Change:
-    change, address = item["change"], item["address"]
-    actions = tuple(change["actions"])
-    if actions not in ACTIONS:
-        raise PlanError(f"{address}: actions: {json.dumps(actions)}: unknown")
-    if is_too_deep(change):
-        raise PlanError(f"{address}: values are nested too deeply")
+def _read_change(item: Mapping[str, Any], configured: Mapping[str, Mapping[str, str]] | None) -> Change:
+    change = item["change"]
+    # In the drift of Terraform 1.0.0 the address is missing.
+    address = item["address"] if "address" in item else _build_address(item)
     if not isinstance(address, str) or not isinstance(item["type"], str):
         raise TypeError
+    action = _read_action(address, change)
     deposed = item.get("deposed")
-    # What is sensitive on one side must not be read on the other.
-    marks = (change.get("before_sensitive"), change.get("after_sensitive"))
-    before = reduce(masked, marks, change.get("before"))
-    after = reduce(masked, marks, with_unknowns(change.get("after"), change.get("after_unknown")))
+    before, after = _read_values(change)
     return Change(
         address=f"{address} (deposed {deposed})" if deposed else address,
         type=item["type"],
-        action=ACTIONS[actions],
-        before=masked_alike(before, after),
-        after=masked_alike(after, before),
+        action=action,
+        before=before,
+        after=after,
         reason=REASONS.get(str(item.get("action_reason")), ""),
-        replace_paths=tuple(_path(path) for path in change.get("replace_paths") or []),
-        create_first=actions[0] == "create",
-        forgets=actions == ("create", "forget"),
+        replace_paths=tuple(_write_path(path) for path in change.get("replace_paths") or []),
+        create_first=change["actions"][0] == "create",
+        forgets=change["actions"] == ["create", "forget"],
         previous_address=str(item.get("previous_address") or ""),
         importing=bool(change.get("importing")),
-        # A resource that is gone from the configuration sets nothing.
+        # A resource without a configuration sets no attribute.
         configured=None if configured is None else configured.get(_INDEX.sub("", address), {}),
     )
 
 
-def _path(steps: list[str | int]) -> str:
+def _build_address(item: Mapping[str, Any]) -> str:
+    module = f"{item['module_address']}." if item.get("module_address") else ""
+    index = f"[{json.dumps(item['index'])}]" if "index" in item else ""
+    return f"{module}{item['type']}.{item['name']}{index}"
+
+
+def _read_action(address: str, change: Mapping[str, Any]) -> str:
+    actions = tuple(change["actions"])
+    if actions not in ACTIONS:
+        raise PlanError(f"{address}: actions: {json.dumps(actions)}: unknown")
+    return ACTIONS[actions]
+
+
+def _read_values(change: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Return the values before and after; a part that is sensitive on one side is masked on both."""
+    marks = (change.get("before_sensitive"), change.get("after_sensitive"))
+    before = reduce(mask_sensitive, marks, change.get("before"))
+    after = reduce(mask_sensitive, marks, mark_unknown(change.get("after"), change.get("after_unknown")))
+    return mask_secrets_of(before, after), mask_secrets_of(after, before)
+
+
+def _write_path(steps: list[str | int]) -> str:
     return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps).removeprefix(".")
 
 
-def _failed_checks(checks: list[Any]) -> list[str]:
+def _read_failed_checks(checks: list[Any]) -> list[str]:
     found = []
     for check in checks:
         for instance in check.get("instances") or [{"address": check["address"], "status": check["status"]}]:

@@ -1,16 +1,16 @@
-"""What a set of plans comes to: totals, findings, and the status that a pipeline can gate on."""
+"""Totals, findings and exit status of a set of plans."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from plan_review import access, capacity, destruction, exposure, outputs, tokens, versions
-from plan_review.findings import Danger, Finding
+from plan_review import access, capacity, created, destruction, exposure, outputs, tokens, versions, workloads
+from plan_review.exit_status import ExitStatus
+from plan_review.findings import Category, Finding
 from plan_review.plan import Change, Plan
 from plan_review.values import Difference
 
-NOTHING, ERROR, CHANGES, APPROVAL = 0, 1, 2, 3
 ACTIONS = ("create", "update", "replace", "delete", "import", "move", "forget")
 
 
@@ -21,7 +21,7 @@ class PlannedStack:
     Attributes:
         name: The stack's name, or the plan file's.
         plan: Its plan; None if there is none.
-        note: What a reader must know of the plan, or why there is none.
+        note: A remark on the plan, or the reason why there is none.
         failed: Whether planning it failed.
 
     """
@@ -33,7 +33,7 @@ class PlannedStack:
 
     @cached_property
     def totals(self) -> dict[str, int]:
-        """How many resources each action of `ACTIONS` is done to."""
+        """Number of resources for each action of `ACTIONS`."""
         counted: Counter[str] = Counter()
         for change in self.plan.changes if self.plan else ():
             counted[change.action] += 1
@@ -48,21 +48,32 @@ class PlannedStack:
 
     @cached_property
     def findings(self) -> list[Finding]:
-        """What deserves a human eye, in the order of the plan."""
-        return list(_find(self.plan)) if self.plan else []
+        """The changes that a reviewer should see, in the order of the plan."""
+        return list(_find_all(self.plan)) if self.plan else []
 
 
 @dataclass(frozen=True)
 class Review:
-    """A review of the plans of one or several stacks."""
+    """A review of the plans of one or several stacks.
+
+    Attributes:
+        title: The title of the report.
+        stacks: The stacks, in the order of the report.
+        facts: Names and values that the report shows below the title, such as account, region and commit.
+
+    """
 
     title: str
     stacks: Sequence[PlannedStack] = field(default_factory=tuple)
+    facts: Mapping[str, str] = field(default_factory=dict)
 
-    def of(self, danger: Danger) -> list[tuple[str, Finding]]:
-        """Return the findings of one kind with their stacks' names, those that need an approval first."""
+    def findings_of(self, category: Category) -> list[tuple[str, Finding]]:
+        """Return the findings of a category with their stacks' names, those that need an approval first."""
         found = [
-            (stack.name, item) for stack in self.stacks for item in stack.findings if item.danger == danger
+            (stack.name, item)
+            for stack in self.stacks
+            for item in stack.findings
+            if item.category == category
         ]
         return sorted(found, key=lambda pair: not pair[1].needs_approval)
 
@@ -72,13 +83,15 @@ class Review:
         return [item for stack in self.stacks for item in stack.findings]
 
     @property
-    def exit_status(self) -> int:
-        """0 nothing to do, 2 changes, 3 changes that need an explicit approval, 1 error."""
+    def exit_status(self) -> ExitStatus:
+        """The exit status of a command that writes the review."""
         if any(stack.failed for stack in self.stacks):
-            return ERROR
+            return ExitStatus.ERROR
         if not any(stack.has_changes for stack in self.stacks):
-            return NOTHING
-        return APPROVAL if any(item.needs_approval for item in self.findings) else CHANGES
+            return ExitStatus.NO_CHANGES
+        if any(item.needs_approval for item in self.findings):
+            return ExitStatus.APPROVAL
+        return ExitStatus.CHANGES
 
     @property
     def gitlab_report(self) -> dict[str, int]:
@@ -97,33 +110,66 @@ class Review:
         }
 
 
-def _find(plan: Plan) -> Iterator[Finding]:
+def _find_all(plan: Plan) -> Iterator[Finding]:
     for change in plan.changes:
-        for kind in (destruction, access, exposure, versions, tokens):
-            yield from kind.find(change)
+        yield from _find_in_change(change, plan)
     yield from capacity.find(plan.resources)
     for output in plan.output_changes:
         yield from outputs.find(output)
     for message in plan.failed_checks:
-        yield Finding(Danger.CHECK, needs_approval=False, address="", text=message)
+        yield Finding(Category.CHECK, needs_approval=False, address="", text=message)
 
 
-def rest(stack: PlannedStack) -> list[tuple[Change, list[Difference]]]:
-    """Return the changes of a stack, each with its attributes, without what a finding has shown."""
-    found: defaultdict[str, list[Finding]] = defaultdict(list)
-    for item in stack.findings:
-        found[item.address].append(item)
+def _find_in_change(change: Change, plan: Plan) -> Iterator[Finding]:
+    found = [
+        finding
+        for category in (access, exposure, versions, tokens, workloads)
+        for finding in category.find(change)
+    ]
+    # A finding of access or of jobs says that the resource is deleted, and what that means.
+    is_told = change.action == "delete" and any(
+        finding.category in (Category.ACCESS, Category.WORKLOAD) for finding in found
+    )
+    for finding in destruction.find(change, plan.changes):
+        if finding.needs_approval or not is_told:
+            yield finding
+    yield from found
+
+
+def other_changes(stack: PlannedStack) -> list[tuple[Change, list[Difference]]]:
+    """Return the changes of a stack, each with the attributes that no finding shows."""
+    by_address: defaultdict[str, list[Finding]] = defaultdict(list)
+    for finding in stack.findings:
+        for address in {finding.address, *(address for address, _ in finding.covers)}:
+            by_address[address].append(finding)
     left = []
     for change in stack.plan.changes if stack.plan else ():
-        findings = found[change.address]
-        changed = change.differences if change.action in ("update", "replace") else []
+        findings = by_address[change.address]
+        has_finding = any(finding.address == change.address for finding in findings)
+        if change.action == "create" and not has_finding:
+            findings = []  # a created resource is shown as a whole
+        attributes = _list_attributes(change)
         items = [
             item
-            for item in changed
-            if not capacity.shows(change, item.path)
-            and not any(finding.shows(item.path) for finding in findings)
+            for item in attributes
+            if not any(finding.shows(change.address, item.path) for finding in findings)
         ]
-        is_seen = findings or (changed and not items)
-        if items or not is_seen or change.previous_address or change.importing:
+        is_shown = has_finding or (attributes and not items)
+        if items or not is_shown or change.previous_address or change.importing:
             left.append((change, items))
     return left
+
+
+def _list_attributes(change: Change) -> list[Difference]:
+    if change.action == "create":
+        return created.list_attributes(change)
+    if change.action not in ("update", "replace"):
+        return []
+    # `tags_all` repeats `tags`, with the provider's default tags.
+    tags = {(item.path.removeprefix("tags"), str(item.after)) for item in change.differences}
+    return [
+        item
+        for item in change.differences
+        if (item.path.removeprefix("tags_all"), str(item.after)) not in tags
+        or not item.path.startswith("tags_all")
+    ]

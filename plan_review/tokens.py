@@ -1,14 +1,14 @@
-"""Tokens, passwords and other secrets that get another value. The value itself is in no plan."""
+"""Tokens, passwords and other secrets that get another value. The report never shows the value."""
 
 import re
 from collections.abc import Iterator
 
-from plan_review.findings import Danger, Finding
+from plan_review.findings import Category, Finding
 from plan_review.plan import Change
 from plan_review.values import Difference, Sensitive
 
-# The number that stands beside a write-only attribute: `data_wo_revision`, `password_wo_version`
-# (Terraform, "Use write-only arguments").
+# The number beside a write-only attribute: `data_wo_revision`, `password_wo_version` (Terraform, "Use
+# write-only arguments").
 WRITE_ONLY_VERSION = re.compile(r"(^|\.|\])\w+_wo_(version|revision)$")
 _SECRETS = frozenset(
     {
@@ -16,13 +16,13 @@ _SECRETS = frozenset(
         *("kubernetes_secret", "kubernetes_secret_v1", "random_password", "tls_private_key"),
     }
 )
-# What other types call their secrets, such as `password` of a database and `auth_token` of a cache.
+# Attributes of other types, such as `password` of a database and `auth_token` of a cache.
 _SECRET_NAMES = re.compile(r"(^|_)(passwords?|tokens?|secrets?|private_key|api_key|access_key)$")
 _SECRET_VALUES = re.compile(r"^(secret_string|secret_binary|value|data|binary_data|secret|result)\b")
 
 
 def find(change: Change) -> Iterator[Finding]:
-    """Yield the finding of a secret that is written anew."""
+    """Yield the finding of a secret that gets another value."""
     if change.action not in ("update", "replace"):
         return
     items = tuple(
@@ -32,10 +32,10 @@ def find(change: Change) -> Iterator[Finding]:
     )
     if items:
         yield Finding(
-            Danger.TOKEN,
+            Category.TOKEN,
             needs_approval=False,
             address=change.address,
-            text="is written anew",
+            text="gets another value",
             differences=items,
         )
 

@@ -1,34 +1,34 @@
-"""Values of a plan: masked where sensitive, marked where unknown, and how two of them differ."""
+"""Values of a plan: mask the sensitive ones, mark the unknown ones, and compare them."""
 
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 
 @dataclass(frozen=True)
 class Sensitive:
-    """A value that nobody may see; two of them can still be told apart."""
+    """A sensitive value. It is never shown, but it can be compared with another one."""
 
     value: Any = field(repr=False)
 
     def __str__(self) -> str:
-        """Return what is shown in its place."""
+        """Return the text that the report shows instead of the value."""
         return "(sensitive)"
 
     def __hash__(self) -> int:
-        """Return a hash for any value, lists among them."""
-        return hash(_key(self))
+        """Return a hash; the value may be a list or a map."""
+        return hash(equality_key(self))
 
 
 @dataclass(frozen=True)
 class Unknown:
-    """A value that only the apply will bring; no two are known to be the same.
+    """A value that is known only after the apply; two of them are never taken for equal.
 
     Attributes:
-        expression: Where the configuration takes it from; may be empty.
+        expression: The reference that the configuration has for it; may be empty.
 
     """
 
@@ -40,13 +40,11 @@ class Unknown:
 
 
 UNKNOWN = Unknown()
-# Deeper than any provider's schema, and far from Python's own limit.
-DEEPEST = 100
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One attribute, or one element of a list, that a change gives another value.
+    """One attribute, or one element of a list, that gets another value.
 
     Attributes:
         path: The attribute's path, such as `scaling_config[0].max_size`.
@@ -60,48 +58,48 @@ class Difference:
     after: Any
 
 
-def masked(value: Any, marks: Any) -> Any:
-    """Return a value with everything that Terraform marks as sensitive behind `Sensitive`.
+def mask_sensitive(value: Any, marks: Any) -> Any:
+    """Return a value with every part behind `Sensitive` that Terraform marks as sensitive.
 
     Args:
         value: `before` or `after` of a plan's change.
-        marks: `before_sensitive` or `after_sensitive`: the same shape, with true where it is sensitive.
+        marks: `before_sensitive` or `after_sensitive`: the same shape, with true for a sensitive part.
 
     """
     if marks is True:
         return value if value is None or isinstance(value, Sensitive) else Sensitive(value)
-    return _walked(value, marks, masked)
+    return _map_parts(value, marks, mask_sensitive)
 
 
-def masked_alike(value: Any, other: Any) -> Any:
-    """Return a value with every text behind `Sensitive` that is sensitive elsewhere in another value.
+def mask_secrets_of(value: Any, other: Any) -> Any:
+    """Return a value with every string masked that is sensitive anywhere in `other`.
 
-    Elements of a list that move are marked at another place, or only on the side where they are known.
+    When an element of a list moves, Terraform marks it at another index, or only on one side.
     """
-    return _masked_texts(value, set(_sensitive_texts(other, hidden=False)))
+    return _mask_strings(value, set(_sensitive_strings(other, hidden=False)))
 
 
-def _sensitive_texts(value: Any, *, hidden: bool) -> Iterator[str]:
+def _sensitive_strings(value: Any, *, hidden: bool) -> Iterator[str]:
     if isinstance(value, Sensitive):
-        yield from _sensitive_texts(value.value, hidden=True)
+        yield from _sensitive_strings(value.value, hidden=True)
     elif isinstance(value, dict | list):
         for part in value.values() if isinstance(value, dict) else value:
-            yield from _sensitive_texts(part, hidden=hidden)
+            yield from _sensitive_strings(part, hidden=hidden)
     elif isinstance(value, str) and value and hidden:
         yield value
 
 
-def _masked_texts(value: Any, secrets: set[str]) -> Any:
+def _mask_strings(value: Any, secrets: set[str]) -> Any:
     if not secrets:
         return value
     if isinstance(value, dict):
-        return {key: _masked_texts(part, secrets) for key, part in value.items()}
+        return {key: _mask_strings(part, secrets) for key, part in value.items()}
     if isinstance(value, list):
-        return [_masked_texts(part, secrets) for part in value]
+        return [_mask_strings(part, secrets) for part in value]
     return Sensitive(value) if isinstance(value, str) and value in secrets else value
 
 
-def with_unknowns(value: Any, marks: Any) -> Any:
+def mark_unknown(value: Any, marks: Any) -> Any:
     """Return `after` of a plan's change with `UNKNOWN` where `after_unknown` has true."""
     if marks is True:
         return UNKNOWN
@@ -109,7 +107,7 @@ def with_unknowns(value: Any, marks: Any) -> Any:
         value = {key: None for key in marks if _has_mark(marks[key])} | (value or {})
     elif isinstance(marks, list) and isinstance(value, list | None):
         value = [*(value or []), *[None] * (len(marks) - len(value or []))]
-    return _walked(value, marks, with_unknowns)
+    return _map_parts(value, marks, mark_unknown)
 
 
 def _has_mark(marks: Any) -> bool:
@@ -118,17 +116,18 @@ def _has_mark(marks: Any) -> bool:
     return marks is True
 
 
-def _walked(value: Any, marks: Any, step: Any) -> Any:
+def _map_parts(value: Any, marks: Any, function: Callable[[Any, Any], Any]) -> Any:
+    """Call a function with each part of a value and the mark of the part."""
     if isinstance(value, dict) and isinstance(marks, dict):
-        return {key: step(part, marks.get(key)) for key, part in value.items()}
+        return {key: function(part, marks.get(key)) for key, part in value.items()}
     if isinstance(value, list) and isinstance(marks, list):
         padded = [*marks, *[None] * (len(value) - len(marks))]
-        return [step(part, mark) for part, mark in zip(value, padded, strict=False)]
+        return [function(part, mark) for part, mark in zip(value, padded, strict=False)]
     return value
 
 
 def is_within(path: str, outer: str) -> bool:
-    """Return whether a path leads to an attribute, or to something in it."""
+    """Return whether a path is that of an attribute, or of a part of it."""
     return path == outer or path.startswith((f"{outer}.", f"{outer}["))
 
 
@@ -138,120 +137,105 @@ def top_level(path: str) -> str:
 
 
 def is_unknown(value: Any) -> bool:
-    """Return whether only the apply will bring a value, be it sensitive or not."""
+    """Return whether a value, sensitive or not, is known only after the apply."""
     return isinstance(value.value if isinstance(value, Sensitive) else value, Unknown)
 
 
-def is_too_deep(value: Any) -> bool:
-    """Return whether a value is nested deeper than `DEEPEST`."""
-    level = [value]
-    for _ in range(DEEPEST):
-        level = [
-            part
-            for item in level
-            if isinstance(item, dict | list)
-            for part in (item.values() if isinstance(item, dict) else item)
-        ]
-        if not level:
-            return False
-    return True
-
-
-def blocks(value: Any) -> list[dict[str, Any]]:
-    """Return the nested blocks that an attribute holds; not what is unknown or sensitive."""
+def list_blocks(value: Any) -> list[dict[str, Any]]:
+    """Return the nested blocks of an attribute, without unknown and sensitive ones."""
     return [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, dict)]
 
 
-def nested(state: Any, path: str) -> Any:
-    """Return an attribute by its path, such as `vpc_config.endpoint_public_access`; None if it is not there.
+def get_nested(state: Any, path: str) -> Any:
+    """Return an attribute by its path, such as `vpc_config.endpoint_public_access`; None if it is not set.
 
-    Of a block that is there several times it is the first one's.
+    If a block is repeated, the first one is read.
     """
     for name in path.split("."):
-        state = next(iter(blocks(state)), {}).get(name)
+        state = next(iter(list_blocks(state)), {}).get(name)
     return state
 
 
-def differences(before: Any, after: Any, path: str = "") -> Iterator[Difference]:
-    """Yield what differs, leaf by leaf; a text that holds JSON is compared as the value that it holds."""
-    if same(before, after):
+def find_differences(before: Any, after: Any, path: str = "") -> Iterator[Difference]:
+    """Yield each attribute that differs; a string that holds JSON is compared as the value in it."""
+    if is_equal(before, after):
         return
-    left, right = parsed(before), parsed(after)
+    left, right = parse_json(before), parse_json(after)
     if isinstance(left, dict) and isinstance(right, dict):
         for key in [*left, *(key for key in right if key not in left)]:
-            yield from differences(left.get(key), right.get(key), _joined(path, key))
+            yield from find_differences(left.get(key), right.get(key), _join_path(path, key))
     elif isinstance(left, list) and isinstance(right, list):
-        yield from _list_differences(left, right, path)
+        yield from _find_list_differences(left, right, path)
     else:
         yield Difference(path, before, after)
 
 
-def same(before: Any, after: Any) -> bool:
-    """Return whether a value stays; null, an empty list and an empty mapping are the same to Terraform."""
+def is_equal(before: Any, after: Any) -> bool:
+    """Return whether two values are equal; to Terraform null, an empty list and an empty map are."""
     if isinstance(before, Unknown) or isinstance(after, Unknown):
         return False
-    if _is_empty(before) and _is_empty(after):
+    if is_empty(before) and is_empty(after):
         return True
     return bool(before == after) and isinstance(before, bool) == isinstance(after, bool)
 
 
-def _is_empty(value: Any) -> bool:
+def is_empty(value: Any) -> bool:
+    """Return whether a value is null or empty."""
     return value is None or value in ([], {}, "")
 
 
-def _joined(path: str, key: str) -> str:
+def _join_path(path: str, key: str) -> str:
     if key.replace("_", "").replace("-", "").isalnum():
         return f"{path}.{key}" if path else key
     return f"{path}[{json.dumps(key)}]"
 
 
-def _list_differences(before: list[Any], after: list[Any], path: str) -> Iterator[Difference]:
-    """Yield what differs between two lists, which in a plan's JSON may be sets: order means nothing."""
-    gone, new = unmatched(before, after)
-    if not gone and not new:
-        yield Difference(path, before, after)  # the same entries in another order
-    elif len(gone) == len(new) and all(_has_parts(item) for _, item in [*gone, *new]):
-        for (index, left), (_, right) in zip(gone, new, strict=True):
-            yield from differences(left, right, f"{path}[{index}]")
+def _find_list_differences(before: list[Any], after: list[Any], path: str) -> Iterator[Difference]:
+    """Yield the differences of two lists. In a plan's JSON they may be sets, which have no order."""
+    removed, added = find_unmatched(before, after)
+    if not removed and not added:
+        yield Difference(path, before, after)  # the same elements in another order
+    elif len(removed) == len(added) and all(_has_parts(item) for _, item in [*removed, *added]):
+        for (index, left), (_, right) in zip(removed, added, strict=True):
+            yield from find_differences(left, right, f"{path}[{index}]")
     else:
-        yield from (Difference(path, item, None) for _, item in gone)
-        yield from (Difference(path, None, item) for _, item in new)
+        yield from (Difference(path, item, None) for _, item in removed)
+        yield from (Difference(path, None, item) for _, item in added)
 
 
-def unmatched(
+def find_unmatched(
     before: Sequence[Any], after: Sequence[Any]
 ) -> tuple[list[tuple[int, Any]], list[tuple[int, Any]]]:
-    """Return what only one of two lists has, each with its place there."""
-    places = defaultdict(list)
+    """Return the elements that only one of two lists has, each with its index."""
+    indexes = defaultdict(list)
     for index, item in enumerate(before):
-        places[_key(item)].append(index)
-    new = []
+        indexes[equality_key(item)].append(index)
+    added = []
     for index, item in enumerate(after):
-        same_items = places[_key(item)]
-        if same_items and not is_unknown(item):
-            same_items.pop(0)
+        equal_items = indexes[equality_key(item)]
+        if equal_items and not is_unknown(item):
+            equal_items.pop(0)
         else:
-            new.append((index, item))
-    left = sorted(index for indexes in places.values() for index in indexes)
-    return [(index, before[index]) for index in left], new
+            added.append((index, item))
+    left = sorted(index for found in indexes.values() for index in found)
+    return [(index, before[index]) for index in left], added
 
 
-def _key(value: Any) -> str:
-    """Return a text that two values share if they are equal."""
+def equality_key(value: Any) -> str:
+    """Return a string that is the same for equal values."""
     return json.dumps(value, sort_keys=True, default=lambda item: [str(item), getattr(item, "value", None)])
 
 
 def _has_parts(value: Any) -> bool:
-    """Return whether a list's element may be the old one in another form, not another one."""
-    return isinstance(parsed(value), dict | list) or (isinstance(value, str) and "\n" in value)
+    """Return whether an element of a list can be edited in part, so that two elements can be compared."""
+    return isinstance(parse_json(value), dict | list) or (isinstance(value, str) and "\n" in value)
 
 
-def parsed(value: Any) -> Any:
-    """Return the object or list that a text holds as JSON, else the value itself."""
+def parse_json(value: Any) -> Any:
+    """Return the object or list that a string holds as JSON, else the value itself."""
     if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
         try:
-            found = json.loads(value)
-        except (ValueError, RecursionError):
+            return json.loads(value)
+        except ValueError:
             return value
-        return value if is_too_deep(found) else found
     return value

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from plan_review import markdown
-from plan_review.findings import Danger, Finding
+from plan_review.findings import Category, Finding
 from plan_review.plan import Plan, read_plan
 from plan_review.review import PlannedStack, Review
 
@@ -20,10 +20,10 @@ def resource(
     actions: tuple[str, ...] = (),
     **more: Any,
 ) -> dict[str, Any]:
-    """Return the change of one resource; its actions follow from what is there before and after.
+    """Return the change of one resource; its actions follow from the attributes before and after.
 
-    `unknown=…`, `before_sensitive=…` and `after_sensitive=…` are marks, `replace_paths=…` and
-    `importing=…` stand in the change; whatever else stands beside it.
+    `unknown=…`, `before_sensitive=…` and `after_sensitive=…` are marks. `replace_paths=…` and
+    `importing=…` belong to the change, and any other keyword to the resource.
     """
     if not actions:
         actions = ("create",) if before is None else ("delete",) if after is None else ("update",)
@@ -71,14 +71,14 @@ def document(*changes: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 
 def plan(*changes: dict[str, Any], **more: Any) -> Plan:
-    """Return a plan as it is read."""
+    """Return a plan that the review has read."""
     return read_plan(json.dumps(document(*changes, **more)))
 
 
-def findings(danger: Danger, *changes: dict[str, Any], **more: Any) -> list[Finding]:
-    """Return what a review finds of one kind."""
+def findings(category: Category, *changes: dict[str, Any], **more: Any) -> list[Finding]:
+    """Return the findings of one category."""
     found = PlannedStack("stack", plan(*changes, **more)).findings
-    return [finding for finding in found if finding.danger == danger]
+    return [finding for finding in found if finding.category == category]
 
 
 def report(*changes: dict[str, Any], **more: Any) -> str:
@@ -93,5 +93,5 @@ def policy(*statements: dict[str, Any]) -> str:
 
 
 def allow(**more: Any) -> dict[str, Any]:
-    """Return a statement that allows reading one bucket, with some of it changed."""
+    """Return a statement that allows reading one bucket, with the given keys changed."""
     return {"Sid": "Read", "Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:bucket/*"} | more

@@ -1,10 +1,10 @@
-"""The most nodes that there may be."""
+"""The maximum number of nodes."""
 
 from typing import Any
 
 import pytest
 
-from plan_review.findings import Danger
+from plan_review.findings import Category
 from tests.plan_documents import State, findings, resource
 
 
@@ -44,54 +44,65 @@ def test_more_nodes_of_a_type_need_an_approval(
     text: str,
     needs_approval: bool,  # noqa: FBT001
 ) -> None:
-    """A plan knows no prices: other machines may cost more, and the same ones elsewhere do not."""
-    (found,) = findings(Danger.CAPACITY, *changes)
+    """A plan knows no prices: other machines may cost more; the same ones in another group do not."""
+    (found,) = findings(Category.CAPACITY, *changes)
     assert found.text == f"{text} nodes in all groups together"
     assert found.needs_approval is needs_approval
 
 
-def test_each_group_that_changes_is_shown() -> None:
-    """By number and type; groups that stay are not."""
+def test_each_changed_group_is_shown() -> None:
+    """The finding shows the number and the types of each changed group, and no unchanged group."""
     changes = groups(a=(group(2), group(5, "m6.large")), b=(group(1), group(1)), c=(None, group(1)))
-    (found,) = findings(Danger.CAPACITY, *changes)
+    (found,) = findings(Category.CAPACITY, *changes)
     assert [(item.path, item.before, item.after) for item in found.differences] == [
         ("aws_eks_node_group.a", "2 × m5.large", "5 × m6.large"),
         ("aws_eks_node_group.c", None, "1 × m5.large"),
     ]
 
 
-@pytest.mark.parametrize(
-    ("kind", "before", "after"),
-    [
-        ("aws_autoscaling_group", {"max_size": 1}, {"max_size": 9}),
-        (
-            "google_container_node_pool",
-            {"autoscaling": [{"max_node_count": 1}]},
-            {"autoscaling": [{"max_node_count": 9}]},
-        ),
-        ("azurerm_kubernetes_cluster_node_pool", {"max_count": 1}, {"max_count": 9}),
-    ],
-)
-def test_other_groups_count_as_well(kind: str, before: dict[str, Any], after: dict[str, Any]) -> None:
-    """Auto Scaling groups, and node pools of Google and Azure."""
-    (found,) = findings(Danger.CAPACITY, resource(kind, before, after))
+def test_auto_scaling_groups_count() -> None:
+    """The maximum of an Auto Scaling group counts as that of an EKS node group."""
+    (found,) = findings(
+        Category.CAPACITY, resource("aws_autoscaling_group", {"max_size": 1}, {"max_size": 9})
+    )
     assert found.text.startswith("at most 1 → 9 ")
 
 
-def test_a_maximum_that_only_the_apply_will_tell_needs_an_approval() -> None:
-    """It may be any."""
+@pytest.mark.parametrize(
+    ("before", "after", "needs_approval"),
+    [
+        (group(2, "m5.12xlarge"), group(2, "m5.8xlarge"), False),
+        (group(2, "m5.12xlarge"), group(3, "m5.8xlarge"), False),
+        (group(2, "m5.12xlarge"), group(4, "m5.8xlarge"), True),
+        (group(2, "m5.large"), group(2, "m5.xlarge"), True),
+        (group(2, "m5.xlarge"), group(2, "r5.large"), True),
+        (group(2, "m5.metal"), group(2, "m5.large"), True),
+    ],
+)
+def test_smaller_instances_of_a_family_need_no_approval(
+    before: State,
+    after: State,
+    needs_approval: bool,  # noqa: FBT001
+) -> None:
+    """Within a family the price follows the size; between families a plan does not know it."""
+    (found,) = findings(Category.CAPACITY, *groups(a=(before, after)))
+    assert found.needs_approval is needs_approval
+
+
+def test_an_unknown_maximum_needs_an_approval() -> None:
+    """An unknown maximum may be any number."""
     change = resource("aws_autoscaling_group", {"max_size": 1}, {}, unknown={"max_size": True})
-    (found,) = findings(Danger.CAPACITY, change)
+    (found,) = findings(Category.CAPACITY, change)
     assert found.needs_approval
     assert [item.after for item in found.differences] == ["unknown × node"]
 
 
-def test_a_group_that_stays_empty_costs_nothing() -> None:
-    """Of whichever type its machines would be."""
-    assert not findings(Danger.CAPACITY, *groups(a=(group(0), group(0, "p5.48xlarge"))))
+def test_a_group_that_stays_empty_is_no_finding() -> None:
+    """Other instance types of a group without nodes cost nothing."""
+    assert not findings(Category.CAPACITY, *groups(a=(group(0), group(0, "p5.48xlarge"))))
 
 
-def test_a_desired_size_costs_no_more_than_the_maximum() -> None:
-    """What the autoscaler moves within its bounds is no finding."""
+def test_a_desired_size_is_no_finding() -> None:
+    """The autoscaler changes the desired size within the maximum."""
     before, after = ({"scaling_config": [{"max_size": 5, "desired_size": size}]} for size in (1, 4))
-    assert not findings(Danger.CAPACITY, resource("aws_eks_node_group", before, after))
+    assert not findings(Category.CAPACITY, resource("aws_eks_node_group", before, after))

@@ -1,4 +1,4 @@
-"""`python -m plan_review`: its exit status, its messages, its files."""
+"""`python -m plan_review`: exit status, messages, files."""
 
 import json
 import subprocess
@@ -29,8 +29,8 @@ def run(*arguments: str | Path, given: str = "") -> subprocess.CompletedProcess[
 
 
 @pytest.mark.parametrize(("text", "status"), [(NOTHING, 0), (CHANGES, 2), (APPROVAL, 3)])
-def test_the_exit_status_tells_what_to_do(text: str, status: int, tmp_path: Path) -> None:
-    """From a file and from standard input, with the report and nothing on standard error."""
+def test_the_exit_status_is_that_of_the_plan(text: str, status: int, tmp_path: Path) -> None:
+    """A file and standard input give the same report, and no message on standard error."""
     (tmp_path / "web.json").write_text(text)
     for done in (run(tmp_path / "web.json"), run("-", given=text)):
         assert done.returncode == status
@@ -51,7 +51,7 @@ def test_the_exit_status_tells_what_to_do(text: str, status: int, tmp_path: Path
     ],
 )
 def test_an_error_is_one_message_and_status_1(arguments: tuple[str, ...], given: str, message: str) -> None:
-    """Never 2, which stands for changes; no report, no traceback."""
+    """The status is never 2, which means changes; there is no report and no traceback."""
     done = run(*arguments, given=given)
     assert done.returncode == 1
     assert done.stdout == ""
@@ -59,8 +59,37 @@ def test_an_error_is_one_message_and_status_1(arguments: tuple[str, ...], given:
     assert "Traceback" not in done.stderr
 
 
+def nest(opening: str, closing: str, depth: int) -> str:
+    """Return JSON that is nested deeply."""
+    return opening * depth + "1" + closing * depth
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        nest("[", "]", 100_000),
+        *(
+            json.dumps(document(resource("acme_thing", {"a": "x"}, {"a": "VALUE"}))).replace('"VALUE"', value)
+            for value in (nest('{"a":', "}", 900), nest("[", "]", 900))
+        ),
+        json.dumps(
+            document(
+                resource("acme_thing", *({"a": nest("[", "]", depth)} for depth in (900, 901, 5000)[:2]))
+            )
+        ),
+        json.dumps(document(resource("acme_thing", {}, {"policy": nest('{"Statement":', "}", 5000)}))),
+    ],
+    ids=["a document", "maps", "lists", "JSON in a string", "a policy"],
+)
+def test_deeply_nested_values_give_no_traceback(text: str) -> None:
+    """A hostile plan ends in a report or in one message."""
+    done = run("-", given=text)
+    assert "Traceback" not in done.stderr
+    assert done.returncode in (2, 3) or done.stderr == "-: values are nested too deeply for a plan\n"
+
+
 def test_several_plans_make_one_report(tmp_path: Path) -> None:
-    """Each by its file's name; the exit status is that of the most dangerous."""
+    """Each plan has the name of its file; the most dangerous one decides the exit status."""
     (tmp_path / "network.json").write_text(APPROVAL)
     (tmp_path / "cluster.json").write_text(CHANGES)
     done = run(tmp_path / "network.json", tmp_path / "cluster.json")
@@ -69,22 +98,22 @@ def test_several_plans_make_one_report(tmp_path: Path) -> None:
 
 
 def test_gitlabs_report_is_written(tmp_path: Path) -> None:
-    """With GitLab's three numbers."""
+    """The file has GitLab's three numbers."""
     file = tmp_path / "gitlab.json"
     assert run("-", "--gitlab-report", file, given=APPROVAL).returncode == 3
     assert json.loads(file.read_text()) == {"create": 0, "update": 0, "delete": 1}
 
 
-def test_help_tells_the_exit_statuses() -> None:
-    """They are what a pipeline's author looks for."""
+def test_help_lists_the_exit_statuses() -> None:
+    """The author of a pipeline finds them in --help."""
     done = run("--help")
     assert done.returncode == 0
     for line in ("0  nothing to do", "2  changes", "3  changes that need an explicit approval", "1  error"):
         assert line in done.stdout
 
 
-def test_the_review_needs_nothing_of_this_project() -> None:
-    """It can be copied into any project: no cdktf, no AWS, no stacks."""
+def test_the_review_imports_nothing_of_this_project() -> None:
+    """Another project can copy the folder: the review imports no cdktf, no AWS library and no stacks."""
     code = "import sys, plan_review.__main__ as m; print(sorted({n.partition('.')[0] for n in sys.modules}))"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True

@@ -1,15 +1,14 @@
-"""What becomes reachable, from where."""
+"""Resources that become reachable."""
 
 from typing import Any
 
 import pytest
 
-from plan_review.findings import Danger, Finding
+from plan_review.findings import Category, Finding
 from tests.plan_documents import findings, resource
 
 TCP: dict[str, Any] = {"protocol": "tcp", "from_port": 443, "to_port": 443}
 IGW = {"gateway_id": "igw-1"}
-AZURE = {"direction": "Inbound", "access": "Allow", "protocol": "Tcp", "destination_port_range": "22"}
 CLOSED = dict.fromkeys(
     ("block_public_acls", "block_public_policy", "ignore_public_acls", "restrict_public_buckets"), True
 )
@@ -20,7 +19,7 @@ def api(*, public: bool, ranges: list[str] | None = None) -> dict[str, Any]:
     return {"vpc_config": [{"endpoint_public_access": public, "public_access_cidrs": ranges or []}]}
 
 
-OPENINGS = [
+PUBLIC = [
     pytest.param("aws_security_group", {"ingress": []}, {"ingress": [TCP | {"cidr_blocks": ["0.0.0.0/0"]}]}),
     pytest.param("aws_security_group", {"ingress": []}, {"ingress": [TCP | {"ipv6_cidr_blocks": ["::/0"]}]}),
     pytest.param("aws_default_security_group", None, {"ingress": [TCP | {"cidr_blocks": ["8.8.8.8/32"]}]}),
@@ -74,16 +73,8 @@ OPENINGS = [
     pytest.param("aws_ec2_managed_prefix_list", {"entry": []}, {"entry": [{"cidr": "8.8.8.8/32"}]}),
     pytest.param("aws_ec2_managed_prefix_list_entry", None, {"cidr": "8.8.8.8/32"}),
     pytest.param("aws_lambda_function_url", None, {"authorization_type": "NONE"}),
-    pytest.param(
-        "google_compute_firewall", None, {"allow": [{"protocol": "tcp"}], "source_ranges": ["0.0.0.0/0"]}
-    ),
-    pytest.param("google_compute_firewall", None, {"allow": [{"protocol": "tcp", "ports": ["22"]}]}),
-    pytest.param("azurerm_network_security_rule", None, AZURE | {"source_address_prefix": "*"}),
-    pytest.param(
-        "azurerm_network_security_group", None, {"security_rule": [AZURE | {"source_address_prefix": "*"}]}
-    ),
 ]
-HARMLESS = [
+NO_EXPOSURE = [
     pytest.param("aws_security_group_rule", None, {"type": "egress", **TCP, "cidr_blocks": ["0.0.0.0/0"]}),
     pytest.param("aws_security_group", {"ingress": [TCP | {"cidr_blocks": ["0.0.0.0/0"]}]}, {"ingress": []}),
     pytest.param(
@@ -99,14 +90,8 @@ HARMLESS = [
     pytest.param("aws_s3_bucket", None, {"acl": "private"}),
     pytest.param("aws_lb", None, {"internal": True}),
     pytest.param("aws_lambda_function_url", None, {"authorization_type": "AWS_IAM"}),
-    pytest.param(
-        "google_compute_firewall", None, {"deny": [{"protocol": "tcp"}], "source_ranges": ["0.0.0.0/0"]}
-    ),
-    pytest.param(
-        "azurerm_network_security_rule", None, AZURE | {"access": "Deny", "source_address_prefix": "*"}
-    ),
 ]
-WITHIN = [
+PRIVATE = [
     pytest.param("aws_security_group_rule", None, {"type": "ingress", **TCP, "cidr_blocks": ["10.0.0.0/8"]}),
     pytest.param("aws_vpc_security_group_ingress_rule", None, {"referenced_security_group_id": "sg-1"}),
     pytest.param("aws_security_group", {"ingress": []}, {"ingress": [TCP | {"self": True}]}),
@@ -118,42 +103,41 @@ WITHIN = [
     pytest.param("aws_vpc_peering_connection", None, {"peer_vpc_id": "vpc-1"}),
     pytest.param("kubernetes_network_policy_v1", {"spec": [{"egress": []}]}, None),
     pytest.param("kubernetes_network_policy_v1", {"spec": [{"a": 1}]}, {"spec": [{"a": 2}]}),
-    pytest.param("azurerm_network_security_rule", None, AZURE | {"source_address_prefix": "VirtualNetwork"}),
 ]
 
 
-def openings(kind: str, before: Any, after: Any, **more: Any) -> list[Finding]:
-    """Return what a change opens."""
+def exposures(kind: str, before: Any, after: Any, **more: Any) -> list[Finding]:
+    """Return the findings of exposure of a change."""
     configured = {f"{kind}.this": more.pop("configured")} if "configured" in more else None
     plan = {"configured": configured} if configured else {}
-    return findings(Danger.OPENING, resource(kind, before, after, **more), **plan)
+    return findings(Category.EXPOSURE, resource(kind, before, after, **more), **plan)
 
 
-@pytest.mark.parametrize(("kind", "before", "after"), OPENINGS)
-def test_an_opening_to_the_public_needs_an_approval(kind: str, before: Any, after: Any) -> None:
-    """Whatever lets in addresses outside of private networks needs an approval."""
-    assert any(found.needs_approval for found in openings(kind, before, after))
+@pytest.mark.parametrize(("kind", "before", "after"), PUBLIC)
+def test_exposure_to_the_public_needs_an_approval(kind: str, before: Any, after: Any) -> None:
+    """A source outside of private networks needs an approval."""
+    assert any(found.needs_approval for found in exposures(kind, before, after))
 
 
-@pytest.mark.parametrize(("kind", "before", "after"), WITHIN)
-def test_an_opening_within_private_networks_is_shown(kind: str, before: Any, after: Any) -> None:
-    """What lets in from a private network, another group or another pod is shown, without an approval."""
-    assert [found.needs_approval for found in openings(kind, before, after)] == [False]
+@pytest.mark.parametrize(("kind", "before", "after"), PRIVATE)
+def test_exposure_within_private_networks_is_shown(kind: str, before: Any, after: Any) -> None:
+    """Sources in private networks, security groups and pods are shown, and need no approval."""
+    assert [found.needs_approval for found in exposures(kind, before, after)] == [False]
 
 
-@pytest.mark.parametrize(("kind", "before", "after"), HARMLESS)
-def test_what_opens_nothing_is_no_finding(kind: str, before: Any, after: Any) -> None:
-    """Ways out, denials, closings and private things open nothing."""
-    assert not openings(kind, before, after)
+@pytest.mark.parametrize(("kind", "before", "after"), NO_EXPOSURE)
+def test_changes_without_exposure_are_no_finding(kind: str, before: Any, after: Any) -> None:
+    """Outbound and deny rules, removed rules and private resources expose nothing."""
+    assert not exposures(kind, before, after)
 
 
-def test_a_rule_is_told_in_words() -> None:
-    """A reader sees protocol, ports and source; what the public may use comes first."""
+def test_a_rule_is_described_in_words() -> None:
+    """A reviewer sees protocol, ports and source; public sources come first."""
     rules: list[dict[str, Any]] = [
         {**TCP, "cidr_blocks": ["10.0.0.0/8"]},
         {**TCP, "to_port": 444, "cidr_blocks": ["8.8.8.8/32"]},
     ]
-    (found,) = openings("aws_security_group", {"ingress": []}, {"ingress": rules})
+    (found,) = exposures("aws_security_group", {"ingress": []}, {"ingress": rules})
     assert [item.after for item in found.differences] == [
         "tcp 443-444 from 8.8.8.8/32",
         "tcp 443 from 10.0.0.0/8",
@@ -169,55 +153,55 @@ def test_a_rule_is_told_in_words() -> None:
         ({"ip_protocol": "icmpv6"}, "icmpv6 from"),
     ],
 )
-def test_protocol_and_ports_are_told_in_words(rule: dict[str, Any], words: str) -> None:
-    """As in the arguments of `aws_vpc_security_group_ingress_rule`."""
-    (found,) = openings("aws_vpc_security_group_ingress_rule", None, {"cidr_ipv4": "10.0.0.0/8", **rule})
+def test_protocol_and_ports_are_described_in_words(rule: dict[str, Any], words: str) -> None:
+    """The arguments are those of `aws_vpc_security_group_ingress_rule`."""
+    (found,) = exposures("aws_vpc_security_group_ingress_rule", None, {"cidr_ipv4": "10.0.0.0/8", **rule})
     assert [item.after for item in found.differences] == [f"{words} 10.0.0.0/8"]
 
 
-def test_rules_that_stay_are_not_shown() -> None:
-    """A group's new rule is shown, not those that it had."""
+def test_unchanged_rules_are_not_shown() -> None:
+    """The finding shows the new rule of a group, and not its old ones."""
     old = TCP | {"cidr_blocks": ["8.8.8.8/32"]}
     new = TCP | {"cidr_blocks": ["9.9.9.9/32"]}
-    (found,) = openings("aws_security_group", {"ingress": [old]}, {"ingress": [new, old]})
+    (found,) = exposures("aws_security_group", {"ingress": [old]}, {"ingress": [new, old]})
     assert [item.after for item in found.differences] == ["tcp 443 from 9.9.9.9/32"]
 
 
 @pytest.mark.parametrize("marks", [{"unknown": {"ingress": True}}, {"after_sensitive": {"ingress": True}}])
-def test_rules_that_nobody_can_see_need_an_approval(marks: dict[str, Any]) -> None:
-    """Rules that are unknown or sensitive may let in anybody."""
+def test_unknown_and_sensitive_rules_need_an_approval(marks: dict[str, Any]) -> None:
+    """Rules that a reviewer can't see may let in anybody."""
     after = {} if "unknown" in marks else {"ingress": [TCP | {"cidr_blocks": ["0.0.0.0/0"]}]}
-    (found,) = openings("aws_security_group", {"ingress": []}, after, **marks)
+    (found,) = exposures("aws_security_group", {"ingress": []}, after, **marks)
     assert found.needs_approval
 
 
-def test_a_source_that_only_the_apply_will_tell_needs_an_approval() -> None:
+def test_an_unknown_source_needs_an_approval() -> None:
     """An unknown address may be a public one."""
-    (found,) = openings(
+    (found,) = exposures(
         "aws_vpc_security_group_ingress_rule", None, {"ip_protocol": "tcp"}, unknown={"cidr_ipv4": True}
     )
     assert found.needs_approval
 
 
 @pytest.mark.parametrize("kind", ["aws_security_group", "aws_network_acl"])
-def test_a_new_group_without_rules_opens_nothing(kind: str) -> None:
-    """A plan calls the rules of a new group unknown where the configuration names none."""
-    assert not openings(kind, None, {}, unknown={"ingress": True}, configured={"name": {}})
-    assert openings(kind, None, {}, unknown={"ingress": True}, configured={"ingress": {}})
+def test_a_new_group_without_rules_is_no_finding(kind: str) -> None:
+    """A plan marks the rules of a new group as unknown if the configuration sets none."""
+    assert not exposures(kind, None, {}, unknown={"ingress": True}, configured={"name": {}})
+    assert exposures(kind, None, {}, unknown={"ingress": True}, configured={"ingress": {}})
 
 
-def test_unknown_rules_of_a_group_that_is_there_need_an_approval() -> None:
-    """They come from a dynamic block, which a plan's configuration does not tell."""
-    (found,) = openings(
+def test_unknown_rules_of_an_existing_group_need_an_approval() -> None:
+    """A dynamic block may set them, and the configuration in a plan does not show it."""
+    (found,) = exposures(
         "aws_security_group", {"ingress": []}, {}, unknown={"ingress": True}, configured={"name": {}}
     )
     assert found.needs_approval
 
 
-def test_what_the_provider_computes_of_a_rule_is_no_source() -> None:
-    """`source_security_group_id` of a new rule, and `gateway_id` of a new route to a NAT gateway."""
+def test_computed_attributes_of_a_rule_are_no_source() -> None:
+    """The provider computes `source_security_group_id` of a rule and `gateway_id` of a route."""
     rule = {"type": "ingress", **TCP, "cidr_blocks": ["10.0.0.0/8"]}
-    (found,) = openings(
+    (found,) = exposures(
         "aws_security_group_rule",
         None,
         rule,
@@ -226,22 +210,22 @@ def test_what_the_provider_computes_of_a_rule_is_no_source() -> None:
     )
     assert not found.needs_approval
     route = {"destination_cidr_block": "0.0.0.0/0", "nat_gateway_id": "nat-1"}
-    assert not openings(
+    assert not exposures(
         "aws_route", None, route, unknown={"gateway_id": True}, configured={key: {} for key in route}
     )
 
 
-def test_a_route_through_a_gateway_that_is_being_made_joins_the_internet() -> None:
-    """A new internet gateway's id is not known yet."""
-    (found,) = openings(
+def test_a_route_through_a_new_gateway_needs_an_approval() -> None:
+    """The ID of a new internet gateway is unknown."""
+    (found,) = exposures(
         "aws_route", None, {"destination_cidr_block": "0.0.0.0/0"}, unknown={"gateway_id": True}
     )
     assert found.needs_approval
 
 
-def test_a_public_address_that_only_the_apply_will_tell_needs_an_approval() -> None:
-    """What the configuration sets to something unknown may open; what it leaves alone does not."""
+def test_an_unknown_public_address_needs_an_approval() -> None:
+    """An unknown value that the configuration sets may expose; an unset attribute does not."""
     flag = {"publicly_accessible": True}
-    (found,) = openings("aws_db_instance", None, {}, unknown=flag, configured={"publicly_accessible": {}})
+    (found,) = exposures("aws_db_instance", None, {}, unknown=flag, configured={"publicly_accessible": {}})
     assert found.needs_approval
-    assert not openings("aws_db_instance", None, {}, unknown=flag, configured={"engine": {}})
+    assert not exposures("aws_db_instance", None, {}, unknown=flag, configured={"engine": {}})

@@ -1,4 +1,4 @@
-"""How a report reads, and what it withstands."""
+"""The text of the report, and strings that try to break out of it."""
 
 import re
 
@@ -24,7 +24,7 @@ HOSTILE = [
 
 
 def visible(text: str) -> str:
-    """Return what a reader of Markdown gets to see that is not code: texts, links and HTML."""
+    """Return everything in a Markdown text that is not code: texts, links and HTML."""
     pieces = []
     for token in MarkdownIt("commonmark").enable("table").parse(text):
         pieces += [token.content] if token.type == "html_block" else []
@@ -34,8 +34,8 @@ def visible(text: str) -> str:
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_nothing_of_a_plan_is_taken_for_markdown(text: str) -> None:
-    """Values, keys, addresses, messages and names stand in code that they can't end."""
+def test_no_string_of_a_plan_is_markdown(text: str) -> None:
+    """Values, keys, addresses, messages and names are written as code that they can't end."""
     checks = [{"address": {"to_display": text}, "status": "fail", "instances": []}]
     made = plan(
         resource("acme_thing", {"a": text, "m": {text: 1}}, {"a": "b", "m": {text: 2}}, address=f"a.{text}"),
@@ -57,8 +57,8 @@ def test_nothing_of_a_plan_is_taken_for_markdown(text: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["a|b", "<script>", "@all", "`x`"])
-def test_a_stacks_name_is_taken_for_nothing_else(name: str) -> None:
-    """In the table, in a heading and in a fold, where GitLab reads no Markdown."""
+def test_the_name_of_a_stack_is_not_markdown(name: str) -> None:
+    """The table, the headings and the titles of folded parts escape it."""
     made = plan(resource("acme_thing", {"a": 1}, {"a": 2}))
     failed = PlannedStack(name, None, "it broke\n```\n/approve @all", failed=True)
     text = markdown.write(Review("Plan", [PlannedStack(name, made), failed]))
@@ -71,8 +71,8 @@ def test_a_stacks_name_is_taken_for_nothing_else(name: str) -> None:
     assert len(re.findall(r"(?<!\\)\|", row)) == 7
 
 
-def test_the_most_dangerous_comes_first() -> None:
-    """Sections that need an approval before those that don't; deletions before access before outputs."""
+def test_the_most_dangerous_section_comes_first() -> None:
+    """Sections that need an approval come first; then deletions, access and the others in their order."""
     text = report(
         resource("acme_thing", {}, None),
         resource("aws_eks_addon", {"addon_version": "1"}, {"addon_version": "2"}),
@@ -88,16 +88,16 @@ def test_the_most_dangerous_comes_first() -> None:
     assert "🔴 **2 changes need an explicit approval**. 🟠 2 more to look at." in text
 
 
-def test_a_finding_that_needs_an_approval_comes_before_one_that_does_not() -> None:
-    """Within a section and across stacks."""
+def test_findings_that_need_an_approval_come_first() -> None:
+    """The order holds within a section and across stacks."""
     harmless = plan(resource("acme_thing", {}, None))
     bucket = plan(resource("aws_s3_bucket", {}, None))
     text = markdown.write(Review("Plan", [PlannedStack("a", harmless), PlannedStack("b", bucket)]))
     assert text.index("🔴 **`aws_s3_bucket.this`** (`b`)") < text.index("🟠 **`acme_thing.this`** (`a`)")
 
 
-def test_values_are_never_shown_alike_that_differ() -> None:
-    """Of two long values the part is shown in which they differ; blanks and line ends are seen."""
+def test_different_values_look_different() -> None:
+    """Of two long values the report shows the part that differs; line ends are escaped."""
     text = report(resource("a", {"long": "x" * 900 + "old"}, {"long": "x" * 900 + "new"}))
     assert "old" in text
     assert "new" in text
@@ -106,36 +106,36 @@ def test_values_are_never_shown_alike_that_differ() -> None:
 
 
 def test_a_text_of_several_lines_is_shown_as_a_diff() -> None:
-    """Only with the lines around what changes."""
+    """The diff has the lines around a change, not the whole text."""
     lines = [f"line {number}" for number in range(20)]
     text = report(resource("a", {"t": "\n".join(lines)}, {"t": "\n".join([*lines[:10], "new", *lines[11:]])}))
     assert "```diff\n line 8\n line 9\n-line 10\n+new\n line 11\n line 12\n```" in text
 
 
-def test_a_text_that_is_too_long_to_compare_is_measured() -> None:
-    """Comparing very long texts line by line takes minutes."""
+def test_a_very_long_text_is_only_counted() -> None:
+    """A comparison of very long texts takes minutes, so the report has the numbers of lines."""
     before, after = ("\n".join(f"{sign}{number}" for number in range(6000)) for sign in "ab")
     assert "- 6000 lines\n+ 6000 lines, too many to compare here" in report(
         resource("a", {"t": before}, {"t": after})
     )
 
 
-def test_what_is_left_out_is_counted() -> None:
-    """A report stays short enough for a comment, and says what it leaves out, and how dangerous that is."""
+def test_omitted_changes_are_counted() -> None:
+    """The report shows 300 changes, and says how many more there are and how many need an approval."""
     many = [
         resource("aws_s3_bucket", {}, None, address=f"aws_s3_bucket.b[{number}]") for number in range(310)
     ]
     text = report(*many)
     assert "… and 10 more, of which 10 need an explicit approval" in text
-    assert text.count("is deleted") == 300
+    assert text.count("- **`aws_s3_bucket.b[") == 300
     some = [resource("acme_thing", None, {}, address=f"acme_thing.b[{number}]") for number in range(310)]
     assert "… and 10 more\n" in report(*some)
 
 
-def test_what_changed_outside_is_folded() -> None:
-    """Drift is told at the end."""
+def test_changes_outside_of_terraform_are_folded() -> None:
+    """Drift is a folded part at the end."""
     drift = [resource("acme_thing", {"a": 1}, {"a": 2})]
-    assert "- `a`: `1` → `2`" in report(resource_drift=drift).partition("changed elsewhere")[2]
+    assert "- `a`: `1` → `2`" in report(resource_drift=drift).partition("changed outside of Terraform")[2]
 
 
 @pytest.mark.parametrize(
@@ -146,13 +146,75 @@ def test_what_changed_outside_is_folded() -> None:
         ({"complete": False}, "incomplete: Terraform deferred a part"),
     ],
 )
-def test_the_table_says_what_numbers_do_not(more: dict[str, object], words: str) -> None:
-    """A plan without changes, one of outputs only, and one that is not the whole."""
+def test_the_table_has_remarks(more: dict[str, object], words: str) -> None:
+    """It says whether a plan has no changes, has only outputs, or is incomplete."""
     assert words in report(**more)
 
 
-def test_why_terraform_could_not_plan_a_stack_that_waits_is_folded() -> None:
-    """It is no error, but the reader may see that something else is wrong."""
+def test_a_terminal_gets_headings_instead_of_folds() -> None:
+    """A program that renders Markdown on a terminal drops the titles of folded parts."""
+    made = plan(
+        resource("acme_thing", {"a": 1}, {"a": 2}),
+        resource_drift=[resource("acme_thing", {"b": 1}, {"b": 2})],
+    )
+    text = markdown.write(Review("Plan", [PlannedStack("web", made)]), folded=False)
+    assert "<details>" not in text
+    assert re.findall("^## (.*)", text, re.MULTILINE) == [
+        "`web`: 1 other change",
+        "`web`: changed outside of Terraform since the last apply",
+    ]
+
+
+def test_facts_are_below_the_title() -> None:
+    """A reviewer sees which account, region and commit the plan is for."""
+    text = markdown.write(Review("Plan", facts={"account": "123456789012", "commit": "0a1b2c"}))
+    assert text.startswith("# Plan\n\naccount `123456789012`, commit `0a1b2c`\n\n")
+
+
+def test_a_changed_list_is_one_line() -> None:
+    """The line has the removed elements, an arrow and the added elements."""
+    states = ({"instance_types": types} for types in (["m5.large", "m4.large"], ["m6.large"]))
+    text = report(resource("acme_thing", *states))
+    assert "- `instance_types`: `m5.large`, `m4.large` → `m6.large`\n" in text
+
+
+def test_equal_changes_are_written_once() -> None:
+    """One changed tag of many resources is one entry with a list; another value is another entry."""
+    text = report(
+        *(resource("a", {"tags": {"t": 1}}, {"tags": {"t": 2}}, address=f"a.n{number}") for number in "123"),
+        resource("a", {"tags": {"t": 1}}, {"tags": {"t": 3}}, address="a.other"),
+    )
+    assert "**~** each of these 3\n\n- `a.n1`\n- `a.n2`\n- `a.n3`\n" in text
+    assert text.count("- `tags.t`: `1` → `2`") == 1
+    assert "**~** `a.other`\n\n- `tags.t`: `1` → `3`" in text
+
+
+def test_equal_findings_are_written_once() -> None:
+    """Several equal deletions are one sentence with a list; each of them counts as an approval."""
+    text = report(*(resource("aws_s3_bucket", {}, None, address=f"aws_s3_bucket.{name}") for name in "ab"))
+    assert "🔴 each of these 2 is deleted\n\n- **`aws_s3_bucket.a`**\n- **`aws_s3_bucket.b`**\n" in text
+    assert "**2 changes need an explicit approval**" in text
+
+
+def test_equal_messages_are_written_once() -> None:
+    """A finding without a resource has no list."""
+    check = {"address": {"to_display": "check.a"}, "status": "fail", "instances": []}
+    text = report(checks=[check, check])
+    assert text.count("🟠 `check.a: fails`") == 1
+    assert "each of these" not in text
+
+
+def test_different_secrets_look_equal() -> None:
+    """The report shows the same line for two secrets, so they are one entry."""
+    changes = (
+        resource("a", {"s": "x"}, {"s": new}, address=f"a.{new}", before_sensitive={"s": True})
+        for new in ("y", "z")
+    )
+    assert report(*changes).count("`(sensitive)` → `(sensitive)`") == 1
+
+
+def test_the_message_of_a_stack_that_waits_is_folded() -> None:
+    """Terraform's message may show that something else is wrong."""
     stack = PlannedStack("cluster", None, "not planned: apply network first\nError: access denied\n/approve")
     text = markdown.write(Review("Plan", [stack]))
     assert "| not planned: apply network first |" in text
@@ -162,7 +224,7 @@ def test_why_terraform_could_not_plan_a_stack_that_waits_is_folded() -> None:
 
 
 def test_a_failed_stack_hides_no_approval() -> None:
-    """The first lines tell both: that something failed, and that something else is dangerous."""
+    """The first lines say that one stack failed, and that another one needs an approval."""
     failed = PlannedStack("workloads", None, "Error: no", failed=True)
     planned = PlannedStack("cluster", plan(resource("aws_eks_cluster", {}, None)))
     head = markdown.write(Review("Plan", [planned, failed])).partition("| stack |")[0]

@@ -1,4 +1,4 @@
-"""Reading plans: what is refused, what is masked, and what a change is."""
+"""Reading plans: refusals, masked values, changes."""
 
 import json
 from typing import Any
@@ -24,7 +24,6 @@ def refusal(text: str) -> str:
     [
         ("", "not JSON"),
         (json.dumps(document(resource("a", None, {})))[:-20], "not JSON"),
-        ("[" * 100_000, "not JSON"),
         ("[]", "not a plan"),
         ('{"version": 4, "serial": 1, "resources": []}', "not a plan"),
         ('{"format_version": "1.0", "values": {}}', "a state, not a plan"),
@@ -33,15 +32,15 @@ def refusal(text: str) -> str:
         (json.dumps(document(resource("a", None, {}, actions=("dance",)))), 'a.this: actions: ["dance"]'),
     ],
 )
-def test_what_is_no_plan_is_refused(text: str, message: str) -> None:
-    """In one message that says what it is instead."""
+def test_other_files_are_refused(text: str, message: str) -> None:
+    """The message says why the file is not a plan that can be reviewed."""
     assert message in refusal(text)
 
 
 @pytest.mark.parametrize("value", [None, 7, "text", [1], {"a": 1}], ids=str)
 @pytest.mark.parametrize("place", ["item", "change", "address", "type", "actions", "before", "after"])
-def test_a_wrong_type_is_refused_or_harmless(place: str, value: Any) -> None:
-    """No shape of a plan ends in a traceback."""
+def test_a_wrong_type_gives_no_traceback(place: str, value: Any) -> None:
+    """A plan with a wrong type is refused or reviewed."""
     item: Any = resource("aws_eks_node_group", {"a": 1}, {"a": 2})
     if place in item:
         item[place] = value
@@ -55,28 +54,23 @@ def test_a_wrong_type_is_refused_or_harmless(place: str, value: Any) -> None:
         assert str(error)  # noqa: PT017 - either is right
 
 
-def test_a_value_nested_without_end_is_refused() -> None:
-    """Deeper than any provider's schema."""
-    deep: dict[str, Any] = {}
-    for _ in range(300):
-        deep = {"a": deep}
-    assert "nested too deeply" in refusal(json.dumps(document(resource("acme_thing", {}, deep))))
-
-
-def test_a_text_nested_without_end_is_shown_as_a_text() -> None:
-    """JSON in a text that is too deep to compare is compared as a text."""
-    before, after = ("[" * 500 + number + "]" * 500 for number in "12")
-    assert "`…" in report(resource("acme_thing", {"text": before}, {"text": after}))
+def test_drift_without_an_address_is_read() -> None:
+    """Terraform 1.0.0 writes no address into `resource_drift`."""
+    item = resource("acme_thing", {"a": 1}, {"a": 2}, index="x", module_address="module.m")
+    del item["address"]
+    assert [change.address for change in plan(resource_drift=[item]).drift] == [
+        'module.m.acme_thing.this["x"]'
+    ]
 
 
 def test_data_sources_are_no_changes() -> None:
-    """A data source that is read during the apply changes nothing."""
+    """A data source that Terraform reads during the apply changes nothing."""
     item = resource("aws_ami", None, {}, actions=("read",)) | {"mode": "data"}
     assert plan(item).resources == ()
 
 
 def secrets() -> dict[str, dict[str, Any]]:
-    """Return plans that hold a secret, by where it is."""
+    """Return plans that hold a secret, by the place of the secret."""
     text = policy(allow(Action=SECRET))
     shown = {"shown": 1}, {"shown": 2}
 
@@ -151,7 +145,7 @@ def secrets() -> dict[str, dict[str, Any]]:
 
 @pytest.mark.parametrize("name", secrets())
 def test_no_sensitive_value_is_shown(name: str) -> None:
-    """Wherever it stands, and on whichever side Terraform marks it."""
+    """The report masks it in every place, and on both sides if Terraform marks one."""
     made = secrets()[name]
     text = report(*made.pop("resource_changes"), **made)
     assert "(sensitive)" in text or "is deleted" in text
@@ -159,14 +153,14 @@ def test_no_sensitive_value_is_shown(name: str) -> None:
 
 
 def test_computed_attributes_are_no_differences() -> None:
-    """What the provider computes anew is noise; what the configuration sets and is unknown is not."""
+    """A computed attribute that the configuration does not set is left out; a configured one is shown."""
     change = resource("acme_thing", {"id": "a", "size": 1}, {}, unknown={"id": True, "size": True})
     (found,) = plan(change, configured={"acme_thing.this": {"size": {"references": ["var.size"]}}}).resources
     assert [item.path for item in found.differences] == ["size"]
 
 
 def test_a_resource_of_a_module_is_found_in_its_configuration() -> None:
-    """The address of an instance has indexes that the configuration's has not."""
+    """The address of an instance has indexes, the address in the configuration has none."""
     change = resource(
         "acme_thing",
         {"id": "a", "size": 1},
@@ -180,8 +174,8 @@ def test_a_resource_of_a_module_is_found_in_its_configuration() -> None:
     assert [item.path for item in found.differences] == ["size"]
 
 
-def test_a_check_that_fails_is_told() -> None:
-    """With the message that its author wrote; one that passes is not."""
+def test_a_failed_check_has_its_message() -> None:
+    """The plan has the message of a failed check, and none of a passed one."""
     checks = [
         {
             "address": {"to_display": f"check.{status}"},

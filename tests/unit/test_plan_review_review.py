@@ -1,12 +1,12 @@
-"""What plans come to: totals, exit status, GitLab's report, outputs, and the rest."""
+"""Totals, exit status, GitLab's report, outputs, and the other changes."""
 
 from typing import Any
 
 import pytest
 
-from plan_review.findings import Danger
+from plan_review.findings import Category
 from plan_review.plan import Plan
-from plan_review.review import PlannedStack, Review, rest
+from plan_review.review import PlannedStack, Review, other_changes
 from tests.plan_documents import findings, output, plan, report, resource
 
 TAGGED = resource("acme_thing", {"a": 1}, {"a": 2}, address="acme_thing.tagged")
@@ -34,18 +34,18 @@ def review(*plans: Plan | None, failed: bool = False) -> Review:
         ([plan(output_changes={"a": output(1, None)})], 3),
     ],
 )
-def test_the_exit_status_is_that_of_the_most_dangerous_stack(plans: list[Plan | None], status: int) -> None:
-    """0 nothing to do, 2 changes, 3 changes that need an explicit approval."""
+def test_the_most_dangerous_stack_decides_the_exit_status(plans: list[Plan | None], status: int) -> None:
+    """0 is nothing to do, 2 is changes, 3 is changes that need an explicit approval."""
     assert review(*plans).exit_status == status
 
 
-def test_a_stack_that_failed_is_an_error() -> None:
-    """Whatever the others come to."""
+def test_a_failed_stack_is_an_error() -> None:
+    """The exit status is 1, even if other stacks need an approval."""
     assert review(plan(BUCKET), failed=True).exit_status == 1
 
 
 def test_gitlabs_report_counts_a_replacement_twice() -> None:
-    """As a creation and a deletion; what is read, moved, imported or forgotten is not counted."""
+    """A replacement is one creation and one deletion; moves, imports and forgotten resources don't count."""
     changes = [
         resource("a", None, {}),
         resource("b", {}, {"a": 1}),
@@ -58,7 +58,7 @@ def test_gitlabs_report_counts_a_replacement_twice() -> None:
 
 
 def test_totals_are_per_stack() -> None:
-    """A row of the table for each, with moves, imports and what is forgotten if there are any."""
+    """Each stack has a row; moves, imports and forgotten resources have columns if there are any."""
     moved = resource("a", {}, {}, actions=("no-op",), previous_address="a.old")
     imported = resource("b", {"x": 1}, {"x": 2}, importing={"id": "i"})
     text = report(moved, imported, BUCKET, resource("c", {}, None, actions=("forget",)))
@@ -70,41 +70,53 @@ def test_totals_are_per_stack() -> None:
     ("before", "after", "approvals"),
     [(1, 2, [False]), (1, None, [True]), (None, 1, []), (1, 1, [False])],
 )
-def test_outputs_are_an_interface(before: Any, after: Any, approvals: list[bool]) -> None:
-    """One that goes breaks those who read it; one that changes is shown; one that is new is not."""
-    found = findings(Danger.OUTPUT, output_changes={"vpc_id": output(before, after)})
+def test_removed_outputs_need_an_approval(before: Any, after: Any, approvals: list[bool]) -> None:
+    """A removed output breaks its readers; a changed one is shown; a new one is no finding."""
+    found = findings(Category.OUTPUT, output_changes={"vpc_id": output(before, after)})
     assert [item.needs_approval for item in found] == approvals
 
 
 def left(*changes: dict[str, Any]) -> dict[str, list[str]]:
-    """Return what stands in the folded rest: addresses, and the attributes shown there."""
+    """Return the addresses and the attributes among the other changes."""
     return {
         change.address: [item.path for item in items]
-        for change, items in rest(PlannedStack("stack", plan(*changes)))
+        for change, items in other_changes(PlannedStack("stack", plan(*changes)))
     }
 
 
-def test_what_no_finding_is_about_is_in_the_rest() -> None:
-    """Each change stands somewhere in the report."""
+def test_changes_without_a_finding_are_other_changes() -> None:
+    """Each change is somewhere in the report."""
     assert left(TAGGED, BUCKET, SAME) == {"acme_thing.tagged": ["a"]}
 
 
-def test_what_a_finding_does_not_show_is_in_the_rest() -> None:
-    """A dangerous change beside a harmless one of the same resource does not vanish."""
+def test_attributes_that_no_finding_shows_are_other_changes() -> None:
+    """A harmless attribute is shown beside a dangerous one of the same resource."""
     before = {"addon_version": "v1", "configuration_values": "a"}
     after = {"addon_version": "v2", "configuration_values": "b"}
     assert left(resource("aws_eks_addon", before, after)) == {"aws_eks_addon.this": ["configuration_values"]}
 
 
 def test_the_size_of_a_group_is_shown_once() -> None:
-    """The section of nodes has it; another attribute of the group is in the rest."""
+    """The section of nodes has the size; the other changes have the other attributes."""
     before, after = ({"scaling_config": [{"max_size": size}], "labels": {"a": size}} for size in (1, 2))
     assert left(resource("aws_eks_node_group", before, after)) == {"aws_eks_node_group.this": ["labels.a"]}
     del before["labels"], after["labels"]
     assert not left(resource("aws_eks_node_group", before, after))
 
 
-def test_a_move_is_told_of_a_resource_with_findings_too() -> None:
-    """A reader must see where a replaced resource was before."""
+def test_a_deleted_grant_is_shown_once() -> None:
+    """The section of access has the deletion; a deletion that needs an approval is in both sections."""
+    entry = resource("aws_eks_access_entry", {"principal_arn": "arn:p"}, None)
+    provider = resource("aws_iam_openid_connect_provider", {"url": "https://a.example"}, None)
+    found = PlannedStack("stack", plan(entry, provider)).findings
+    assert [(item.category, item.address.partition(".")[0]) for item in found] == [
+        (Category.ACCESS, "aws_eks_access_entry"),
+        (Category.DESTRUCTION, "aws_iam_openid_connect_provider"),
+        (Category.ACCESS, "aws_iam_openid_connect_provider"),
+    ]
+
+
+def test_a_move_is_shown_for_resources_with_findings() -> None:
+    """A reviewer sees the old address of a replaced resource."""
     change = resource("aws_s3_bucket", {}, {}, actions=("delete", "create"), previous_address="a.old")
     assert left(change) == {"aws_s3_bucket.this": []}

@@ -1,6 +1,6 @@
-"""Plans that Terraform itself makes, of plain HCL with the provider that is built into it.
+"""Real plans: Terraform makes them from plain HCL, with the provider that is built into it.
 
-Nothing is downloaded, and nothing of cdktf is in them.
+Without modules and other providers a folder needs no `terraform init`.
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from plan_review import markdown
-from plan_review.findings import Danger
+from plan_review.findings import Category
 from plan_review.plan import Change, PlanError, read_plan
 from plan_review.review import PlannedStack, Review
 
@@ -24,7 +24,7 @@ ENVIRONMENT = {key: value for key, value in os.environ.items() if not key.starts
 
 
 class Project:
-    """A folder with HCL in it."""
+    """A folder with HCL."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -50,14 +50,12 @@ class Project:
     def apply(self, text: str) -> None:
         """Apply a configuration."""
         self.write(text)
-        self.run("init", "-input=false")
         self.run("apply", "-input=false", "-auto-approve")
 
     def plan(self, text: str, *options: str) -> PlannedStack:
         """Plan a configuration."""
         self.write(text)
-        self.run("init", "-input=false")
-        self.run("plan", "-input=false", "-out=tfplan", *options)
+        self.run("plan", "-input=false", "-refresh=false", "-out=tfplan", *options)
         return PlannedStack("stack", read_plan(self.run("show", "-json", "tfplan")))
 
 
@@ -89,15 +87,18 @@ def report(stack: PlannedStack) -> str:
 
 
 def status(stack: PlannedStack) -> int:
-    """Return the exit status that a plan comes to."""
+    """Return the exit status of the review of a plan."""
     return Review("Plan", [stack]).exit_status
 
 
 def test_a_first_plan_creates(project: Project) -> None:
-    """With `count`, `for_each` with odd keys, and a module in a module's instance."""
+    """Resources with `count`, with `for_each` and odd keys, and in an instance of a module."""
     project.write(thing(more="count = 2"), "inner/main.tf")
     text = thing("each", "each.key", 'for_each = toset(["a", "b.c\\"d"])')
-    stack = project.plan(text + 'module "inner" {\n  source = "./inner"\n  for_each = toset(["x"])\n}\n')
+    text += 'module "inner" {\n  source = "./inner"\n  for_each = toset(["x"])\n}\n'
+    project.write(text)
+    project.run("init", "-input=false")
+    stack = project.plan(text)
     assert actions(stack) == dict.fromkeys(
         [
             'module.inner["x"].terraform_data.this[0]',
@@ -112,7 +113,7 @@ def test_a_first_plan_creates(project: Project) -> None:
 
 
 def test_a_second_plan_is_empty(project: Project) -> None:
-    """Nothing to do is status 0."""
+    """A plan without changes has status 0."""
     text = thing() + 'output "out" {\n  value = terraform_data.this.output\n}\n'
     project.apply(text)
     stack = project.plan(text)
@@ -120,8 +121,8 @@ def test_a_second_plan_is_empty(project: Project) -> None:
     assert "✅ Nothing to do." in report(stack)
 
 
-def test_an_update_shows_what_is_written_and_not_what_is_computed(project: Project) -> None:
-    """`output` follows `input`, and only the apply will tell it."""
+def test_an_update_shows_configured_attributes_only(project: Project) -> None:
+    """`input` is shown; `output`, which the provider computes from it, is not."""
     project.apply(thing(value='{ a = 1, b = ["x"] }'))
     stack = project.plan(thing(value='{ a = 2, b = ["x", "y"] }'))
     assert [
@@ -133,51 +134,50 @@ def test_an_update_shows_what_is_written_and_not_what_is_computed(project: Proje
 
 
 def test_a_replacement_names_its_cause(project: Project) -> None:
-    """The attribute that forces it, and which comes first."""
-    project.apply(thing(more="triggers_replace = [1]"))
-    stack = project.plan(thing(more="triggers_replace = [2]"))
-    (found,) = stack.findings
-    assert found.text == "is replaced, the old one goes first"
-    assert [item.path.split("[")[0] for item in found.differences][:1] == ["triggers_replace"]
-    stack = project.plan(
-        thing(more="triggers_replace = [2]\n lifecycle {\n create_before_destroy = true\n }")
+    """The report has the attribute that forces it, and says which of the two comes first."""
+    text = thing(more="triggers_replace = [1]") + thing(
+        "other", more="triggers_replace = [1]\n lifecycle {\n create_before_destroy = true\n }"
     )
-    assert [item.text for item in stack.findings] == ["is replaced, the new one first"]
+    project.apply(text)
+    stack = project.plan(text.replace("[1]", "[2]"))
+    assert {item.address: item.text for item in stack.findings} == {
+        "terraform_data.this": "is replaced, the old one is deleted first",
+        "terraform_data.other": "is replaced, the new one is created first",
+    }
+    for item in stack.findings:
+        assert [difference.path.split("[")[0] for difference in item.differences][:1] == ["triggers_replace"]
 
 
-@pytest.mark.parametrize(
-    ("before", "after", "reason"),
-    [
-        (thing(), "", "it is no longer in the configuration"),
-        (thing(more="count = 1"), thing(more="count = 0"), "its index is beyond count"),
-        (
-            thing(more='for_each = toset(["a"])'),
-            thing(more="for_each = toset([])"),
-            "its key is no longer in for_each",
-        ),
-    ],
-)
-def test_a_deletion_says_why(project: Project, before: str, after: str, reason: str) -> None:
-    """In words, for each of Terraform's reasons."""
-    project.apply(before)
-    (found,) = project.plan(after).findings
-    assert found.danger == Danger.DESTRUCTION
-    assert found.text == f"is deleted: {reason}"
+def test_a_deletion_says_why(project: Project) -> None:
+    """Each of Terraform's reasons is given in words."""
+    empty = thing("counted", more="count = 0") + thing("keyed", more="for_each = toset([])")
+    full = empty.replace("count = 0", "count = 1").replace("toset([])", 'toset(["a"])')
+    project.apply(thing("gone") + full)
+    found = project.plan(empty).findings
+    assert {item.category for item in found} == {Category.DESTRUCTION}
+    assert {item.address: item.text for item in found} == {
+        "terraform_data.gone": "is deleted: it is no longer in the configuration",
+        "terraform_data.counted[0]": "is deleted: its index is beyond count",
+        'terraform_data.keyed["a"]': "is deleted: its key is no longer in for_each",
+    }
 
 
-def test_a_replacement_by_request_or_trigger_says_so(project: Project) -> None:
-    """`-replace`, and `replace_triggered_by`."""
+def test_a_replacement_without_an_attribute_says_why(project: Project) -> None:
+    """The reasons are `-replace`, `replace_triggered_by` and a taint."""
     follower = thing("other", more="lifecycle {\n replace_triggered_by = [terraform_data.this]\n }")
-    project.apply(thing() + follower)
-    stack = project.plan(thing() + follower, "-replace=terraform_data.this")
+    text = thing() + follower + thing("broken")
+    project.apply(text)
+    project.run("taint", "terraform_data.broken")
+    stack = project.plan(text, "-replace=terraform_data.this")
     assert {item.address: item.text.partition(": ")[2] for item in stack.findings} == {
         "terraform_data.this": "asked for by -replace",
         "terraform_data.other": "by replace_triggered_by",
+        "terraform_data.broken": "it is tainted",
     }
 
 
 def test_a_move_is_no_deletion(project: Project) -> None:
-    """It changes something nevertheless: the state."""
+    """A move changes the state, so it is a change."""
     project.apply(thing())
     moved = "moved {\n  from = terraform_data.this\n  to = terraform_data.new\n}\n"
     stack = project.plan(thing("new") + moved)
@@ -186,8 +186,8 @@ def test_a_move_is_no_deletion(project: Project) -> None:
     assert "`terraform_data.new` moved from `terraform_data.this`" in report(stack)
 
 
-def test_what_is_removed_from_the_state_is_forgotten(project: Project) -> None:
-    """A `removed` block without destruction leaves the thing alone."""
+def test_a_removed_block_without_destroy_is_forgotten(project: Project) -> None:
+    """Terraform removes the resource from the state and does not delete it."""
     project.apply(thing())
     removed = "removed {\n  from = terraform_data.this\n  lifecycle {\n    destroy = false\n  }\n}\n"
     stack = project.plan(removed)
@@ -197,15 +197,15 @@ def test_what_is_removed_from_the_state_is_forgotten(project: Project) -> None:
     ]
 
 
-def test_an_import_is_told(project: Project) -> None:
-    """With what the import changes."""
+def test_an_import_is_shown(project: Project) -> None:
+    """The report has the import and its number."""
     stack = project.plan(thing() + 'import {\n  to = terraform_data.this\n  id = "some-id"\n}\n')
     assert stack.totals["import"] == 1
     assert "`terraform_data.this` imported" in report(stack)
 
 
 def test_no_secret_is_shown(project: Project) -> None:
-    """Sensitive variables in inputs, in lists, in what is replaced and in outputs; old and new ones."""
+    """Sensitive variables are masked in inputs, lists, replacements and outputs, before and after."""
     text = (
         'variable "secret" {\n  sensitive = true\n}\n'
         + thing(value='{ name = "a", list = ["x", var.secret], json = jsonencode({ k = var.secret }) }')
@@ -219,7 +219,7 @@ def test_no_secret_is_shown(project: Project) -> None:
     shown = report(stack)
     assert SECRET not in shown
     assert set(actions(stack).values()) == {"update", "replace"}
-    assert {item.danger for item in stack.findings} == {Danger.DESTRUCTION, Danger.OUTPUT}
+    assert {item.category for item in stack.findings} == {Category.DESTRUCTION, Category.OUTPUT}
     assert "(sensitive)" in shown
     # Nor where the configuration no longer says that it is one.
     plain = re.sub(r"var\.secret", '"plain"', text).replace("  sensitive = true\n", "")
@@ -227,19 +227,19 @@ def test_no_secret_is_shown(project: Project) -> None:
     assert SECRET not in shown
 
 
-def test_a_check_that_fails_is_shown(project: Project) -> None:
-    """It stops no apply, and somebody should read it."""
+def test_a_failed_check_is_shown(project: Project) -> None:
+    """It does not stop the apply, so the report has it."""
     condition = 'condition = terraform_data.this.input == 2\n    error_message = "it is @down"'
     check = f'check "health" {{\n  assert {{\n    {condition}\n  }}\n}}\n'
     stack = project.plan(thing() + check)
     (found,) = stack.findings
-    assert found.danger == Danger.CHECK
+    assert found.category == Category.CHECK
     assert "🟠 `check.health: it is @down`" in report(stack)
     assert status(stack) == 2
 
 
-def test_outputs_are_told_apart(project: Project) -> None:
-    """One that is new, one that changes, one that goes."""
+def test_a_removed_output_needs_an_approval(project: Project) -> None:
+    """A new output is no finding, a changed one needs no approval, a removed one does."""
 
     def outputs(**values: int) -> str:
         return "".join(f'output "{name}" {{\n  value = {value}\n}}\n' for name, value in values.items())
@@ -251,7 +251,7 @@ def test_outputs_are_told_apart(project: Project) -> None:
 
 
 def test_a_policy_of_plain_terraform_is_read(project: Project) -> None:
-    """A policy document is found in any resource; so the built-in one stands for a bucket's."""
+    """The review finds a policy document in any resource, so a built-in type is enough."""
 
     def policy(action: str) -> str:
         statement: dict[str, Any] = {"Effect": "Allow", "Action": [action], "Resource": "*"}
@@ -268,14 +268,6 @@ def test_a_policy_of_plain_terraform_is_read(project: Project) -> None:
         "    Resource: *",
     )
     assert status(stack) == 3
-
-
-def test_a_tainted_resource_says_so(project: Project) -> None:
-    """Its replacement has no attribute that forces it."""
-    project.apply(thing(more="triggers_replace = [1]"))
-    project.run("taint", "terraform_data.this")
-    stack = project.plan(thing(more="triggers_replace = [1]"))
-    assert [item.text for item in stack.findings] == ["is replaced, the old one goes first: it is tainted"]
 
 
 def test_a_state_is_refused(project: Project) -> None:

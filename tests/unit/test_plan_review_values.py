@@ -1,11 +1,11 @@
-"""How two values differ."""
+"""Differences of two values."""
 
 import json
 from typing import Any
 
 import pytest
 
-from plan_review.values import UNKNOWN, Sensitive, differences
+from plan_review.values import UNKNOWN, Sensitive, find_differences
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,6 @@ from plan_review.values import UNKNOWN, Sensitive, differences
         ),
     ],
 )
-def test_differences_are_told_leaf_by_leaf(before: Any, after: Any, expected: list[Any]) -> None:
-    """Each with its path; lists may be sets, and texts may hold JSON."""
-    assert [(item.path, item.before, item.after) for item in differences(before, after)] == expected
+def test_each_differing_attribute_has_its_path(before: Any, after: Any, expected: list[Any]) -> None:
+    """Lists may be sets, and strings may hold JSON."""
+    assert [(item.path, item.before, item.after) for item in find_differences(before, after)] == expected

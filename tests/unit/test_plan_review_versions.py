@@ -1,10 +1,10 @@
-"""Other versions of what runs."""
+"""Other versions of running software."""
 
 from typing import Any
 
 import pytest
 
-from plan_review.findings import Danger
+from plan_review.findings import Category
 from tests.plan_documents import findings, resource
 
 BOMB = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 20))
@@ -26,7 +26,6 @@ BOMB = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]
         ("aws_launch_template", {"image_id": "ami-1"}, {"image_id": "ami-2"}, False),
         ("aws_instance", {"ami": "ami-1"}, {"ami": "ami-2"}, False),
         ("aws_db_instance", {"engine_version": "16"}, {"engine_version": "17"}, False),
-        ("google_container_cluster", {"min_master_version": "1"}, {"min_master_version": "2"}, True),
     ],
 )
 def test_another_version_is_shown(
@@ -35,35 +34,45 @@ def test_another_version_is_shown(
     after: dict[str, Any],
     needs_approval: bool,  # noqa: FBT001
 ) -> None:
-    """With an approval where there is no way back: a control plane."""
-    (found,) = findings(Danger.VERSION, resource(kind, before, after))
+    """A control plane needs an approval, since Terraform can't go back."""
+    (found,) = findings(Category.VERSION, resource(kind, before, after))
     assert found.needs_approval is needs_approval
     assert len(found.differences) == 1
 
 
-def test_a_version_that_only_the_apply_will_tell_is_shown() -> None:
+def test_an_unknown_version_is_shown() -> None:
     """The newest image may be another one."""
-    assert findings(Danger.VERSION, resource("aws_instance", {"ami": "a"}, {}, unknown={"ami": True}))
+    assert findings(Category.VERSION, resource("aws_instance", {"ami": "a"}, {}, unknown={"ami": True}))
 
 
 def test_a_new_resource_has_no_other_version() -> None:
     """A first version is not an upgrade."""
-    assert not findings(Danger.VERSION, resource("aws_eks_cluster", None, {"version": "1.34"}))
+    assert not findings(Category.VERSION, resource("aws_eks_cluster", None, {"version": "1.34"}))
 
 
 def test_an_image_in_a_charts_values_is_a_version() -> None:
-    """The tag of an image, wherever it stands; other values are not versions."""
+    """The tag of an image is a version; the number of replicas is not."""
     before = "runner:\n  image:\n    tag: v1\nreplicas: 1\n"
     after = "runner:\n  image:\n    tag: v2\nreplicas: 2\n"
-    (found,) = findings(Danger.VERSION, resource("helm_release", {"values": [before]}, {"values": [after]}))
+    (found,) = findings(Category.VERSION, resource("helm_release", {"values": [before]}, {"values": [after]}))
     assert [(item.path, item.before, item.after) for item in found.differences] == [
-        ("values: [0].runner.image.tag", "v1", "v2")
+        ("values: runner.image.tag", "v1", "v2")
     ]
 
 
+def test_the_image_of_a_fleets_jobs_is_a_version() -> None:
+    """GitLab Runner's TOML in the values names it."""
+    values = "runners:\n  config: |\n    [[runners]]\n    [runners.kubernetes]\n    image = '{}'\n"
+    states = ({"values": [values.format(image)]} for image in ("alpine:3.22", "alpine:3.23"))
+    (found,) = findings(Category.VERSION, resource("helm_release", *states))
+    (item,) = found.differences
+    assert item.path.endswith(".kubernetes.image")
+    assert (item.before, item.after) == ("alpine:3.22", "alpine:3.23")
+
+
 @pytest.mark.parametrize("text", ["a: [", "a: &a [*a]\n", BOMB, "? {a: b}\n: c\n"])
-def test_values_that_are_hard_to_read_do_no_harm(text: str) -> None:
-    """Broken YAML, aliases that go round and ones that multiply."""
+def test_unreadable_values_are_skipped(text: str) -> None:
+    """Broken YAML, cyclic aliases and aliases that multiply end in no error."""
     before, after = ({"values": [text, f"image: {tag}"]} for tag in ("a", "b"))
-    (found,) = findings(Danger.VERSION, resource("helm_release", before, after))
+    (found,) = findings(Category.VERSION, resource("helm_release", before, after))
     assert [item.path for item in found.differences] == ["values: [1].image"]
