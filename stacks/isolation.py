@@ -28,8 +28,9 @@ from cdktf_cdktf_provider_kubernetes.pod_disruption_budget_v1 import PodDisrupti
 from cdktf_cdktf_provider_kubernetes.resource_quota_v1 import ResourceQuotaV1
 from constructs import Construct
 
+from stacks.settings.container_resources import ContainerResources
 from stacks.settings.quantities import byte_text, cpu_text
-from stacks.settings.runners import FLEET_LABEL, ContainerResources, RunnerSettings
+from stacks.settings.runners import FLEET_LABEL, RunnerSettings
 
 EVERYWHERE = "0.0.0.0/0"
 LINK_LOCAL = "169.254.0.0/16"  # the instance metadata, and the agent that hands out pod identities

@@ -14,8 +14,9 @@ from math import ceil
 from cdktf import Precondition, TerraformLocal, TerraformStack
 from cdktf_cdktf_provider_aws.data_aws_ec2_instance_type import DataAwsEc2InstanceType
 
+from stacks.settings.container_resources import ContainerResources
 from stacks.settings.node_groups import NodeGroupSettings
-from stacks.settings.runners import ContainerResources, RunnerSettings
+from stacks.settings.runners import RunnerSettings
 
 MIB = Decimal(1024 * 1024)
 

@@ -28,20 +28,29 @@ def test_priorities_come_with_their_expander(mistakes: Mistakes, changes: Change
 @pytest.mark.parametrize(
     ("priorities", "shown"),
     [
-        pytest.param({"spot": 1}, "spot: 1: must be the priority of one of big, main", id="no such group"),
-        pytest.param({"main": 0}, "main: 0: must be at least 1", id="zero"),
-        pytest.param({"main": 1000001}, "main: 1000001: must be at most 1000000", id="too much"),
-        pytest.param({"main": "1"}, 'main: "1": must be a whole number', id="text"),
+        pytest.param(
+            {"main": 1, "big": 2, "spot": 3},
+            ".spot: 3: must be the priority of one of big, main",
+            id="no such group",
+        ),
+        pytest.param(
+            {"main": 1},
+            ': {"main": 1}: must have a number for every node group; big has none',
+            id="a group without a number",
+        ),
+        pytest.param({"main": 0}, ".main: 0: must be at least 1", id="zero"),
+        pytest.param({"main": 1000001}, ".main: 1000001: must be at most 1000000", id="too high"),
+        pytest.param({"main": "1"}, '.main: "1": must be an integer', id="string"),
     ],
 )
-def test_a_priority_is_a_number_for_a_node_group(
+def test_every_node_group_has_an_integer_as_priority(
     mistakes: Mistakes, priorities: dict[str, object], shown: str
 ) -> None:
-    """A misspelt group would never be chosen."""
+    """The autoscaler would never choose a group that is missing or misspelt."""
     (line,) = mistakes(
         {"autoscaler.expander": "priority", "autoscaler.expander_priorities": dict(priorities)}
     )
-    assert line.startswith(f"example.yaml: autoscaler.expander_priorities.{shown}")
+    assert line.startswith(f"example.yaml: autoscaler.expander_priorities{shown}")
 
 
 def test_priorities_pass_with_their_expander(write_environment: WriteEnvironment) -> None:

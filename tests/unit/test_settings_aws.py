@@ -33,14 +33,14 @@ def test_a_real_account_is_named(mistakes: Mistakes) -> None:
     [
         pytest.param("12345678901", '"12345678901": not of the accepted form', id="11 digits"),
         pytest.param("1234-5678-9012", '"1234-5678-9012": not of the accepted form', id="dashes"),
-        pytest.param(123456789012, "123456789012: must be a text, in quotes", id="no quotes"),
+        pytest.param(123456789012, '123456789012: must be a string: write "123456789012"', id="no quotes"),
     ],
 )
 def test_an_account_is_twelve_digits_in_quotes(mistakes: Mistakes, account: object, shown: str) -> None:
     """Without quotes YAML would drop an account's leading zero."""
     (line,) = mistakes({"aws.account_id": account})
     assert line.startswith(f"example.yaml: aws.account_id: {shown}")
-    assert "Accepted: The 12-digit account, in quotes" in line
+    assert "Accepted: The 12-digit account ID, in quotes" in line
 
 
 @pytest.mark.parametrize(
@@ -71,13 +71,19 @@ def test_any_loopback_url_passes(write_environment: WriteEnvironment, url: str) 
     ("tags", "shown"),
     [
         pytest.param({"aws:team": "x"}, 'aws:team: "x": must be a key that does not begin', id="aws:"),
-        pytest.param({"Environment": "x"}, 'Environment: "x": must be a key of its own', id="ours"),
-        pytest.param({"team": "x", "TEAM": "y"}, "must be a key of its own", id="same key for IAM"),
+        pytest.param({"Environment": "x"}, 'Environment: "x": must differ from `environment` and', id="ours"),
+        pytest.param(
+            {"team": "x", "TEAM": "y"},
+            "must differ from `environment` and the keys before it",
+            id="same key for IAM",
+        ),
         pytest.param({"k" * 129: "x"}, "longer than 128 characters", id="long key"),
         pytest.param({"k": "v" * 257}, "longer than 256 characters", id="long value"),
-        pytest.param({"k": "${x}"}, 'k: "${x}": not of the accepted form', id="sign"),
+        pytest.param({"k": "a,b"}, 'k: "a,b": not of the accepted form', id="character"),
+        pytest.param({"k": "${x}"}, 'k: "${x}": settings are not templates', id="template"),
         pytest.param({"": "x"}, '"": "": not of the accepted form', id="empty key"),
-        pytest.param({"k": 1}, "k: 1: must be a text, in quotes where it looks like a number", id="number"),
+        pytest.param({"k": True}, 'k: true: must be a string: write "true"', id="boolean"),
+        pytest.param({"k": 1.5}, 'k: 1.5: must be a string: write "1.5"', id="decimal"),
         pytest.param({f"k{n}": "" for n in range(41)}, "must have 40 or fewer", id="41 tags"),
     ],
 )
@@ -92,3 +98,9 @@ def test_the_biggest_tags_pass(write_environment: WriteEnvironment) -> None:
     """40 tags, a key of 128 and a value of 256 characters are the most, and accepted."""
     tags = {"k" * 128: "v" * 256, **{f"Key {n} _.:/=+@-": "" for n in range(39)}}
     assert load_settings(write_environment({"aws.tags": tags})).aws.tags == tags
+
+
+def test_an_integer_is_a_tag_value(write_environment: WriteEnvironment) -> None:
+    """Users write `cost_center: 4711`; AWS gets the string."""
+    settings = load_settings(write_environment({"aws.tags": {"cost_center": 4711}}))
+    assert settings.aws.tags == {"cost_center": "4711"}

@@ -4,14 +4,14 @@ import pytest
 
 from stacks.settings.load import load_settings
 from stacks.versions import CLUSTER_AUTOSCALER_IMAGE_TAGS
-from tests.environments import Mistakes, WriteEnvironment
+from tests.environments import Changes, Mistakes, WriteEnvironment
 
 ROLE = "arn:aws:iam::123456789012:role"
 
 
 @pytest.mark.parametrize("name", ["-cicd", "ci cd", "ci.cd", "", "a" * 101])
 def test_a_cluster_has_a_name_that_eks_takes(mistakes: Mistakes, name: str) -> None:
-    """Up to 100 letters, digits, - and _, not starting with a sign."""
+    """Up to 100 letters, digits, - and _, starting with a letter or digit."""
     (line,) = mistakes({"cluster.name": name})
     assert line.startswith(f'example.yaml: cluster.name: "{name[:79]}')
     assert "not of the accepted form. Accepted: Name of the EKS cluster" in line
@@ -28,13 +28,13 @@ def test_an_unknown_kubernetes_version_says_what_to_add(mistakes: Mistakes, vers
     (line,) = mistakes({"cluster.kubernetes_version": version})
     known = ", ".join(CLUSTER_AUTOSCALER_IMAGE_TAGS)
     assert line.startswith(f'example.yaml: cluster.kubernetes_version: "{version}": must be one of {known}; ')
-    assert "add the cluster autoscaler of the same minor to stacks/versions.py" in line
+    assert "add the cluster autoscaler of the same minor version to stacks/versions.py" in line
 
 
 def test_a_kubernetes_version_stands_in_quotes(mistakes: Mistakes) -> None:
     """YAML reads 1.30 as 1.3, which is another version."""
     (line,) = mistakes({"cluster.kubernetes_version": 1.35})
-    assert line.startswith("example.yaml: cluster.kubernetes_version: 1.35: must be a text, in quotes")
+    assert line.startswith('example.yaml: cluster.kubernetes_version: 1.35: must be a string: write "1.35"')
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_every_kind_of_admin_passes(write_environment: WriteEnvironment) -> None
         ("log_retention_days", 2, "must be one of 1, 3, 5, 7, 14, 30"),
         ("enabled_cluster_log_types", ["apis"], "must be 'api', 'audit'"),
         ("addon_versions", {"vpccni": "v1.20.4-eksbuild.2"}, "must be 'vpc-cni', 'kube-proxy'"),
-        ("addon_versions", {"vpc-cni": "latest"}, "such as v1.20.4-eksbuild.2"),
+        ("addon_versions", {"vpc-cni": "latest"}, "such as {vpc-cni: v1.20.4-eksbuild.2}"),
         ("enable_irsa", "yes", "must be true or false"),
     ],
 )
@@ -148,4 +148,22 @@ def test_a_node_group_has_a_name_for_aws_and_kubernetes(mistakes: Mistakes, name
 def test_there_is_a_node_group(mistakes: Mistakes) -> None:
     """A cluster without nodes runs nothing."""
     (line,) = mistakes({"cluster.node_groups": {}})
-    assert line.startswith("example.yaml: cluster.node_groups: {}: must have 1 or more. Accepted: Managed")
+    assert line.startswith(
+        "example.yaml: cluster.node_groups: {}: must have 1 or more entries. Accepted: Managed"
+    )
+
+
+def test_a_public_endpoint_for_everyone_needs_consent(
+    mistakes: Mistakes, write_environment: WriteEnvironment
+) -> None:
+    """0.0.0.0/0 is refused with the name of the setting that allows it."""
+    changes: Changes = {"cluster.endpoint_public_access_cidrs": ["203.0.113.0/24", "0.0.0.0/0"]}
+    assert mistakes(changes) == [
+        (
+            'example.yaml: cluster.endpoint_public_access_cidrs.1: "0.0.0.0/0": opens the Kubernetes API to '
+            "the whole internet: name the ranges that need it, or set "
+            "cluster.allow_public_endpoint_from_anywhere: true"
+        )
+    ]
+    changes["cluster.allow_public_endpoint_from_anywhere"] = True
+    assert load_settings(write_environment(changes))

@@ -17,7 +17,7 @@ ZONES = [f"eu-central-1{letter}" for letter in "abcdefg"]
         pytest.param("10.0.0.0", "as address/prefix length, such as 10.0.0.0/16", id="no length"),
         pytest.param("10.0.0.0/255.255.0.0", "as address/prefix length", id="netmask"),
         pytest.param("2001:db8::/32", "must be an IPv4 range", id="IPv6"),
-        pytest.param("127.0.0.0/16", "must be a range that AWS makes a VPC of", id="loopback"),
+        pytest.param("127.0.0.0/16", "must be a range that AWS accepts for a VPC", id="loopback"),
     ],
 )
 def test_the_range_is_one_that_aws_makes_a_vpc_of(mistakes: Mistakes, cidr: str, accepted: str) -> None:
@@ -52,8 +52,12 @@ def test_subnets_may_fill_the_range(write_environment: WriteEnvironment) -> None
 @pytest.mark.parametrize(
     ("zones", "path", "accepted"),
     [
-        pytest.param(ZONES[:1], "", "must have 2 or more. Accepted: Two to six zones", id="one"),
-        pytest.param(ZONES, "", "must have 6 or fewer. Accepted: Two to six zones", id="seven"),
+        pytest.param(
+            ZONES[:1], "", "must have 2 or more entries. Accepted: Two to six availability zones", id="one"
+        ),
+        pytest.param(
+            ZONES, "", "must have 6 or fewer entries. Accepted: Two to six availability zones", id="seven"
+        ),
         pytest.param([ZONES[0]] * 2, ".1", "must not be in the list twice", id="twice the same"),
         pytest.param(
             [ZONES[0], "eu-west-1a"], ".1", "a zone of the region, such as eu-central-1a", id="abroad"
@@ -71,6 +75,18 @@ def test_zones_are_two_to_six_of_the_region(
     assert accepted in line
 
 
+@pytest.mark.parametrize(
+    ("region", "zones"), [("eu-centarl-1", ZONES[:2]), ("eu-central-1", ["us-east-1a", "us-east-1b"])]
+)
+def test_a_wrong_region_is_named_once(mistakes: Mistakes, region: str, zones: list[str]) -> None:
+    """If no zone is in the region, the region is refused and not each of the zones."""
+    (line,) = mistakes({"aws.region": region, "network.availability_zones": zones})
+    assert line == (
+        f'example.yaml: aws.region: "{region}": must be the region of network.availability_zones '
+        f"({zones[0]}, {zones[1]}): change the region or the zones"
+    )
+
+
 @pytest.mark.parametrize("count", [2, 6])
 def test_two_and_six_zones_pass(write_environment: WriteEnvironment, count: int) -> None:
     """Both ends of the range are inside it."""
@@ -83,7 +99,7 @@ def test_two_and_six_zones_pass(write_environment: WriteEnvironment, count: int)
 
 @pytest.mark.parametrize("kind", ["private", "public"])
 @pytest.mark.parametrize(
-    ("length", "accepted"), [(15, "at least 16"), (29, "at most 28"), ("19", "a whole number")]
+    ("length", "accepted"), [(15, "at least 16"), (29, "at most 28"), ("19", "an integer")]
 )
 def test_a_subnet_is_a_16_to_28(mistakes: Mistakes, kind: str, length: object, accepted: str) -> None:
     """AWS makes no other subnets."""
@@ -136,7 +152,7 @@ def test_what_only_a_new_vpc_can_have_is_refused_beside_an_existing_one(
     changes["network"][key] = value
     (line,) = mistakes(changes)
     assert line.startswith(f"example.yaml: network.{key}: ")
-    assert line.endswith("must not be set beside `existing`: that VPC is used as it is")
+    assert line.endswith("must not be set beside `existing`: the project does not change that VPC")
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def test_a_malformed_memory_is_refused(mistakes: Mistakes, memory: object) -> No
 def test_true_is_no_quantity(mistakes: Mistakes) -> None:
     """Python would take it for 1."""
     (line,) = mistakes({f"{BUILD}.cpu_request": True})
-    assert line.startswith(f"example.yaml: {BUILD}.cpu_request: true: must be a text")
+    assert line.startswith(f"example.yaml: {BUILD}.cpu_request: true: must be a string")
 
 
 @pytest.mark.parametrize("cpu", ["1m", "0.001", "1.5", 1, 1.5, "16", "16000m"])
