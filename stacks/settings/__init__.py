@@ -29,8 +29,8 @@ class Settings(SettingsModel):
         description="The file's name is the environment's name: up to 20 characters of a-z, 0-9 and -. It "
         "starts with a letter and does not end with -.",
     )
-    aws: AwsSettings = Field(description="Account and region.")
-    network: NetworkSettings = Field(description="The network stack.")
+    aws: AwsSettings = Field(description="The AWS account and region.")
+    network: NetworkSettings = Field(description="The VPC and its subnets.")
     protect_running_jobs: bool = Field(
         default=True,
         description="Keep nodes that run jobs. Job pods are marked not safe to evict, and a "
@@ -38,7 +38,7 @@ class Settings(SettingsModel):
         "Scaling group moves nodes between zones. Managers wait for their jobs before they stop. Changing "
         "this setting replaces the node groups.",
     )
-    cluster: ClusterSettings = Field(description="The cluster stack.")
+    cluster: ClusterSettings = Field(description="The EKS cluster, access to it, and its node groups.")
     autoscaler: AutoscalerSettings = Field(
         default=AutoscalerSettings(), description="The cluster autoscaler."
     )
@@ -49,7 +49,7 @@ class Settings(SettingsModel):
         le=3650,
     )
     runners: dict[MapKey, RunnerSettings] = Field(
-        description=f"Runner fleets by name, at least one. Rule for names: {MAP_KEY_RULE}.", min_length=1
+        description=f"Runner fleets by name, at least one; {MAP_KEY_RULE}.", min_length=1
     )
     name_prefix: EnvironmentName | None = Field(
         default=None,

@@ -96,7 +96,7 @@ class ClusterSettings(SettingsModel):
     )
     node_groups: dict[MapKey, NodeGroupSettings] = Field(
         description="Managed node groups by name. At least one must be steady: a min_size of 1 or more and "
-        f"no taints. Rule for names: {MAP_KEY_RULE}.",
+        f"no taints; {MAP_KEY_RULE}.",
         min_length=1,
     )
 

@@ -21,10 +21,10 @@ from stacks.settings.messages import NO_TEMPLATES, describe_error, join_path, li
 
 PROJECT = Path(__file__).resolve().parents[2]
 
-# Aliases let a short file expand without end. The example has 60 nodes, 6 levels deep.
+# Aliases let a short file expand without end.
 MAX_NODES = 20_000
 MAX_DEPTH = 40
-UNUSABLE = "can't be used: it must be YAML in UTF-8, and no more than a few levels deep"
+UNUSABLE = "can't be used: it must be YAML in UTF-8, with values that JSON can represent"
 
 _TAG = "tag:yaml.org,2002:"
 _TAGS = {f"{_TAG}{name}" for name in ("str", "int", "float", "bool", "null", "map", "seq")}
@@ -37,6 +37,7 @@ _SYNTAX_PROBLEMS = {
     r"'\t'": "a tab; indent with spaces",
     "mapping values are not allowed": "wrong indentation, or a string with `: ` that needs quotes",
     "expected <block end>": "wrong indentation; the keys of one map start in the same column",
+    "maximum depth": f"nested more than {MAX_DEPTH} levels",
     "another document": "a second document (`---`); a file holds one environment",
 }
 
@@ -86,6 +87,7 @@ def load_settings(path: Path) -> Settings:
 
     """
     yaml = YAML(typ="safe", pure=True)
+    yaml.max_depth = MAX_DEPTH
     try:
         root = _parse(yaml, path)
         if problems := list(_find_problems(root)):
@@ -96,7 +98,7 @@ def load_settings(path: Path) -> Settings:
         return Settings.model_validate_json(document)
     except ValidationError as error:
         raise SettingsError(path, _describe(error, root)) from None
-    except (YAMLError, ValueError, RecursionError):
+    except (YAMLError, ValueError):
         raise SettingsError(path, [Problem(UNUSABLE)]) from None
 
 

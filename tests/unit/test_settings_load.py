@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from stacks.backend import BackendError, read_backend
-from stacks.settings.load import PROJECT, UNUSABLE, SettingsError, load_environment, load_settings
+from stacks.settings.load import PROJECT, SettingsError, load_environment, load_settings
 from tests.environments import Mistakes, WriteEnvironment
 
 S3 = '"bucket": "b", "region": "eu-central-1", "encrypt": true, "use_lockfile": true'
@@ -56,7 +56,7 @@ def test_a_file_is_one_yaml_map(tmp_path: Path, text: str, message: str) -> None
         pytest.param("aws: {}\n".encode("utf-16"), id="UTF-16"),
         pytest.param(b"aws: \0\n", id="binary"),
         pytest.param(b"aws: &a {b: *a}\n", id="contains itself"),
-        pytest.param(b"aws: " + b"[" * 400 + b"]" * 400, id="nested 400 levels"),
+        pytest.param(b"aws: " + b"[" * 10_000, id="nested 10,000 levels"),
         pytest.param(b"aws: " + b"9" * 5000, id="5,000 digits"),
         pytest.param(b'aws: "\\ud800"\n', id="not Unicode"),
         pytest.param(
@@ -71,7 +71,8 @@ def test_a_hostile_file_is_refused_with_one_line(tmp_path: Path, data: bytes) ->
     path = tmp_path / "example.yaml"
     path.write_bytes(data)
     start = time.monotonic()
-    assert read(path) == [f"example.yaml: {UNUSABLE}"]
+    (line,) = read(path)
+    assert line.startswith(("example.yaml: can't be used: ", "example.yaml:1: not valid YAML: nested more"))
     assert time.monotonic() - start < 5
 
 
