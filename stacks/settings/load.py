@@ -140,7 +140,7 @@ def _find_problems(root: Node | None) -> Iterator[Problem]:
             accepted = "must be a string (in quotes), a number, true, false, a list or a map"
             yield Problem(f"{join_path(path)}: {accepted}", line)
         elif node.tag in _NUMBER_TAGS and not _PLAIN_NUMBER.fullmatch(node.value):
-            accepted = f'write a plain number, or "{node.value}" for a string'
+            accepted = f'write "{node.value}" for a string, or a plain number'
             yield Problem(f"{join_path(path)}: {node.value}: {accepted}", line)
         elif isinstance(node, MappingNode):
             yield from _find_key_problems(path, node)

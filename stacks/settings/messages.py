@@ -13,6 +13,8 @@ from stacks.settings import Settings
 
 NO_TEMPLATES = "settings are not templates: write the value itself, without ${…}, {{…}} or {%…%}"
 
+_TEMPLATE = re.compile(r"\$\{|\{\{|\{%")
+
 MAX_VALUE_LENGTH = 80  # so that a message stays readable in a terminal
 
 # GitLab, "Token overview": every token starts with such a prefix. A token that was pasted where the
@@ -83,20 +85,16 @@ def describe_error(details: ErrorDetails, written: str | None) -> Iterator[tuple
         # Tokens of old GitLab versions have no prefix, but a parameter's name has a slash.
         is_secret = location[-1:] == ("token_parameter",) and value and "/" not in str(value)
         shown = _HIDDEN if is_secret else _show_value(value, written)
-        text = (
-            str(context["error"]) if kind == "value_error" else _word(details, None if is_secret else written)
-        )
-        if kind != "value_error":
-            text = f"{text}. Accepted: {_describe_field(location)}"
+        accepted = _describe_field(location)
+        if isinstance(value, str) and _TEMPLATE.search(value) and "$VARIABLES" not in accepted:
+            text = f"{NO_TEMPLATES}. Accepted: {accepted}"
+        elif kind == "value_error":  # the validator's own words say what is accepted
+            text = str(context["error"])
+        else:
+            text = _WORDS.get(kind, details["msg"]).format(**context)
+            quoted = f': write "{written}"' if kind == "string_type" and written and not is_secret else ""
+            text = f"{text}{quoted}. Accepted: {accepted}"
         yield location, f"{join_path(location)}: {shown}: {text}"
-
-
-def _word(details: ErrorDetails, written: str | None) -> str:
-    kind, value = details["type"], details["input"]
-    if kind == "string_pattern_mismatch" and any(sign in value for sign in ("${", "{{", "{%")):
-        return NO_TEMPLATES
-    text = _WORDS.get(kind, details["msg"]).format(**details.get("ctx", {}))
-    return f'{text}: write "{written}"' if kind == "string_type" and written else text
 
 
 def _show_value(value: object, written: str | None = None) -> str:

@@ -125,8 +125,10 @@ runners:
             "      max_size: 4\n", "", "10: cluster.node_groups.main.max_size: missing", id="missing"
         ),
         pytest.param("size: 1", "size: 5", "13: cluster.node_groups.main.max_size: 4", id="two fields"),
-        pytest.param('"123456789012"', "012345678901", "3: aws.account_id: 012345678901: ", id="leading 0"),
-        pytest.param("10", ".inf", "17: runners.default.concurrent: .inf: write a plain", id="infinity"),
+        pytest.param(
+            '"123456789012"', "012345678901", '3: aws.account_id: 012345678901: write "0123', id="leading 0"
+        ),
+        pytest.param("10", ".inf", "17: runners.default.concurrent: .inf: write ", id="infinity"),
         pytest.param(
             "project", "1.10", '5: aws.tags.1.10: a key must be a string: write "1.10"', id="no string"
         ),
@@ -143,15 +145,23 @@ def test_a_message_has_the_line_of_the_field(tmp_path: Path, old: str, new: str,
 
 
 @pytest.mark.parametrize(
-    "value", ["${REGION}", "{{ region }}", "{{ region }}-1", "{% if x %}", '"{{ region }}"']
+    ("old", "new"),
+    [
+        ("eu-central-1\n", "${REGION}\n"),
+        ("eu-central-1\n", "{{ region }}\n"),
+        ("eu-central-1\n", "{{ region }}-1\n"),
+        ("eu-central-1\n", "{% if x %}\n"),
+        ("eu-central-1\n", '"{{ region }}"\n'),
+        ("concurrent: 10", "concurrent: ${JOBS}"),
+        ("m5.large", '"${TYPE}"'),
+    ],
 )
-def test_settings_are_no_templates(tmp_path: Path, value: str) -> None:
+def test_settings_are_no_templates(tmp_path: Path, old: str, new: str) -> None:
     """The message says that shell, Jinja and Helm templates are not replaced."""
     path = tmp_path / "example.yaml"
-    path.write_text(SMALL.replace("region: eu-central-1", f"region: {value}"))
+    path.write_text(SMALL.replace(old, new, 1))
     (line,) = read(path)
-    assert line.startswith("example.yaml:2: ")
-    assert "settings are not templates" in line
+    assert "settings are not templates: write the value itself" in line
 
 
 @pytest.mark.parametrize("name", ["nope", "../environments/local", "/etc/passwd", "Local"])

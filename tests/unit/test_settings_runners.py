@@ -271,7 +271,7 @@ def test_reserved_keys_of_job_pods_are_refused(mistakes: Mistakes, kind: str, ke
 
 
 @pytest.mark.parametrize(
-    ("kind", "value"), [("pod_labels", "a b"), ("pod_labels", "%{if}"), ("pod_annotations", "two\nlines")]
+    ("kind", "value"), [("pod_labels", "a b"), ("pod_labels", "${A} b"), ("pod_annotations", "two\nlines")]
 )
 def test_label_and_annotation_values_are_plain(mistakes: Mistakes, kind: str, value: str) -> None:
     """A label has no spaces, an annotation one line."""
