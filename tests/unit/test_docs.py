@@ -2,7 +2,6 @@
 
 import json
 import re
-import subprocess
 import sys
 from dataclasses import fields
 from pathlib import Path
@@ -16,7 +15,7 @@ from deployment.consumer_policy import consumer_policy
 from stacks.backend import read_backend
 from stacks.settings.load import PROJECT, load_settings
 from tests.environments import WriteEnvironment
-from tools.generate_docs import DOCUMENTS, MODELS, OUTPUTS, TABLE, update_tables
+from tools.generate_docs import DOCUMENTS, MODELS, OUTPUTS, TABLE, main, update_tables
 
 SETTINGS, OUTPUTS_PAGE = (path.read_text(encoding="utf-8") for path in DOCUMENTS)
 SECTIONS = dict(re.findall(r"^## (.+?)\n(.+?)(?=^## |\Z)", SETTINGS, re.MULTILINE | re.DOTALL))
@@ -87,15 +86,11 @@ def test_the_documented_policy_is_the_printed_one() -> None:
     assert json.loads(shown) == policy
 
 
-def test_help_writes_no_document() -> None:
+def test_help_writes_no_document(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """`--help` prints the help and changes no file."""
     before = [path.stat().st_mtime_ns for path in DOCUMENTS]
-    run = subprocess.run(
-        [sys.executable, "-m", "tools.generate_docs", "--help"],
-        cwd=PROJECT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert run.stdout.startswith("usage: python -m tools.generate_docs")
+    monkeypatch.setattr(sys, "argv", ["generate_docs.py", "--help"])
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main()
+    assert capsys.readouterr().out.startswith("usage: python -m tools.generate_docs")
     assert [path.stat().st_mtime_ns for path in DOCUMENTS] == before

@@ -58,6 +58,7 @@ def test_a_file_is_one_yaml_map(tmp_path: Path, text: str, message: str) -> None
         pytest.param(b"aws: &a {b: *a}\n", id="contains itself"),
         pytest.param(b"aws: " + b"[" * 10_000, id="nested 10,000 levels"),
         pytest.param(b"aws: " + b"9" * 5000, id="5,000 digits"),
+        pytest.param(b"aws: " + b"9" * 400 + b".0", id="infinite"),
         pytest.param(b'aws: "\\ud800"\n', id="not Unicode"),
         pytest.param(
             b"a: &a [x, x]\n"
