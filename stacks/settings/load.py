@@ -21,7 +21,7 @@ from stacks.settings.messages import NO_TEMPLATES, describe_error, join_path, li
 
 PROJECT = Path(__file__).resolve().parents[2]
 
-# Aliases let a short file expand without end.
+# With aliases a short file can expand without limit.
 MAX_NODES = 20_000
 MAX_DEPTH = 40
 UNUSABLE = "can't be used: it must be YAML in UTF-8, with values that JSON can represent"
@@ -32,7 +32,7 @@ _NUMBER_TAGS = (f"{_TAG}int", f"{_TAG}float")
 _MERGE_KEY = f"{_TAG}merge"
 _PLAIN_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?")
 
-# Part of the parser's message → plain words.
+# Part of the YAML parser's message → plain words.
 _SYNTAX_PROBLEMS = {
     r"'\t'": "a tab; indent with spaces",
     "mapping values are not allowed": "wrong indentation, or a string with `: ` that needs quotes",
@@ -54,7 +54,7 @@ class SettingsError(UserError):
     """An environment's file can't be used; `mistakes` has one line for each reason."""
 
     def __init__(self, path: Path, problems: Iterable[Problem]) -> None:
-        """Word the problems, without tokens and without control characters."""
+        """Write one line per problem, without tokens and control characters."""
         shown = path.relative_to(PROJECT) if path.is_relative_to(PROJECT) else path
         lines = [
             f"{shown}{f':{problem.line}' if problem.line else ''}: {problem.text}" for problem in problems
@@ -72,7 +72,7 @@ def load_environment(name: str | None) -> Settings:
     """
     folder, file = PROJECT / "environments", f"{(name or 'local').removesuffix('.yaml')}.yaml"
     known = sorted(path.name for path in folder.glob("*.yaml"))
-    if file not in known:  # a path into another folder is refused too: the state's key has the name alone
+    if file not in known:  # also a path into another folder: the state's key has only the name
         accepted = ", ".join(name.removesuffix(".yaml") for name in known) or "none yet"
         problem = Problem(f"no such environment. Accepted: {accepted}")
         raise SettingsError(Path(f"environments/{file}"), [problem])
@@ -93,7 +93,7 @@ def load_settings(path: Path) -> Settings:
         if problems := list(_find_problems(root)):
             raise SettingsError(path, problems)
         values = {**yaml.constructor.construct_document(root), "environment": path.stem}
-        # From JSON, pydantic makes tuples of lists and IP networks of strings, in strict mode too.
+        # In strict mode pydantic turns lists into tuples and strings into IP networks only if it reads JSON.
         document = json.dumps(values, ensure_ascii=False, allow_nan=False).encode()
         return Settings.model_validate_json(document)
     except ValidationError as error:
@@ -125,7 +125,7 @@ def _describe_syntax(problem: str, lines: list[str]) -> str:
 
 
 def _find_problems(root: Node | None) -> Iterator[Problem]:
-    """Yield the problems that pydantic could not see in the values."""
+    """Yield the problems that the values do not show: duplicate keys, tags, and odd spellings of numbers."""
     if not isinstance(root, MappingNode):
         yield Problem(f"must be a YAML map with the keys {', '.join(list_keys(()))}")
         return
@@ -179,7 +179,7 @@ def _describe(error: ValidationError, root: Node | None) -> Iterator[Problem]:
 
 
 def _find_node(root: Node | None, path: Sequence[int | str]) -> tuple[int | None, Node | None]:
-    """Return the line of the field at `path` and its node; without it, the nearest line and no node."""
+    """Return line and node of the field at `path`; for a missing field, its section's line and None."""
     line, node = None, root
     for part in path:
         if isinstance(node, MappingNode):

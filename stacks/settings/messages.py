@@ -1,4 +1,4 @@
-"""Word the mistakes that pydantic finds in the settings: field, value, accepted values."""
+"""Describe the mistakes that pydantic finds in the settings: field, value, accepted values."""
 
 import difflib
 import json
@@ -60,7 +60,7 @@ def describe_error(details: ErrorDetails, written: str | None) -> Iterator[tuple
 
     Args:
         details: The error.
-        written: The value as the file has it, if it is no list or map; YAML reads 1.10 as 1.1.
+        written: The value as written in the file, or None for a list or map. YAML reads 1.10 as 1.1.
 
     """
     location, value, kind = tuple(details["loc"]), details["input"], details["type"]
@@ -82,7 +82,7 @@ def describe_error(details: ErrorDetails, written: str | None) -> Iterator[tuple
     elif kind == "too_short" and len(value) >= context["min_length"]:
         return  # each of its entries has an error of its own
     else:
-        # Tokens of old GitLab versions have no prefix, but a parameter's name has a slash.
+        # A token of an old GitLab version has no prefix; a parameter's name has a slash.
         is_secret = location[-1:] == ("token_parameter",) and value and "/" not in str(value)
         shown = _HIDDEN if is_secret else _show_value(value, written)
         accepted = _describe_field(location)

@@ -1,4 +1,4 @@
-"""The base class of all settings models, types of several of them, and how they refuse values."""
+"""The base class of all settings models, their shared types, and functions that refuse values."""
 
 from collections.abc import Iterable, Iterator
 from typing import Annotated

@@ -68,7 +68,7 @@ def test_a_file_is_one_yaml_map(tmp_path: Path, text: str, message: str) -> None
     ],
 )
 def test_a_hostile_file_is_refused_with_one_line(tmp_path: Path, data: bytes) -> None:
-    """No file ends in a traceback, or fills the memory."""
+    """No file causes a traceback or fills the memory."""
     path = tmp_path / "example.yaml"
     path.write_bytes(data)
     start = time.monotonic()
@@ -179,13 +179,13 @@ def test_an_unknown_environment_lists_the_known_ones(name: str) -> None:
     [(None, "local"), ("", "local"), ("example", "example"), ("example.yaml", "example")],
 )
 def test_an_environment_is_named_by_its_file(name: str | None, environment: str) -> None:
-    """With or without the ending; without any name it is the local one."""
+    """The name may have its ending; without a name the local environment is read."""
     assert load_environment(name).environment == environment
 
 
 @pytest.mark.parametrize("name", ["Prod", "a.b", "a_b", "1a", "a-", "a" * 21])
-def test_a_files_name_is_a_name_for_aws(mistakes: Mistakes, name: str) -> None:
-    """It begins the names of roles and buckets."""
+def test_a_malformed_environment_name_is_refused(mistakes: Mistakes, name: str) -> None:
+    """Names of roles and buckets begin with it."""
     (line,) = mistakes({}, name=name)
     assert line.startswith(
         f'{name}.yaml: environment: "{name}": not of the accepted form. Accepted: The file'
@@ -263,16 +263,16 @@ def test_a_message_is_one_line_without_control_characters(mistakes: Mistakes) ->
         ),
     ],
 )
-def test_a_backend_is_one_s3_bucket(tmp_path: Path, text: str) -> None:
-    """Anything else is refused with what is accepted: the key of each state is not the file's."""
+def test_a_backend_other_than_one_s3_bucket_is_refused(tmp_path: Path, text: str) -> None:
+    """The message lists what is accepted; the file has no key, because each state has its own."""
     path = tmp_path / "backend.tf.json"
     path.write_text(text)
     with pytest.raises(BackendError, match=r"^backend\.tf\.json: .*Accepted: "):
         read_backend(path)
 
 
-def test_each_mistake_of_a_backend_is_named_and_no_credential_shown(tmp_path: Path) -> None:
-    """A state that is not encrypted or not locked is refused as well."""
+def test_a_message_about_the_backend_shows_no_credential(tmp_path: Path) -> None:
+    """Each mistake is named, also a state without encryption."""
     arguments = {
         "bucket": "A",
         "region": "mars",
@@ -289,19 +289,19 @@ def test_each_mistake_of_a_backend_is_named_and_no_credential_shown(tmp_path: Pa
     assert "hush" not in str(refused.value)
 
 
-def test_a_missing_backend_file_says_so(tmp_path: Path) -> None:
+def test_a_missing_backend_file_is_named(tmp_path: Path) -> None:
     """The message has the reason of the operating system."""
     with pytest.raises(BackendError, match=r"^backend\.tf\.json: .*No such file"):
         read_backend(tmp_path / "backend.tf.json")
 
 
 def test_the_projects_backend_passes() -> None:
-    """The file that everyone's state is found by is what this project reads."""
+    """backend.tf.json of this project is valid."""
     assert read_backend(PROJECT / "backend.tf.json")["use_lockfile"] is True
 
 
 def test_a_broken_environment_synthesizes_nothing(tmp_path: Path) -> None:
-    """`python main.py` ends with the message alone, not with success, and leaves no file."""
+    """`python main.py` prints only the message, ends with status 1, and writes no file."""
     outdir = tmp_path / "cdktf.out"
     run = subprocess.run(
         [sys.executable, "main.py"],

@@ -1,4 +1,4 @@
-"""The VPC and its subnets: what is refused, and what just passes."""
+"""Settings of the VPC and its subnets: refused values, and accepted values at the limits."""
 
 import pytest
 
@@ -20,15 +20,15 @@ ZONES = [f"eu-central-1{letter}" for letter in "abcdefg"]
         pytest.param("127.0.0.0/16", "must be a range that AWS accepts for a VPC", id="loopback"),
     ],
 )
-def test_the_range_is_one_that_aws_makes_a_vpc_of(mistakes: Mistakes, cidr: str, accepted: str) -> None:
-    """What CreateVpc would refuse is refused, with the range that was meant where that is clear."""
+def test_a_range_that_aws_refuses_for_a_vpc_is_refused(mistakes: Mistakes, cidr: str, accepted: str) -> None:
+    """The message names the intended range if it is clear."""
     (line,) = mistakes({"network.cidr": cidr})
     assert line.startswith(f'example.yaml: network.cidr: "{cidr}": ')
     assert accepted in line
 
 
-def test_the_range_holds_all_subnets(mistakes: Mistakes) -> None:
-    """A range too small for its subnets is refused with the numbers that do not fit."""
+def test_a_range_too_small_for_its_subnets_is_refused(mistakes: Mistakes) -> None:
+    """The message has the number of addresses that exist and that are needed."""
     (line,) = mistakes({"network.cidr": "10.0.0.0/20"})
     assert line.startswith('example.yaml: network.cidr: "10.0.0.0/20": holds 4096 addresses')
     assert "3 private /19 and 3 public /24 subnets need 25344: accepted is a larger range" in line
@@ -69,7 +69,7 @@ def test_subnets_may_fill_the_range(write_environment: WriteEnvironment) -> None
 def test_zones_are_two_to_six_of_the_region(
     mistakes: Mistakes, zones: object, path: str, accepted: str
 ) -> None:
-    """EKS needs two zones, and all of the region that the environment names."""
+    """EKS needs two zones, and all zones are in the region of the environment."""
     (line,) = mistakes({"network.availability_zones": zones})
     assert line.startswith(f"example.yaml: network.availability_zones{path}: ")
     assert accepted in line
@@ -89,7 +89,7 @@ def test_a_wrong_region_is_named_once(mistakes: Mistakes, region: str, zones: li
 
 @pytest.mark.parametrize("count", [2, 6])
 def test_two_and_six_zones_pass(write_environment: WriteEnvironment, count: int) -> None:
-    """Both ends of the range are inside it."""
+    """The smallest and the largest number of zones are accepted."""
     changes: Changes = {
         "network.availability_zones": ZONES[:count],
         "network.private_subnet_prefix_length": 20,
@@ -101,15 +101,17 @@ def test_two_and_six_zones_pass(write_environment: WriteEnvironment, count: int)
 @pytest.mark.parametrize(
     ("length", "accepted"), [(15, "at least 16"), (29, "at most 28"), ("19", "an integer")]
 )
-def test_a_subnet_is_a_16_to_28(mistakes: Mistakes, kind: str, length: object, accepted: str) -> None:
-    """AWS makes no other subnets."""
+def test_a_subnet_length_below_16_or_above_28_is_refused(
+    mistakes: Mistakes, kind: str, length: object, accepted: str
+) -> None:
+    """AWS has no other subnets."""
     (line,) = mistakes({f"network.{kind}_subnet_prefix_length": length})
     assert line.startswith(f"example.yaml: network.{kind}_subnet_prefix_length: ")
     assert f"must be {accepted}. Accepted: Prefix length, 16 to 28" in line
 
 
-def test_there_is_nat_in_one_zone_or_in_all(mistakes: Mistakes) -> None:
-    """Nodes without any NAT gateway would never join."""
+def test_a_network_without_nat_gateways_is_refused(mistakes: Mistakes) -> None:
+    """Nodes without a NAT gateway could not join the cluster."""
     (line,) = mistakes({"network.nat_gateways": "none"})
     assert line.startswith("example.yaml: network.nat_gateways: \"none\": must be 'single' or 'one_per_zone'")
 
@@ -120,7 +122,7 @@ PUBLIC = [f"subnet-0b0000000000000{number:02}" for number in range(3)]
 
 
 def existing(**changes: object) -> Changes:
-    """Return the changes of the example environment that let it use an existing VPC."""
+    """Return changes with which the example environment uses an existing VPC."""
     settings = {"vpc_id": VPC, "private_subnet_ids": PRIVATE, "public_subnet_ids": PUBLIC, **changes}
     return {"network": {"availability_zones": ZONES[:3], "existing": settings}}
 
@@ -129,7 +131,7 @@ def existing(**changes: object) -> Changes:
 def test_an_existing_vpc_needs_its_id_and_private_subnets(
     write_environment: WriteEnvironment, public: list[str]
 ) -> None:
-    """VPC and a private subnet for each zone are enough; public subnets may be named, too."""
+    """The VPC and one private subnet per zone are enough; public subnets are optional."""
     found = load_settings(write_environment(existing(public_subnet_ids=public))).network.existing
     assert found
     assert (found.vpc_id, [*found.private_subnet_ids], [*found.public_subnet_ids]) == (VPC, PRIVATE, public)
@@ -144,10 +146,10 @@ def test_an_existing_vpc_needs_its_id_and_private_subnets(
         ("public_subnet_prefix_length", 24),
     ],
 )
-def test_what_only_a_new_vpc_can_have_is_refused_beside_an_existing_one(
+def test_settings_of_a_new_vpc_are_refused_beside_an_existing_one(
     mistakes: Mistakes, key: str, value: object
 ) -> None:
-    """No setting is ignored in silence, even one that says what is the default."""
+    """No setting is ignored without a message, not even one with its default value."""
     changes = existing()
     changes["network"][key] = value
     (line,) = mistakes(changes)
@@ -175,10 +177,10 @@ def test_what_only_a_new_vpc_can_have_is_refused_beside_an_existing_one(
         ("public_subnet_ids", [*PUBLIC[:2], PRIVATE[0]], ".2", "must not be one of private_subnet_ids"),
     ],
 )
-def test_existing_subnets_are_one_for_each_zone(
+def test_existing_subnets_that_do_not_match_the_zones_are_refused(
     mistakes: Mistakes, key: str, value: object, path: str, accepted: str
 ) -> None:
-    """An ID that can't be one, a missing subnet, or one that is named twice is refused by its place."""
+    """The message has the place of a malformed ID, a missing subnet, or a duplicate."""
     (line,) = mistakes(existing(**{key: value}))
     assert line.startswith(f"example.yaml: network.existing.{key}{path}: ")
     assert accepted in line

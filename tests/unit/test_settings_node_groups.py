@@ -1,4 +1,4 @@
-"""A node group: what is refused, and what just passes."""
+"""Settings of a node group: refused values, and accepted values at the limits."""
 
 import pytest
 
@@ -9,8 +9,8 @@ BIG = "cluster.node_groups.big"
 ARM = {"instance_types": ["m7g.large"], "ami_type": "AL2023_ARM_64_STANDARD", "max_size": 1}
 
 
-def test_max_size_is_not_below_min_size(mistakes: Mistakes) -> None:
-    """The message says which numbers may change."""
+def test_max_size_below_min_size_is_refused(mistakes: Mistakes) -> None:
+    """The message says which of the two to change, and how."""
     assert mistakes({f"{BIG}.min_size": 5}) == [
         (
             f"example.yaml: {BIG}.max_size: 4: must be at least min_size, which is 5: raise max_size "
@@ -20,7 +20,7 @@ def test_max_size_is_not_below_min_size(mistakes: Mistakes) -> None:
 
 
 def test_min_and_max_size_may_be_equal(write_environment: WriteEnvironment) -> None:
-    """A group of fixed size is a group."""
+    """A group may have a fixed size."""
     group = load_settings(write_environment({f"{BIG}.min_size": 4})).cluster.node_groups["big"]
     assert group.min_size == group.max_size == 4
 
@@ -44,8 +44,10 @@ def test_min_and_max_size_may_be_equal(write_environment: WriteEnvironment) -> N
         ("ami_type", "AL2_x86_64", "must be 'AL2023_x86_64_STANDARD' or 'AL2023_ARM_64_STANDARD'"),
     ],
 )
-def test_sizes_and_words_are_those_of_eks(mistakes: Mistakes, key: str, value: object, accepted: str) -> None:
-    """The message says what stands there and what is accepted."""
+def test_a_value_that_eks_refuses_is_refused(
+    mistakes: Mistakes, key: str, value: object, accepted: str
+) -> None:
+    """The message has the value and what is accepted."""
     (line,) = mistakes({f"{BIG}.{key}": value})
     shown = f'"{value}"' if isinstance(value, str) else value
     assert line.startswith(f"example.yaml: {BIG}.{key}: {shown}: {accepted}")
@@ -55,7 +57,7 @@ def test_sizes_and_words_are_those_of_eks(mistakes: Mistakes, key: str, value: o
     "name", ["m7g.large", "c6gn.xlarge", "a1.large", "im4gn.large", "p6e-gb200.36xlarge"]
 )
 def test_an_arm_type_needs_an_arm_image(mistakes: Mistakes, name: str) -> None:
-    """A Graviton instance would never boot the x86 image, and the message names the one that it would."""
+    """A Graviton instance can't boot the x86 image; the message names the ARM image."""
     assert mistakes({f"{BIG}.instance_types": [name]}) == [
         (
             f'example.yaml: {BIG}.instance_types.0: "{name}": must be of the ami_type\'s architecture, x86; '
@@ -68,7 +70,7 @@ def test_an_arm_type_needs_an_arm_image(mistakes: Mistakes, name: str) -> None:
     "name", ["m5.large", "g4dn.xlarge", "g6e.xlarge", "m7i-flex.large", "p6-b200.48xlarge"]
 )
 def test_an_x86_type_needs_an_x86_image(mistakes: Mistakes, name: str) -> None:
-    """Nor the other way round; a "g" that stands for graphics is no Graviton."""
+    """An x86 instance can't boot the ARM image; the g of graphics instances does not mean Graviton."""
     lines = mistakes(
         {
             "cluster.node_groups.arm": {**ARM, "instance_types": [name]},
@@ -100,10 +102,10 @@ def test_arm_types_pass_with_an_arm_image(write_environment: WriteEnvironment) -
         pytest.param("m5.large", "", "must be a list", id="no list"),
     ],
 )
-def test_instance_types_are_a_list_of_them(
+def test_instance_types_are_a_list_without_duplicates(
     mistakes: Mistakes, types: object, path: str, accepted: str
 ) -> None:
-    """EKS takes one to twenty different types."""
+    """EKS accepts 1 to 20 different types."""
     (line,) = mistakes({f"{BIG}.instance_types": types})
     assert line.startswith(f"example.yaml: {BIG}.instance_types{path}: ")
     assert accepted in line
@@ -120,7 +122,7 @@ def test_instance_types_are_a_list_of_them(
     ],
 )
 def test_a_misspelt_instance_size_is_corrected(mistakes: Mistakes, name: str, meant: str) -> None:
-    """Without this the plan of workloads would find it, after the cluster is deployed."""
+    """Without this check only the plan of workloads finds it, after the cluster is deployed."""
     assert mistakes({f"{BIG}.instance_types": [name]}) == [
         (
             f'example.yaml: {BIG}.instance_types.0: "{name}": must end with a size that EC2 has, such as '
@@ -142,7 +144,7 @@ def test_every_form_of_instance_type_passes(write_environment: WriteEnvironment,
     ["node-group", "kubernetes.io/x", "node.kubernetes.io/x", "x.k8s.io/y", "eks.amazonaws.com/x"],
 )
 def test_reserved_labels_are_refused(mistakes: Mistakes, key: str) -> None:
-    """The project's own label, and the prefixes that EKS keeps."""
+    """The project sets node-group, and EKS reserves some prefixes."""
     assert mistakes({f"{BIG}.labels": {key: "x"}}) == [
         (
             f'example.yaml: {BIG}.labels.{key}: "x": must be a key that neither this project nor EKS '
@@ -166,15 +168,17 @@ def test_reserved_labels_are_refused(mistakes: Mistakes, key: str) -> None:
         pytest.param({f"k{n}": "" for n in range(21)}, "must have 20 or fewer", id="21"),
     ],
 )
-def test_labels_are_those_of_kubernetes(mistakes: Mistakes, labels: dict[str, object], accepted: str) -> None:
-    """A label that a node or an Auto Scaling tag can't carry is refused."""
+def test_labels_that_kubernetes_refuses_are_refused(
+    mistakes: Mistakes, labels: dict[str, object], accepted: str
+) -> None:
+    """Labels that a node or an Auto Scaling tag can't have."""
     (line,) = mistakes({f"{BIG}.labels": labels})
     assert line.startswith(f"example.yaml: {BIG}.labels")
     assert accepted in line
 
 
-def test_the_biggest_labels_pass(write_environment: WriteEnvironment) -> None:
-    """20 labels, a key of 82 and a value of 63 characters; names that only resemble reserved ones."""
+def test_the_largest_labels_pass(write_environment: WriteEnvironment) -> None:
+    """20 labels, a key of 82 characters and a value of 63; and keys that resemble reserved ones."""
     labels = {f"{'a' * 63}.{'b' * 9}/{'c' * 8}": "x" * 63, "xkubernetes.io/x": "", "kubernetes.io": ""}
     labels |= {f"k{n}": "" for n in range(17)}
     groups = load_settings(write_environment({f"{BIG}.labels": labels})).cluster.node_groups
@@ -210,7 +214,9 @@ def test_the_biggest_labels_pass(write_environment: WriteEnvironment) -> None:
         ),
     ],
 )
-def test_taints_are_those_of_eks(mistakes: Mistakes, taints: object, path: str, accepted: str) -> None:
+def test_taints_that_eks_refuses_are_refused(
+    mistakes: Mistakes, taints: object, path: str, accepted: str
+) -> None:
     """Each taint has a key of its own and an effect in EKS's spelling."""
     (line,) = mistakes({f"{BIG}.taints": taints})
     assert line.startswith(f"example.yaml: {BIG}.taints{path}: ")
