@@ -10,8 +10,8 @@ from constructs import Construct
 from stacks.helm_values import values_yaml
 from stacks.iam import PodIdentities, policy
 from stacks.runner_config import NEVER_EVICT
+from stacks.settings.autoscaler import AutoscalerSettings
 from stacks.settings.node_groups import NODE_GROUP_LABEL
-from stacks.settings.runners import AutoscalerSettings
 from stacks.versions import CLUSTER_AUTOSCALER_CHART, CLUSTER_AUTOSCALER_IMAGE_TAGS
 
 NAME = "cluster-autoscaler"

@@ -29,7 +29,8 @@ from cdktf_cdktf_provider_kubernetes.resource_quota_v1 import ResourceQuotaV1
 from constructs import Construct
 
 from stacks.resources import RESOURCES
-from stacks.settings.runners import FLEET_LABEL, ContainerResources, RunnerSettings
+from stacks.settings.container_resources import ContainerResources
+from stacks.settings.runners import FLEET_LABEL, RunnerSettings
 
 LINK_LOCAL = "169.254.0.0/16"  # the instance metadata, and the agent that gives out pod identities
 

@@ -13,8 +13,9 @@ from cdktf import Precondition, TerraformLocal, TerraformStack
 from cdktf_cdktf_provider_aws.data_aws_ec2_instance_type import DataAwsEc2InstanceType
 
 from stacks.resources import RESOURCES, Resource
+from stacks.settings.container_resources import ContainerResources
 from stacks.settings.node_groups import NodeGroupSettings
-from stacks.settings.runners import ContainerResources, RunnerSettings
+from stacks.settings.runners import RunnerSettings
 
 # Karpenter, "Settings", vm-memory-overhead-percent: the share that hypervisor and kernel leave.
 MEMORY_FOR_APPLICATIONS = 0.925

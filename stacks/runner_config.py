@@ -10,14 +10,9 @@ from typing import Any
 
 import tomli_w
 
+from stacks.settings.container_resources import ContainerResources
 from stacks.settings.node_groups import NODE_GROUP_LABEL, NodeGroupSettings
-from stacks.settings.runners import (
-    DOCKER_CERTIFICATES,
-    FLEET_LABEL,
-    SAFE_TO_EVICT,
-    ContainerResources,
-    RunnerSettings,
-)
+from stacks.settings.runners import DOCKER_CERTIFICATES, FLEET_LABEL, SAFE_TO_EVICT, RunnerSettings
 
 NEVER_EVICT = {SAFE_TO_EVICT: "false"}
 

@@ -20,8 +20,9 @@ from stacks.environment_stack import EnvironmentStack, add_aws_provider
 from stacks.iam import PodIdentities
 from stacks.job_capacity import NodeAllocatable
 from stacks.runner import RunnerFleet
+from stacks.settings.autoscaler import AutoscalerSettings
 from stacks.settings.cluster import ClusterSettings
-from stacks.settings.runners import AutoscalerSettings, RunnerSettings
+from stacks.settings.runners import RunnerSettings
 from stacks.state import output, publish_outputs, read_outputs
 from stacks.versions import HELM_PROVIDER, KUBERNETES_PROVIDER
 

@@ -1,6 +1,7 @@
 """Fixtures that all tests share."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -39,7 +40,10 @@ def mistakes(write_environment: WriteEnvironment, tmp_path: Path) -> Mistakes:
     def lines(changes: Changes, **options: str) -> list[str]:
         with pytest.raises(SettingsError) as refused:
             load_settings(write_environment(changes, **options))
-        return [line.removeprefix(f"{tmp_path}/") for line in refused.value.mistakes]
+        lines_without_numbers = [
+            re.sub(r"^(.+?\.yaml):\d+: ", r"\1: ", line) for line in refused.value.mistakes
+        ]
+        return [line.removeprefix(f"{tmp_path}/") for line in lines_without_numbers]
 
     return lines
 

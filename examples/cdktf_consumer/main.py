@@ -1,8 +1,8 @@
-"""A cdktf project of its own that builds on the network and the cluster of one environment.
+"""A separate cdktf project that uses the network and the cluster of one environment.
 
-It prepares a place for a database in the private subnets: the subnet group that RDS wants, and a
-security group that lets the nodes' pods in. `ENVIRONMENT` names the environment, a file under
-environments/ of the runners' project; `AWS_REGION` its region, unless that is the state bucket's.
+It creates what an RDS database needs in the private subnets: a subnet group, and a security group that
+allows access from nodes and pods. `ENVIRONMENT` names the environment, a file under environments/ of the
+runners' project. `AWS_REGION` names its region; the default is the region of the state bucket.
 """
 
 import json
@@ -23,14 +23,14 @@ POSTGRESQL_PORT = 5432
 
 
 class DatabaseStack(TerraformStack):
-    """Where a database may be put, and who may reach it."""
+    """Subnet group and security group of a database."""
 
     def __init__(
         self, scope: Construct, id_: str, *, environment: str, region: str, backend: Mapping[str, Any]
     ) -> None:
-        """Read the outputs of the two stacks, and build on them."""
+        """Read the outputs of the two stacks, and create the groups."""
         super().__init__(scope, id_)
-        # The key is our own. Outside the prefix of any environment it can't be mistaken for the runners'.
+        # A key that begins with an environment's name and a slash would belong to the runners' stacks.
         S3Backend(
             self,
             bucket=backend["bucket"],
@@ -38,12 +38,12 @@ class DatabaseStack(TerraformStack):
             encrypt=backend["encrypt"],
             key=f"consumers/{environment}-{id_}.tfstate",
         )
-        # cdktf 0.21 has no argument for it.
+        # S3Backend of cdktf 0.21 has no argument for it.
         self.add_override("terraform.backend.s3.use_lockfile", backend["use_lockfile"])
         AwsProvider(self, "aws", region=region)
 
-        network = self._outputs_of("network", environment, backend)
-        cluster = self._outputs_of("cluster", environment, backend)
+        network = self._read_outputs("network", environment, backend)
+        cluster = self._read_outputs("cluster", environment, backend)
         subnet_group = DbSubnetGroup(
             self,
             "subnets",
@@ -70,7 +70,7 @@ class DatabaseStack(TerraformStack):
         TerraformOutput(self, "subnet_group_name", value=subnet_group.name, description="For the database.")
         TerraformOutput(self, "security_group_id", value=security_group.id, description="For the database.")
 
-    def _outputs_of(
+    def _read_outputs(
         self, stack: str, environment: str, backend: Mapping[str, Any]
     ) -> DataTerraformRemoteStateS3:
         return DataTerraformRemoteStateS3(
@@ -87,7 +87,7 @@ def main() -> None:
     environment = os.environ.get("ENVIRONMENT")
     if not environment:
         sys.exit("ENVIRONMENT: not set. Accepted: the name of an environment of the runners, such as prod")
-    # The copied backend.tf.json is where the runners' state is, too.
+    # The copied backend.tf.json names the bucket of the runners' state, too.
     backend = json.loads((FOLDER / "backend.tf.json").read_text())["terraform"]["backend"]["s3"]
     app = App()
     region = os.environ.get("AWS_REGION") or backend["region"]

@@ -1,5 +1,5 @@
-# A Terraform project of its own that builds on the network and the cluster of one environment:
-# it lets the nodes pull images from ECR without the NAT gateway.
+# A separate Terraform project that uses the network and the cluster of one environment: it lets the
+# nodes pull images from ECR without the NAT gateway.
 
 terraform {
   required_version = ">= 1.11.0"
@@ -18,13 +18,13 @@ variable "environment" {
 
 variable "region" {
   type        = string
-  description = "AWS region of the environment. Null: that of the state bucket."
+  description = "AWS region of the environment. If it is null, the region of the state bucket."
   default     = null
 }
 
 locals {
   region = coalesce(var.region, local.backend.region)
-  # The copied backend.tf.json is where the producers' state is, too.
+  # The copied backend.tf.json names the bucket of the environment's state, too.
   backend = jsondecode(file("${path.module}/backend.tf.json")).terraform.backend.s3
 }
 

@@ -1,132 +1,122 @@
-"""What an environment may say: one frozen model per part, every field described.
+"""The settings of an environment: one frozen model per section, with a description of every field.
 
-Intent: whatever AWS, Kubernetes or GitLab Runner would refuse an hour into a deployment is refused
-here, before anything is synthesized. The descriptions become docs/settings.md.
-Not here: reading the YAML file and wording the messages (file.py). No cdktf import.
+The models refuse values that AWS, Kubernetes or GitLab Runner would refuse an hour into a deployment.
+The descriptions become docs/settings.md and parts of messages.
+Not here: reading the YAML file (load.py). No cdktf import, so that a mistake is reported at once.
 """
 
 import re
+from collections.abc import Iterator
 from itertools import combinations
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, model_validator
 
+from stacks.settings.autoscaler import AutoscalerSettings
 from stacks.settings.aws import AwsSettings
 from stacks.settings.cluster import ClusterSettings
-from stacks.settings.model import MAP_KEY_RULE, MapKey, SettingsModel, refuse
+from stacks.settings.model import MAP_KEY_RULE, MapKey, Mistake, SettingsModel, refuse
 from stacks.settings.network import NetworkSettings
-from stacks.settings.runners import AutoscalerSettings, RunnerSettings
+from stacks.settings.runners import RunnerSettings
 
 EnvironmentName = Annotated[str, Field(pattern=r"^[a-z]([a-z0-9-]{0,18}[a-z0-9])?$")]
 
 
 class Settings(SettingsModel):
-    """Everything that one environment says."""
+    """All settings of one environment."""
 
     environment: EnvironmentName = Field(
-        description="The file's name is the environment's name: up to 20 of a-z, 0-9 and -, starting "
-        "with a letter, not ending with -.",
+        description="The file's name is the environment's name: up to 20 characters of a-z, 0-9 and -. It "
+        "starts with a letter and does not end with -.",
     )
-    aws: AwsSettings = Field(description="Account and region.")
-    network: NetworkSettings = Field(description="The network stack.")
+    aws: AwsSettings = Field(description="The AWS account and region.")
+    network: NetworkSettings = Field(description="The VPC and its subnets.")
     protect_running_jobs: bool = Field(
         default=True,
-        description="Keep nodes that run jobs: job pods are marked not safe to evict and covered by a pod "
-        "disruption budget, each node group is made once per zone (so that no Auto Scaling group moves "
-        "nodes between zones), and managers let their jobs finish. Changing it replaces the node groups.",
+        description="Keep nodes that run jobs. Job pods are marked not safe to evict, and a "
+        "PodDisruptionBudget covers them. Each node group is created once per zone, so that no Auto "
+        "Scaling group moves nodes between zones. Managers wait for their jobs before they stop. Changing "
+        "this setting replaces the node groups.",
     )
-    cluster: ClusterSettings = Field(description="The cluster stack.")
+    cluster: ClusterSettings = Field(description="The EKS cluster, access to it, and its node groups.")
     autoscaler: AutoscalerSettings = Field(
         default=AutoscalerSettings(), description="The cluster autoscaler."
     )
     cache_expiration_days: int = Field(
         default=30,
-        description="How long the fleets' S3 cache keeps what no job uploads again, 1 to 3650 days.",
+        description="Days until an unused object in the fleets' S3 cache expires, 1 to 3650.",
         ge=1,
         le=3650,
     )
     runners: dict[MapKey, RunnerSettings] = Field(
-        description=f"Runner fleets by name, one at least; {MAP_KEY_RULE}.", min_length=1
+        description=f"Runner fleets by name, at least one; {MAP_KEY_RULE}.", min_length=1
     )
     name_prefix: EnvironmentName | None = Field(
         default=None,
-        description="What names in AWS begin with (`<name_prefix>-<thing>`); without it, the environment's "
-        "name. Only for an environment that was renamed: its old name, up to 20 of a-z, 0-9 and -, starting "
-        "with a letter, not ending with -. Another prefix replaces roles and the cluster.",
+        description="Start of all names in AWS (`<name_prefix>-<name>`); by default the environment's name. "
+        "Only for an environment that was renamed: its old name, up to 20 characters of a-z, 0-9 and -, "
+        "starting with a letter, not ending with -. Another prefix replaces roles and the cluster.",
     )
 
     @property
     def resource_prefix(self) -> str:
-        """What names in AWS begin with."""
+        """Start of all names in AWS."""
         return self.name_prefix or self.environment
 
-    @field_validator("network")
-    @classmethod
-    def _zones_are_of_the_region(cls, network: NetworkSettings, info: ValidationInfo) -> NetworkSettings:
-        region = info.data["aws"].region if "aws" in info.data else ""
+    @model_validator(mode="after")
+    def _require_sections_that_agree(self) -> Self:
         refuse(
-            (("availability_zones", str(index)), zone, f"must be a zone of the region, such as {region}a")
-            for index, zone in enumerate(network.availability_zones)
-            if region and not re.fullmatch(rf"{region}[a-z]", zone)
+            [
+                *self._find_region_mistakes(),
+                *self._find_priority_mistakes(),
+                *self._find_node_group_mistakes(),
+                *self._find_token_mistakes(),
+            ]
         )
-        return network
+        return self
 
-    @field_validator("autoscaler")
-    @classmethod
-    def _prioritized_groups_exist(
-        cls, autoscaler: AutoscalerSettings, info: ValidationInfo
-    ) -> AutoscalerSettings:
-        cluster = info.data.get("cluster")
-        refuse(
-            (
-                ("expander_priorities", name),
-                priority,
-                f"must be the priority of one of {', '.join(cluster.node_groups)}",
+    def _find_region_mistakes(self) -> Iterator[Mistake]:
+        region, zones = self.aws.region, self.network.availability_zones
+        strangers = [zone for zone in zones if not re.fullmatch(rf"{region}[a-z]", zone)]
+        if strangers == list(zones):  # one wrong region is more likely than several wrong zones
+            accepted = (
+                f"must be the region of network.availability_zones ({', '.join(zones)}): change the "
+                "region or the zones"
             )
-            for name, priority in autoscaler.expander_priorities.items()
-            if cluster and name not in cluster.node_groups
-        )
-        return autoscaler
+            yield ("aws", "region"), region, accepted
+            return
+        for zone in strangers:
+            path = ("network", "availability_zones", str(zones.index(zone)))
+            yield path, zone, f"must be a zone of the region, such as {region}a"
 
-    @field_validator("runners")
-    @classmethod
-    def _jobs_have_nodes(
-        cls, runners: dict[str, RunnerSettings], info: ValidationInfo
-    ) -> dict[str, RunnerSettings]:
-        groups = info.data["cluster"].node_groups if "cluster" in info.data else {}
-        refuse(
-            ((fleet, "node_groups", str(index)), name, f"must be one of {', '.join(groups)}")
-            for fleet, runner in runners.items()
-            for index, name in enumerate(runner.node_groups)
-            if groups and name not in groups
-        )
-        if groups:
-            kinds = ", ".join(f"{name} is {group.architecture}" for name, group in groups.items())
-            mixed = (
-                "must name groups of one architecture (empty: every group without taints), since GitLab "
-                f"Runner takes its helper image for one; {kinds}"
-            )
-            refuse(
-                (
-                    (name, "node_groups"),
-                    list(runner.node_groups),
-                    mixed,
+    def _find_priority_mistakes(self) -> Iterator[Mistake]:
+        groups, priorities = self.cluster.node_groups, self.autoscaler.expander_priorities
+        for name, priority in priorities.items():
+            if name not in groups:
+                accepted = f"must be the priority of one of {', '.join(groups)}"
+                yield ("autoscaler", "expander_priorities", name), priority, accepted
+        missing = [name for name in groups if name not in priorities]
+        if priorities and missing:
+            accepted = f"must have a number for every node group; {', '.join(missing)} has none"
+            yield ("autoscaler", "expander_priorities"), priorities, accepted
+
+    def _find_node_group_mistakes(self) -> Iterator[Mistake]:
+        groups = self.cluster.node_groups
+        architectures = ", ".join(f"{name} is {group.architecture}" for name, group in groups.items())
+        for fleet, runner in self.runners.items():
+            unknown = [name for name in runner.node_groups if name not in groups]
+            for name in unknown:
+                path = ("runners", fleet, "node_groups", str(runner.node_groups.index(name)))
+                yield path, name, f"must be one of {', '.join(groups)}"
+            if not unknown and len({group.architecture for group in runner.placed_on(groups).values()}) != 1:
+                accepted = (
+                    "must name groups of one architecture (empty: every group without taints), because "
+                    f"GitLab Runner uses the helper image of one; {architectures}"
                 )
-                for name, runner in runners.items()
-                if len({group.architecture for group in runner.placed_on(groups).values()}) != 1
-            )
-        return runners
+                yield ("runners", fleet, "node_groups"), list(runner.node_groups), accepted
 
-    @field_validator("runners")
-    @classmethod
-    def _tokens_are_not_shared(cls, runners: dict[str, RunnerSettings]) -> dict[str, RunnerSettings]:
-        refuse(
-            (
-                (other_name, "token_parameter"),
-                other.token_parameter,
-                f"must be a parameter of its own: the fleet {name} reads this one",
-            )
-            for (name, fleet), (other_name, other) in combinations(runners.items(), 2)
-            if fleet.token_parameter == other.token_parameter
-        )
-        return runners
+    def _find_token_mistakes(self) -> Iterator[Mistake]:
+        for (name, fleet), (other_name, other) in combinations(self.runners.items(), 2):
+            if fleet.token_parameter == other.token_parameter:
+                accepted = f"must be a parameter of its own: the fleet {name} reads this one"
+                yield ("runners", other_name, "token_parameter"), other.token_parameter, accepted

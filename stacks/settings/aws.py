@@ -1,63 +1,72 @@
-"""Where an environment lives."""
+"""Settings of the AWS account and region."""
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from stacks.settings.model import PORT, Region, SettingsModel, refuse
+from stacks.settings.addresses import URL_PORT
+from stacks.settings.model import Region, SettingsModel, refuse
 
-# The emulator's placeholders. With them in place the credentials of a real account are never looked for.
+# With these placeholders no program looks for the credentials of a real account.
 EMULATOR_CREDENTIALS = {"access_key": "local", "secret_key": "local"}
+
+
+def _write_integer_as_string(value: object) -> object:
+    # Users write `cost_center: 4711`.
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
 
 # "Tag your AWS resources": characters and lengths that every service takes.
 TagKey = Annotated[str, Field(pattern=r"^[\w .:/=+@-]+$", max_length=128)]
-TagValue = Annotated[str, Field(pattern=r"^[\w .:/=+@-]*$", max_length=256)]
+TagValue = Annotated[
+    str, Field(pattern=r"^[\w .:/=+@-]*$", max_length=256), BeforeValidator(_write_integer_as_string)
+]
 
 
 class AwsSettings(SettingsModel):
-    """The account and region that an environment lives in."""
+    """The AWS account and region of an environment."""
 
     region: Region = Field(description="AWS region, such as eu-central-1.")
     endpoint_url: str | None = Field(
         default=None,
-        description="Only for an emulated AWS: its http:// URL on this machine without a path, such as "
-        "http://127.0.0.1:4566. It makes the environment a local one; without it the environment is a "
+        description="URL of an emulated AWS on this machine, http:// and without a path, such as "
+        "http://127.0.0.1:4566. With it the environment is a local one; without it Terraform works with a "
         "real account.",
-        pattern=rf"^http://(127\.0\.0\.1|localhost|\[::1\]){PORT}/?$",
+        pattern=rf"^http://(127\.0\.0\.1|localhost|\[::1\]){URL_PORT}/?$",
     )
     account_id: str | None = Field(
         default=None,
-        description="The 12-digit account, in quotes, that may be touched; required for a real account, and "
-        "Terraform refuses to work with credentials of any other.",
+        description="The 12-digit account ID, in quotes. Required for a real account: Terraform refuses "
+        "credentials of any other account.",
         pattern=r"^[0-9]{12}$",
     )
     tags: dict[TagKey, TagValue] = Field(
         default={},
-        description="Tags put on every AWS resource that can carry them, besides `environment`: up to 40; "
-        "letters, digits, spaces and _.:/=+@- in keys (up to 128) and values (up to 256, in quotes if "
-        "they look like a number).",
-        max_length=40,  # AWS: 50 a resource, some of which are ours
+        description="Up to 40 tags for every AWS resource that can have tags, besides `environment`. Keys "
+        "have up to 128 characters, values up to 256: letters, digits, spaces and _.:/=+@-. A value is a "
+        "string or an integer.",
+        max_length=40,  # AWS allows 50 a resource; some of them are the project's
     )
 
-    @field_validator("account_id")
-    @classmethod
-    def _real_account_is_named(cls, account_id: str | None, info: ValidationInfo) -> str | None:
-        if account_id is None and "endpoint_url" in info.data and info.data["endpoint_url"] is None:
-            raise ValueError("must be the 12-digit number of the AWS account that this environment may touch")
-        return account_id
+    @model_validator(mode="after")
+    def _require_account_of_real_environment(self) -> Self:
+        if self.account_id is None and self.endpoint_url is None:
+            accepted = "must be the 12-digit number of the AWS account that Terraform may change"
+            refuse([(("account_id",), None, accepted)])
+        return self
 
     @field_validator("tags")
     @classmethod
-    def _tag_keys_are_free(cls, tags: dict[str, str]) -> dict[str, str]:
+    def _refuse_reserved_tag_keys(cls, tags: dict[str, str]) -> dict[str, str]:
         # IAM compares keys without regard to case, and refuses a role that has one twice.
         keys = ["environment", *(key.lower() for key in tags)]
         refuse(
-            ((key,), value, "must be a key that does not begin with aws:, which AWS keeps for itself")
+            ((key,), value, "must be a key that does not begin with aws:, which AWS reserves")
             for key, value in tags.items()
             if key.lower().startswith("aws:")
         )
         refuse(
-            ((key,), value, "must be a key of its own, upper and lower case alike; `environment` is set")
+            ((key,), value, "must differ from `environment` and the keys before it in more than case")
             for index, (key, value) in enumerate(tags.items(), start=1)
             if keys[index] in keys[:index]
         )
@@ -65,5 +74,5 @@ class AwsSettings(SettingsModel):
 
     @property
     def is_local(self) -> bool:
-        """Whether this is the emulated AWS of this machine."""
+        """Whether the environment is an emulated AWS on this machine."""
         return self.endpoint_url is not None

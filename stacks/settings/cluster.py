@@ -1,18 +1,12 @@
-"""What may be said of the cluster stack."""
+"""Settings of the cluster stack."""
 
 from ipaddress import IPv4Network
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
-from stacks.settings.model import (
-    MAP_KEY_RULE,
-    Ipv4Range,
-    MapKey,
-    SettingsModel,
-    refuse,
-    refuse_duplicates,
-)
+from stacks.settings.addresses import Ipv4Range
+from stacks.settings.model import MAP_KEY_RULE, MapKey, SettingsModel, find_duplicates, refuse
 from stacks.settings.node_groups import NodeGroupSettings
 from stacks.versions import CLUSTER_AUTOSCALER_IMAGE_TAGS
 
@@ -30,7 +24,7 @@ _RETENTION_DAYS = [
     *(1096, 1827, 2192, 2557, 2922, 3288, 3653),
 ]
 
-_NOT_PUBLIC = [
+_PRIVATE_OR_RESERVED = [
     IPv4Network(block)
     for block in (
         *("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"),
@@ -40,7 +34,7 @@ _NOT_PUBLIC = [
 
 
 class ClusterSettings(SettingsModel):
-    """The cluster stack: EKS, who may reach and administer it, and its node groups."""
+    """The cluster stack: EKS, access to it, and its node groups."""
 
     name: str = Field(
         default="cicd",
@@ -53,96 +47,117 @@ class ClusterSettings(SettingsModel):
     )
     support_type: Literal["STANDARD", "EXTENDED"] = Field(
         default="STANDARD",
-        description="STANDARD: AWS upgrades the control plane when standard support ends. EXTENDED: it "
-        "stays, at a higher price.",
+        description="STANDARD: AWS upgrades the control plane when standard support ends. EXTENDED: AWS "
+        "keeps the version for 12 more months, at a higher price.",
     )
     endpoint_public_access_cidrs: tuple[Ipv4Range, ...] = Field(
         default=(),
         description="Up to 40 public IPv4 ranges, such as [203.0.113.0/24], that may reach the "
-        "Kubernetes API over the internet. Empty: only from inside the VPC.",
+        "Kubernetes API over the internet. If the list is empty, only the VPC reaches it. 0.0.0.0/0 also "
+        "needs `allow_public_endpoint_from_anywhere`.",
         max_length=40,
+    )
+    allow_public_endpoint_from_anywhere: bool = Field(
+        default=False,
+        description="Allow 0.0.0.0/0 in `endpoint_public_access_cidrs`: every machine on the internet may "
+        "then try to log in to the Kubernetes API.",
     )
     admin_principal_arns: tuple[PrincipalArn, ...] = Field(
         default=(),
         description="Up to 10 IAM principals of other accounts, such as "
         "arn:aws:iam::123456789012:role/admin (role, user or root), that may assume the "
-        "cluster-admin role, besides those of the cluster's own account that IAM allows to.",
+        "cluster-admin role. Principals of the cluster's own account need no entry here, only an IAM "
+        "policy that allows sts:AssumeRole.",
         max_length=10,
     )
     enabled_cluster_log_types: tuple[
         Literal["api", "audit", "authenticator", "controllerManager", "scheduler"], ...
     ] = Field(
         default=("api", "audit", "authenticator", "controllerManager", "scheduler"),
-        description="Control-plane logs sent to CloudWatch.",
+        description="Control-plane logs that EKS sends to CloudWatch.",
     )
     log_retention_days: int = Field(
         default=30,
-        description=f"How long CloudWatch keeps them, days: one of {', '.join(map(str, _RETENTION_DAYS))}.",
+        description="Days that CloudWatch keeps the control-plane logs: one of "
+        f"{', '.join(map(str, _RETENTION_DAYS))}.",
     )
     addon_versions: dict[
         AddonName,
         Annotated[str, Field(pattern=r"^v[0-9]+\.[0-9]+\.[0-9]+-eksbuild\.[0-9]+$")],
     ] = Field(
         default={},
-        description="Pinned add-on versions, such as v1.20.4-eksbuild.2. An add-on without one gets "
-        "EKS's default for the Kubernetes version when it is created.",
+        description="Versions of EKS add-ons by name, such as {vpc-cni: v1.20.4-eksbuild.2}. An add-on "
+        "without one gets EKS's default for the Kubernetes version when it is created.",
     )
     enable_irsa: bool = Field(
         default=False,
-        description="Create an IAM OIDC provider, for other projects that use IAM roles for service "
-        "accounts. The project itself uses EKS Pod Identity.",
+        description="Create an IAM OIDC provider for other projects that use IAM roles for service "
+        "accounts (IRSA). This project uses EKS Pod Identity.",
     )
     node_groups: dict[MapKey, NodeGroupSettings] = Field(
-        description="Managed node groups by name. At least one must be steady: min_size of 1 or more and "
+        description="Managed node groups by name. At least one must be steady: a min_size of 1 or more and "
         f"no taints; {MAP_KEY_RULE}.",
         min_length=1,
     )
 
     @field_validator("kubernetes_version")
     @classmethod
-    def _autoscaler_is_known(cls, version: str) -> str:
+    def _require_known_autoscaler(cls, version: str) -> str:
         if version not in CLUSTER_AUTOSCALER_IMAGE_TAGS:
             raise ValueError(
                 f"must be one of {', '.join(CLUSTER_AUTOSCALER_IMAGE_TAGS)}; for another version add the "
-                "cluster autoscaler of the same minor to stacks/versions.py"
+                "cluster autoscaler of the same minor version to stacks/versions.py"
             )
         return version
 
     @field_validator("log_retention_days")
     @classmethod
-    def _cloudwatch_knows_the_days(cls, days: int) -> int:
+    def _require_cloudwatch_retention(cls, days: int) -> int:
         if days not in _RETENTION_DAYS:
             raise ValueError(f"must be one of {', '.join(map(str, _RETENTION_DAYS))}")
         return days
 
     @field_validator("endpoint_public_access_cidrs")
     @classmethod
-    def _ranges_are_public(cls, cidrs: tuple[IPv4Network, ...]) -> tuple[IPv4Network, ...]:
-        refuse_duplicates(cidrs)
+    def _require_public_ranges(cls, cidrs: tuple[IPv4Network, ...]) -> tuple[IPv4Network, ...]:
+        refuse(find_duplicates(cidrs))
         refuse(
             ((str(index),), str(cidr), "must be a public range: EKS refuses private and reserved ones here")
             for index, cidr in enumerate(cidrs)
-            if any(cidr.subnet_of(block) for block in _NOT_PUBLIC)
+            if any(cidr.subnet_of(block) for block in _PRIVATE_OR_RESERVED)
         )
         return cidrs
 
     @field_validator("enabled_cluster_log_types", "admin_principal_arns")
     @classmethod
-    def _entries_are_distinct(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
-        refuse_duplicates(entries)
+    def _refuse_duplicates(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
+        refuse(find_duplicates(entries))
         return entries
 
     @field_validator("node_groups")
     @classmethod
-    def _one_group_is_steady(cls, groups: dict[str, NodeGroupSettings]) -> dict[str, NodeGroupSettings]:
+    def _require_steady_group(cls, groups: dict[str, NodeGroupSettings]) -> dict[str, NodeGroupSettings]:
         if not any(group.is_steady for group in groups.values()):
             raise ValueError(
                 "one group must have a min_size of 1 or more and no taints: DNS, the autoscaler and the "
-                "runner managers live there"
+                "runner managers run there"
             )
         return groups
 
+    @model_validator(mode="after")
+    def _require_consent_to_public_endpoint(self) -> Self:
+        accepted = (
+            "opens the Kubernetes API to the whole internet: name the ranges that need it, or set "
+            "cluster.allow_public_endpoint_from_anywhere: true"
+        )
+        refuse(
+            (("endpoint_public_access_cidrs", str(index)), str(cidr), accepted)
+            for index, cidr in enumerate(self.endpoint_public_access_cidrs)
+            if cidr.prefixlen == 0 and not self.allow_public_endpoint_from_anywhere
+        )
+        return self
+
     @property
     def steady_node_group(self) -> str:
-        """Name of the group where what must never be without a node runs: the first steady one."""
+        """Name of the first steady node group: DNS, the autoscaler and the managers run there."""
         return next(name for name, group in self.node_groups.items() if group.is_steady)

@@ -1,9 +1,9 @@
-"""Further keys of GitLab Runner's Kubernetes executor that a fleet may set.
+"""Keys of GitLab Runner's Kubernetes executor that a fleet may set, besides those of `RunnerSettings`.
 
-Intent: GitLab's own names and types, so that a misspelling is an error and not silence.
-Not here: what the project sets itself from other settings (namespace, image, privileged, requests, limits
-and maxima, poll_timeout, labels, annotations, node placement), what lets a job undo that
-(`*_overwrite_allowed`, `bearer_token`), and how to reach the cluster (host, certificates).
+Names and types are GitLab's, so that a misspelt key is an error: the runner itself ignores it.
+Not here: keys that the project sets from other settings (namespace, image, privileged, requests, limits
+and maxima, poll_timeout, labels, annotations, node placement), keys with which a job could change these
+(`*_overwrite_allowed`, `bearer_token`), and the way to the cluster (host, certificates).
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ KubernetesName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0
 Capability = Annotated[str, Field(pattern=r"^[A-Za-z_]+$")]
 NumericId = Annotated[str, Field(pattern=r"^[0-9]{1,10}$")]
 
-# The keys of the runner's tables, one level down. `privileged` is missing on purpose: it is the fleet's.
+# Keys of the runner's tables, one level down. `privileged` is a setting of the fleet.
 SecurityContextKey = Literal[
     "allow_privilege_escalation",
     "capabilities",
@@ -56,32 +56,34 @@ SchedulingKey = Literal[
 ]
 
 
-def _as_list(value: object) -> object:
+def _write_string_as_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
-def _beyond_toml(value: object, path: tuple[str, ...] = ()) -> Iterator[Mistake]:
-    """Yield each null and each integer of more than 64 bits inside a value: TOML has none."""
+def _find_non_toml_values(value: object, path: tuple[str, ...] = ()) -> Iterator[Mistake]:
+    """Yield each null and each integer of more than 64 bits inside a value: TOML has neither."""
     if value is None and path:
-        yield path, value, "must be a text, number, true, false, list or mapping"
+        yield path, value, "must be a string, a number, true, false, a list or a map"
     if isinstance(value, int) and abs(value) >= 2**63:
-        yield path, value, "must be a number of 64 bits"
+        yield path, value, "must be an integer of at most 64 bits"
     parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, part in parts:
-        yield from _beyond_toml(part, (*path, str(key)))
+        yield from _find_non_toml_values(part, (*path, str(key)))
 
 
 class AffinitySettings(SettingsModel):
-    """Affinity between pods. Between pods and nodes it is the fleet's `node_groups`."""
+    """Affinity between pods; the fleet's `node_groups` say on which nodes they run."""
 
-    pod_affinity: dict[SchedulingKey, Any] | None = Field(default=None, description="Pods to be near to.")
+    pod_affinity: dict[SchedulingKey, Any] | None = Field(
+        default=None, description="Rules that place job pods near other pods."
+    )
     pod_anti_affinity: dict[SchedulingKey, Any] | None = Field(
-        default=None, description="Pods to be far from."
+        default=None, description="Rules that place job pods away from other pods."
     )
 
 
 class ExecutorSettings(SettingsModel):
-    """Keys of `[runners.kubernetes]`, as GitLab Runner 18.9 documents them in "Kubernetes executor"."""
+    """Keys of `[runners.kubernetes]`: GitLab's page "Kubernetes executor" describes each of them."""
 
     affinity: AffinitySettings | None = Field(default=None, description="Affinity rules between pods.")
     allow_privilege_escalation: bool | None = Field(
@@ -91,13 +93,13 @@ class ExecutorSettings(SettingsModel):
         default=None, description="Group IDs, in quotes, that a job may run containers as."
     )
     allowed_images: list[str] | None = Field(
-        default=None, description="Wildcards of the images that a job may use."
+        default=None, description="Patterns with wildcards of the images that a job may use."
     )
     allowed_pull_policies: list[PullPolicy] | None = Field(
         default=None, description="Pull policies that a job may choose: always, if-not-present, never."
     )
     allowed_services: list[str] | None = Field(
-        default=None, description="Wildcards of the service images that a job may use."
+        default=None, description="Patterns with wildcards of the service images that a job may use."
     )
     allowed_users: list[NumericId] | None = Field(
         default=None, description="User IDs, in quotes, that a job may run containers as."
@@ -112,10 +114,10 @@ class ExecutorSettings(SettingsModel):
         default=None, description="Linux capabilities to drop, such as [ALL]."
     )
     cleanup_grace_period_seconds: int | None = Field(
-        default=None, description="Time that a finished job's pod gets to end, seconds.", ge=0
+        default=None, description="Seconds that the pod of a finished job gets to end.", ge=0
     )
     cleanup_resources_timeout: Annotated[str, Field(pattern=r"^([1-9][0-9]{0,4}(ms|s|m|h)){1,3}$")] | None = (
-        Field(default=None, description="Time to remove a job's objects, such as 5m.")
+        Field(default=None, description="Time limit for removing a job's objects, such as 5m.")
     )
     container_lifecycle: dict[Literal["post_start", "pre_stop"], Any] | None = Field(
         default=None, description="post_start and pre_stop hooks of the build container."
@@ -134,13 +136,13 @@ class ExecutorSettings(SettingsModel):
         default=None, description="Image of the helper container; $VARIABLES of the job are replaced."
     )
     helper_image_autoset_arch_and_os: bool | None = Field(
-        default=None, description="Take the helper image for the architecture that the manager runs on."
+        default=None, description="Use the helper image for the architecture of the manager's node."
     )
     helper_image_flavor: Annotated[str, Field(pattern=r"^[a-z0-9.-]+$")] | None = Field(
-        default=None, description="Flavor of the helper image: alpine, alpine-latest, ubuntu and so on."
+        default=None, description="Flavor of the helper image, such as alpine, alpine-latest or ubuntu."
     )
     host_aliases: list[dict[Literal["hostnames", "ip"], Any]] | None = Field(
-        default=None, description="Further host names: a list of ip and hostnames."
+        default=None, description="Additional host names: a list of maps with ip and hostnames."
     )
     image_pull_secrets: list[KubernetesName] | None = Field(
         default=None, description="Names of Secrets of the job namespace for private registries."
@@ -154,14 +156,14 @@ class ExecutorSettings(SettingsModel):
     )
     pod_spec: list[dict[PodSpecKey, Any]] | None = Field(
         default=None,
-        description="Patches of the generated pod (an experiment of GitLab's): a list of name, patch and "
-        "patch_type.",
+        description="Patches of the generated pod, an experimental feature of GitLab Runner: a list of maps "
+        "with name, patch and patch_type.",
     )
     pod_termination_grace_period_seconds: int | None = Field(
-        default=None, description="Time that a job's processes get after TERM, seconds.", ge=0
+        default=None, description="Seconds that a job's processes get to end after SIGTERM.", ge=0
     )
     poll_interval: int | None = Field(
-        default=None, description="How often a starting pod is looked at, seconds.", ge=1
+        default=None, description="Seconds between two checks of a starting pod.", ge=1
     )
     print_pod_warning_events: bool | None = Field(
         default=None, description="Print the pod's warning events when a job fails."
@@ -169,18 +171,23 @@ class ExecutorSettings(SettingsModel):
     priority_class_name: KubernetesName | None = Field(
         default=None, description="Name of the job pods' priority class."
     )
-    pull_policy: Annotated[list[PullPolicy], BeforeValidator(_as_list)] | None = Field(
-        default=None, description="When images are pulled: always, if-not-present, never, or a list of them."
+    pull_policy: Annotated[list[PullPolicy], BeforeValidator(_write_string_as_list)] | None = Field(
+        default=None, description="Pull policy (always, if-not-present or never), or a list to try in order."
     )
     resource_availability_check_max_attempts: int | None = Field(
-        default=None, description="Attempts to find service account and pull Secrets.", ge=0
+        default=None, description="Number of attempts to find the service account and the pull Secrets.", ge=0
     )
     retry_backoff_max: int | None = Field(
-        default=None, description="Longest wait between attempts to reach the API, milliseconds.", ge=500
+        default=None,
+        description="Maximum wait between two attempts to reach the Kubernetes API, milliseconds.",
+        ge=500,
     )
-    retry_limit: int | None = Field(default=None, description="Attempts to reach the Kubernetes API.", ge=1)
+    retry_limit: int | None = Field(
+        default=None, description="Number of attempts to reach the Kubernetes API.", ge=1
+    )
     retry_limits: dict[str, Annotated[int, Field(ge=0)]] | None = Field(
-        default=None, description="Attempts to reach the Kubernetes API by text of the error."
+        default=None,
+        description="Number of attempts to reach the Kubernetes API, by string in the error message.",
     )
     runtime_class_name: KubernetesName | None = Field(
         default=None, description="Name of the job pods' runtime class."
@@ -196,24 +203,24 @@ class ExecutorSettings(SettingsModel):
         default=None, description="Security context of service containers."
     )
     services: list[dict[ServiceKey, Any]] | None = Field(
-        default=None, description="Services that every job gets: a list of name, alias and so on."
+        default=None, description="Services of every job: a list of maps with name, alias and so on."
     )
     use_service_account_image_pull_secrets: bool | None = Field(
-        default=None, description="Take pull Secrets from the service account."
+        default=None, description="Use the pull Secrets of the service account."
     )
     volumes: dict[VolumeKind, list[dict[VolumeKey, Any]]] | None = Field(
         default=None,
-        description="Further volumes by kind (empty_dir, host_path, pvc, config_map, secret, csi): lists of "
-        "name, mount_path and so on.",
+        description="Additional volumes by kind (empty_dir, host_path, pvc, config_map, secret, csi): lists "
+        "of maps with name, mount_path and so on.",
     )
 
     @field_validator("volumes")
     @classmethod
-    def _volumes_are_mounted(
+    def _require_mount_paths(
         cls, volumes: dict[str, list[dict[str, Any]]] | None
     ) -> dict[str, list[dict[str, Any]]] | None:
         refuse(
-            ((kind, str(index)), volume, "must have a text as name and an absolute path as mount_path")
+            ((kind, str(index)), volume, "must have a string as name and an absolute path as mount_path")
             for kind, entries in (volumes or {}).items()
             for index, volume in enumerate(entries)
             if not isinstance(volume.get("name"), str) or not str(volume.get("mount_path")).startswith("/")
@@ -222,9 +229,9 @@ class ExecutorSettings(SettingsModel):
 
     @field_validator("services", "host_aliases")
     @classmethod
-    def _entries_are_named(cls, entries: list[dict[str, Any]] | None) -> list[dict[str, Any]] | None:
+    def _require_names(cls, entries: list[dict[str, Any]] | None) -> list[dict[str, Any]] | None:
         refuse(
-            ((str(index),), entry, "must have a text as name (a service) or ip (an alias)")
+            ((str(index),), entry, "must have a string as name (a service) or ip (an alias)")
             for index, entry in enumerate(entries or [])
             if not isinstance(entry.get("name", entry.get("ip")), str)
         )
@@ -232,6 +239,6 @@ class ExecutorSettings(SettingsModel):
 
     @field_validator("*")
     @classmethod
-    def _toml_can_say_it(cls, value: object) -> object:
-        refuse(_beyond_toml(value))
+    def _require_toml_values(cls, value: object) -> object:
+        refuse(_find_non_toml_values(value))
         return value

@@ -1,76 +1,81 @@
-"""Read an environment's YAML file; word every mistake in it.
+"""Read an environment's YAML file into `Settings`, or list every mistake in it.
 
-Intent: one message per mistake: file, path of the field, value, what is accepted.
-Not here: the rules (the models beside this file).
+Each mistake is one line: file and line, field, value, and the accepted values.
+Not here: the rules (the models beside this file) and the words of a broken rule (messages.py).
 """
 
-import difflib
 import json
-import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
 
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from stacks.errors import UserError
 from stacks.settings import Settings
-from stacks.settings.model import Mistake
+from stacks.settings.messages import NO_TEMPLATES, describe_error, join_path, list_keys, mask_tokens
 
 PROJECT = Path(__file__).resolve().parents[2]
 
-# GitLab, "Token overview": every token starts with such a prefix. A token pasted where its
-# parameter's name belongs must not reach a terminal or a pipeline's log.
-_TOKEN = re.compile(
-    r"""(gl(agent|cbt|dt|ffct|ft|imt|oas|pat|ptt|rtr?|soat|wt)-|GR1348941)[^\s"',:…)]+""", re.IGNORECASE
-)
-_HIDDEN = "(a token, not shown)"
+# With aliases a short file can expand without limit.
+MAX_NODES = 20_000
+MAX_DEPTH = 40
+UNUSABLE = "can't be used: it must be YAML in UTF-8, with values that JSON can represent"
 
-# What pydantic calls a mistake, in a user's words; a pattern's own text is never shown, since the
-# field's description says what is accepted.
-_WORDS = {
-    "string_pattern_mismatch": "not of the accepted form",
-    "string_too_long": "longer than {max_length} characters",
-    "string_type": "must be a text, in quotes where it looks like a number",
-    "int_type": "must be a whole number",
-    "bool_type": "must be true or false",
-    "model_type": "must be a mapping of keys to values",
-    "dict_type": "must be a mapping of names to values",
-    "tuple_type": "must be a list",
-    "list_type": "must be a list",
-    "literal_error": "must be {expected}",
-    "greater_than_equal": "must be at least {ge}",
-    "less_than_equal": "must be at most {le}",
-    "too_short": "must have {min_length} or more",
-    "too_long": "must have {max_length} or fewer",
+_TAG = "tag:yaml.org,2002:"
+_TAGS = {f"{_TAG}{name}" for name in ("str", "int", "float", "bool", "null", "map", "seq")}
+_NUMBER_TAGS = (f"{_TAG}int", f"{_TAG}float")
+_MERGE_KEY = f"{_TAG}merge"
+_PLAIN_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?")
+
+# Part of the YAML parser's message → plain words.
+_SYNTAX_PROBLEMS = {
+    r"'\t'": "a tab; indent with spaces",
+    "mapping values are not allowed": "wrong indentation, or a string with `: ` that needs quotes",
+    "expected <block end>": "wrong indentation; the keys of one map start in the same column",
+    "maximum depth": f"nested more than {MAX_DEPTH} levels",
+    "another document": "a second document (`---`); a file holds one environment",
 }
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One reason why a file can't be used, and the line of the file if it is known."""
+
+    text: str
+    line: int | None = None
 
 
 class SettingsError(UserError):
     """An environment's file can't be used; `mistakes` has one line for each reason."""
 
-    def __init__(self, mistakes: list[str]) -> None:
-        """Keep the lines, without tokens and without what a terminal would obey."""
-        self.mistakes = [_printable(_TOKEN.sub(_HIDDEN, line)) for line in mistakes]
+    def __init__(self, path: Path, problems: Iterable[Problem]) -> None:
+        """Write one line per problem, without tokens and control characters."""
+        shown = path.relative_to(PROJECT) if path.is_relative_to(PROJECT) else path
+        lines = [
+            f"{shown}{f':{problem.line}' if problem.line else ''}: {problem.text}" for problem in problems
+        ]
+        self.mistakes = [_escape_control_characters(mask_tokens(line)) for line in lines]
         super().__init__("\n".join(self.mistakes))
 
 
 def load_environment(name: str | None) -> Settings:
-    """Read the environment called `name`, a file under environments/; the local one if there is none.
+    """Read the environment called `name`, a file under environments/; without a name, the local one.
 
     Raises:
-        SettingsError: If there is no such file, it is no YAML, or it holds a mistake.
+        SettingsError: If there is no such file, it is not YAML, or it holds a mistake.
 
     """
     folder, file = PROJECT / "environments", f"{(name or 'local').removesuffix('.yaml')}.yaml"
     known = sorted(path.name for path in folder.glob("*.yaml"))
-    if file not in known:  # nor is a path into another folder: the state's key has the file's name alone
+    if file not in known:  # also a path into another folder: the state's key has only the name
         accepted = ", ".join(name.removesuffix(".yaml") for name in known) or "none yet"
-        raise SettingsError([f"environments/{file}: no such environment. Accepted: {accepted}"])
+        problem = Problem(f"no such environment. Accepted: {accepted}")
+        raise SettingsError(Path(f"environments/{file}"), [problem])
     return load_settings(folder / file)
 
 
@@ -78,153 +83,117 @@ def load_settings(path: Path) -> Settings:
     """Read and validate one environment; the file's name is the environment's name.
 
     Raises:
-        SettingsError: If the file is missing, is no YAML, or holds a mistake.
+        SettingsError: If the file is missing, is not YAML, or holds a mistake.
 
     """
+    yaml = YAML(typ="safe", pure=True)
+    yaml.max_depth = MAX_DEPTH
     try:
-        return _validated(path, _read(path))
-    except (SettingsError, RecursionError) as error:
-        nested = ": holds a mapping or list inside itself, or nested deeper than any setting is"
-        lines = error.mistakes if isinstance(error, SettingsError) else [nested]
-        # Read by people, who stand in the project's folder.
-        shown = path.relative_to(PROJECT) if path.is_relative_to(PROJECT) else path
-        raise SettingsError([f"{shown}{line}" for line in lines]) from None
-
-
-def _validated(path: Path, raw: dict[str, Any]) -> Settings:
-    found = list(_only_yaml(raw))
-    if found:
-        raise SettingsError([f": {_path(at)}: {_shown(value)}: {accepted}" for at, value, accepted in found])
-    try:
-        # By way of JSON, since there a list may become a tuple and a text an IP network, in strict mode too.
-        document = json.dumps({**raw, "environment": path.stem}, default=str, ensure_ascii=False).encode()
-    except ValueError:  # half of a surrogate pair
-        raise SettingsError([": holds a text that is not Unicode"]) from None
-    try:
+        root = _parse(yaml, path)
+        if problems := list(_find_problems(root)):
+            raise SettingsError(path, problems)
+        values = {**yaml.constructor.construct_document(root), "environment": path.stem}
+        # In strict mode pydantic turns lists into tuples and strings into IP networks only if it reads JSON.
+        document = json.dumps(values, ensure_ascii=False, allow_nan=False).encode()
         return Settings.model_validate_json(document)
     except ValidationError as error:
-        if error.errors()[0]["type"] == "json_invalid":  # pydantic's own reader stops at 200 levels
-            raise RecursionError from None
-        messages = [message for details in error.errors() for message in _messages(details)]
-        raise SettingsError([f": {message}" for message in messages]) from None
+        raise SettingsError(path, _describe(error, root)) from None
+    except (YAMLError, ValueError):
+        raise SettingsError(path, [Problem(UNUSABLE)]) from None
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _parse(yaml: YAML, path: Path) -> Node | None:
+    """Return the file's tree of YAML nodes, which know their lines; None for an empty file."""
     try:
-        raw = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 0
-        problem = str(error.problem).split(" with value")[0].removeprefix("but ")
-        raise SettingsError([f":{line}: not valid YAML: {problem}"]) from None
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise SettingsError([f": can't be read: {error.strerror}"]) from None
-    except (YAMLError, UnicodeDecodeError):
-        raise SettingsError([": not a YAML text file in UTF-8"]) from None
-    except ValueError:  # Python reads no number of thousands of digits
-        raise SettingsError(
-            [": holds a number or date that does not exist, or that no setting can be"]
-        ) from None
-    if not isinstance(raw, dict):
-        raise SettingsError([f": must be a YAML mapping with the keys {', '.join(_accepted_keys(()))}"])
-    if "environment" in raw:
-        raise SettingsError([": environment: not a key: the file's name is the environment's name"])
-    return raw
+        raise SettingsError(path, [Problem(f"can't be read: {error.strerror}")]) from None
+    try:
+        root: Node | None = yaml.compose(text)
+    except MarkedYAMLError as error:
+        line = error.problem_mark.line if error.problem_mark else 0
+        problem = _describe_syntax(str(error.problem), text.splitlines()[line : line + 1])
+        raise SettingsError(path, [Problem(f"not valid YAML: {problem}", line + 1)]) from None
+    return root
 
 
-def _only_yaml(value: object, path: tuple[str, ...] = ()) -> Iterator[Mistake]:
-    """Yield each key and value that is nothing in JSON: on the way there it would turn into another."""
-    if isinstance(value, dict):
-        for key, part in value.items():
-            if not isinstance(key, str):
-                yield (
-                    (*path, _shown(key)),
-                    key,
-                    "must be a text as a key, in quotes where it looks like another",
-                )
-            yield from _only_yaml(part, (*path, str(key)))
-    elif isinstance(value, list):
-        for index, part in enumerate(value):
-            yield from _only_yaml(part, (*path, str(index)))
-    elif not isinstance(value, str | int | float | None) or (
-        isinstance(value, float) and not math.isfinite(value)
-    ):
-        yield path, value, "must be a text (in quotes), number, true, false, list or mapping"
+def _describe_syntax(problem: str, lines: list[str]) -> str:
+    if any(sign in line for line in lines for sign in ("{{", "{%")):
+        return NO_TEMPLATES
+    plain = [words for part, words in _SYNTAX_PROBLEMS.items() if part in problem]
+    return plain[0] if plain else problem.removeprefix("but ")
 
 
-def _messages(details: ErrorDetails) -> Iterator[str]:
-    location, value, kind = tuple(details["loc"]), details["input"], details["type"]
-    context = details.get("ctx", {})
-    if kind == "extra_forbidden":
-        accepted = _accepted_keys(location[:-1])
-        close = difflib.get_close_matches(str(location[-1]), accepted, n=1)
-        hint = f"Did you mean {close[0]}? " if close else ""
-        yield f"{_path(location)}: unknown key. {hint}Accepted here: {', '.join(accepted)}"
-    elif kind == "missing":
-        yield f"{_path(location)}: missing. Accepted: {_accepted(location)}"
-    elif kind == "mistakes":
-        for at, found, accepted in context["mistakes"]:
-            yield f"{_path((*location, *at))}: {_shown(found)}: {accepted}"
-    elif kind == "value_error":  # the rules' own words say what is accepted
-        yield f"{_path(location)}: {_shown(value)}: {context['error']}"
-    elif kind == "too_short" and len(value) >= context["min_length"]:
-        return  # its entries are refused one by one
-    else:
-        text = _WORDS.get(kind, details["msg"]).format(**context)
-        # Tokens of old GitLab versions have no prefix; unlike a parameter's name, none has a slash.
-        is_secret = location[-1:] == ("token_parameter",) and value and "/" not in str(value)
-        shown = _HIDDEN if is_secret else _shown(value)
-        yield f"{_path(location)}: {shown}: {text}. Accepted: {_accepted(location)}"
+def _find_problems(root: Node | None) -> Iterator[Problem]:
+    """Yield the problems that the values do not show: duplicate keys, tags, and odd spellings of numbers."""
+    if not isinstance(root, MappingNode):
+        yield Problem(f"must be a YAML map with the keys {', '.join(list_keys(()))}")
+        return
+    for count, (path, node) in enumerate(_walk(root)):
+        if count > MAX_NODES or len(path) > MAX_DEPTH:
+            yield Problem(UNUSABLE)
+            return
+        line = node.start_mark.line + 1
+        if path == ("environment",):
+            yield Problem("environment: not a key: the file's name is the environment's name", line)
+        if node.tag not in _TAGS:
+            accepted = "must be a string (in quotes), a number, true, false, a list or a map"
+            yield Problem(f"{join_path(path)}: {accepted}", line)
+        elif node.tag in _NUMBER_TAGS and not _PLAIN_NUMBER.fullmatch(node.value):
+            accepted = f'write "{node.value}" for a string, or a plain number'
+            yield Problem(f"{join_path(path)}: {node.value}: {accepted}", line)
+        elif isinstance(node, MappingNode):
+            yield from _find_key_problems(path, node)
 
 
-def _path(location: tuple[int | str, ...]) -> str:
-    return ".".join(str(part) or '""' for part in location if part != "[key]")
+def _find_key_problems(path: tuple[str, ...], node: MappingNode) -> Iterator[Problem]:
+    keys = [key for key, _ in node.value]
+    for index, key in enumerate(keys):
+        where = join_path((*path, str(key.value)) if isinstance(key, ScalarNode) else path)
+        line = key.start_mark.line + 1
+        if not isinstance(key, ScalarNode):
+            yield Problem(f"{where}: {NO_TEMPLATES}" if where else NO_TEMPLATES, line)
+        elif key.tag not in (f"{_TAG}str", _MERGE_KEY):
+            yield Problem(f'{where}: a key must be a string: write "{key.value}"', line)
+        elif any(key.value == earlier.value for earlier in keys[:index]):
+            yield Problem(f"{where}: the same key is in the map twice", line)
 
 
-def _printable(text: str) -> str:
-    return "".join(sign if sign.isprintable() else f"\\u{ord(sign):04x}" for sign in text)
+def _walk(node: Node, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Node]]:
+    yield path, node
+    if isinstance(node, MappingNode):
+        for key, value in node.value:
+            yield from _walk(value, (*path, str(key.value)))
+    elif isinstance(node, SequenceNode):
+        for index, item in enumerate(node.value):
+            yield from _walk(item, (*path, str(index)))
 
 
-def _shown(value: object) -> str:
-    text = json.dumps(value, default=str, ensure_ascii=False)
-    return text if len(text) <= 80 else f"{text[:80]}…"  # noqa: PLR2004 - a terminal's line
+def _describe(error: ValidationError, root: Node | None) -> Iterator[Problem]:
+    for details in error.errors():
+        _, node = _find_node(root, details["loc"])
+        written = node.value if isinstance(node, ScalarNode) else None
+        for path, text in describe_error(details, written):
+            line, _ = _find_node(root, path)
+            yield Problem(text, line)
 
 
-def _accepted_keys(location: tuple[int | str, ...]) -> list[str]:
-    model: Any = next(part for part in reversed(_walk(location)) if _is_model(part))
-    return [name for name in model.model_fields if name != "environment"]
+def _find_node(root: Node | None, path: Sequence[int | str]) -> tuple[int | None, Node | None]:
+    """Return line and node of the field at `path`; for a missing field, its section's line and None."""
+    line, node = None, root
+    for part in path:
+        if isinstance(node, MappingNode):
+            found = [(key, value) for key, value in node.value if key.value == part]
+        elif isinstance(node, SequenceNode):
+            found = [(item, item) for index, item in enumerate(node.value) if str(index) == str(part)]
+        else:
+            found = []
+        if not found:
+            return line, None
+        key, node = found[0]
+        line = key.start_mark.line + 1
+    return line, node
 
 
-def _is_model(part: object) -> bool:
-    return isinstance(part, type) and issubclass(part, BaseModel)
-
-
-def _accepted(location: tuple[int | str, ...]) -> str:
-    """Return the keys of a section, or the description of the nearest field."""
-    if _is_model(_walk(location)[-1]):
-        return f"a mapping with the keys {', '.join(_accepted_keys(location))}"
-    text = ""
-    model: Any = Settings
-    for part, below in zip(location, _walk(location)[1:], strict=False):
-        fields = getattr(model, "model_fields", {})
-        text = fields[part].description if part in fields else text
-        model = below
-    return text.rstrip(".")
-
-
-def _walk(location: tuple[int | str, ...]) -> list[object]:
-    """Return the type at each step of a field's path, from Settings down."""
-    steps: list[Any] = [Settings]
-    for part in location:
-        fields = getattr(steps[-1], "model_fields", None)
-        if fields is not None:
-            steps.append(_plain(fields[part].annotation) if part in fields else None)
-        else:  # an entry of a mapping or a list: its type is the last argument of the container
-            arguments = [argument for argument in get_args(steps[-1]) if argument is not Ellipsis]
-            steps.append(_plain(arguments[-1]) if arguments else None)
-    return steps
-
-
-def _plain(annotation: Any) -> Any:
-    """Return an optional or annotated type without what surrounds it."""
-    members = [member for member in get_args(annotation) if member is not type(None)]
-    return members[0] if len(members) == 1 and type(None) in get_args(annotation) else annotation
+def _escape_control_characters(text: str) -> str:
+    return "".join(character if character.isprintable() else f"\\u{ord(character):04x}" for character in text)

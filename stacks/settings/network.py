@@ -1,13 +1,15 @@
-"""What may be said of the network stack."""
+"""Settings of the network stack."""
 
+from collections.abc import Iterator
 from ipaddress import IPv4Network
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from stacks.settings.model import Ipv4Range, SettingsModel, refuse, refuse_duplicates
+from stacks.settings.addresses import Ipv4Range
+from stacks.settings.model import Mistake, SettingsModel, find_duplicates, refuse
 
-# Amazon EC2 makes no VPC of these: this network, loopback, link-local, multicast and reserved.
+# Ranges that Amazon EC2 refuses for a VPC: this network, loopback, link-local, multicast and reserved.
 _UNUSABLE_RANGES = [
     IPv4Network(block) for block in ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3")
 ]
@@ -18,7 +20,10 @@ SubnetId = Annotated[str, Field(pattern=r"^subnet-([0-9a-f]{8}|[0-9a-f]{17})$")]
 
 
 class ExistingNetworkSettings(SettingsModel):
-    """A VPC to use instead of making one. It is only read; docs/operations.md says what it must have."""
+    """An existing VPC, used instead of a new one and never changed.
+
+    docs/operations.md lists its requirements.
+    """
 
     vpc_id: VpcId = Field(description="ID of the VPC, such as vpc-0123456789abcdef0.")
     private_subnet_ids: tuple[SubnetId, ...] = Field(
@@ -27,130 +32,114 @@ class ExistingNetworkSettings(SettingsModel):
     )
     public_subnet_ids: tuple[SubnetId, ...] = Field(
         default=(),
-        description="IDs of the subnets for internet-facing load balancers, likewise; or none.",
+        description="IDs of the subnets for internet-facing load balancers: one for each of "
+        "`availability_zones`, in their order; or none.",
     )
 
-    @field_validator("private_subnet_ids")
+    @field_validator("private_subnet_ids", "public_subnet_ids")
     @classmethod
-    def _subnets_are_distinct(cls, ids: tuple[str, ...]) -> tuple[str, ...]:
-        refuse_duplicates(ids)
+    def _refuse_duplicates(cls, ids: tuple[str, ...]) -> tuple[str, ...]:
+        refuse(find_duplicates(ids))
         return ids
 
-    @field_validator("public_subnet_ids")
-    @classmethod
-    def _no_subnet_is_of_both_kinds(cls, ids: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        refuse_duplicates(ids)
+    @model_validator(mode="after")
+    def _refuse_subnets_of_both_kinds(self) -> Self:
         refuse(
-            ((str(index),), subnet_id, "must not be one of private_subnet_ids")
-            for index, subnet_id in enumerate(ids)
-            if subnet_id in info.data.get("private_subnet_ids", ())
+            (("public_subnet_ids", str(index)), subnet_id, "must not be one of private_subnet_ids")
+            for index, subnet_id in enumerate(self.public_subnet_ids)
+            if subnet_id in self.private_subnet_ids
         )
-        return ids
+        return self
 
 
 class NetworkSettings(SettingsModel):
     """The network stack: one VPC, a public and a private subnet per availability zone."""
 
     availability_zones: tuple[str, ...] = Field(
-        description="Two to six zones of the region; EKS needs two. Append new ones at the end: "
-        "no existing subnet moves then.",
+        description="Two to six availability zones of the region; EKS needs two. Append new ones at the "
+        "end, so that existing subnets stay.",
         min_length=2,
         max_length=6,
     )
     private_subnet_prefix_length: int = Field(
         default=19,
-        description="Prefix length, 16 to 28, of a private subnet, where nodes and pods live: one address "
-        "each.",
+        description="Prefix length, 16 to 28, of a private subnet. Each node and each pod takes one of its "
+        "addresses.",
         ge=16,
         le=28,
     )
     public_subnet_prefix_length: int = Field(
         default=24,
-        description="Prefix length, 16 to 28, of a public subnet, where NAT gateways and load balancers "
-        "live.",
+        description="Prefix length, 16 to 28, of a public subnet, for NAT gateways and load balancers.",
         ge=16,
         le=28,
     )
     cidr: Ipv4Range = Field(
-        default="10.0.0.0/16",  # type: ignore[assignment] # a text in the file, validated like one
+        default="10.0.0.0/16",  # type: ignore[assignment] # a string in the file, validated like one
         description="IPv4 range of the VPC, /16 to /28, large enough for all the subnets.",
     )
     nat_gateways: Literal["single", "one_per_zone"] = Field(
         default="single",
-        description="single: one NAT gateway for all zones (cheaper). one_per_zone: a zone's failure "
-        "leaves the others online.",
+        description="single: one NAT gateway for all zones, which costs less. one_per_zone: if a zone fails, "
+        "the other zones keep their way to the internet.",
     )
     existing: ExistingNetworkSettings | None = Field(
         default=None,
-        description="A VPC that is there already, to be used instead of making one. Beside it only "
-        "`availability_zones` may be set.",
+        description="An existing VPC, used instead of a new one. Of the other settings of the network only "
+        "`availability_zones` may be set then.",
     )
 
     @field_validator("availability_zones")
     @classmethod
-    def _zones_are_distinct(cls, zones: tuple[str, ...]) -> tuple[str, ...]:
-        refuse_duplicates(zones)
+    def _refuse_duplicates(cls, zones: tuple[str, ...]) -> tuple[str, ...]:
+        refuse(find_duplicates(zones))
         return zones
 
     @field_validator("cidr")
     @classmethod
-    def _subnets_fit(cls, cidr: IPv4Network, info: ValidationInfo) -> IPv4Network:
+    def _require_range_of_a_vpc(cls, cidr: IPv4Network) -> IPv4Network:
         if not 16 <= cidr.prefixlen <= 28:  # noqa: PLR2004 - Amazon VPC, "VPC CIDR blocks"
             raise ValueError("must be a /16 to /28")
         if any(cidr.subnet_of(block) for block in _UNUSABLE_RANGES):
-            raise ValueError("must be a range that AWS makes a VPC of, such as 10.0.0.0/16")
-        lengths = [info.data.get(f"{kind}_subnet_prefix_length") for kind in ("private", "public")]
-        zones = info.data.get("availability_zones")
-        if zones and None not in lengths:
-            needed = len(zones) * sum(2 ** (32 - length) for length in lengths if length)
-            if needed > cidr.num_addresses:
-                raise ValueError(
-                    f"holds {cidr.num_addresses} addresses, but {len(zones)} private /{lengths[0]} and "
-                    f"{len(zones)} public /{lengths[1]} subnets need {needed}: "
-                    "accepted is a larger range, or longer subnet prefix lengths"
-                )
+            raise ValueError("must be a range that AWS accepts for a VPC, such as 10.0.0.0/16")
         return cidr
 
-    @field_validator("existing")
-    @classmethod
-    def _each_zone_has_a_subnet(
-        cls, existing: ExistingNetworkSettings | None, info: ValidationInfo
-    ) -> ExistingNetworkSettings | None:
-        zones = info.data.get("availability_zones")
-        if existing and zones:
-            accepted = f"must be one subnet for each of the {len(zones)} availability_zones, in their order"
-            lists = {
-                "private_subnet_ids": (existing.private_subnet_ids, accepted),
-                "public_subnet_ids": (existing.public_subnet_ids, f"{accepted}; or none"),
-            }
-            refuse(
-                ((name,), list(ids), rule)
-                for name, (ids, rule) in lists.items()
-                if len(ids) != len(zones) and (ids or name == "private_subnet_ids")
-            )
-        return existing
-
     @model_validator(mode="after")
-    def _an_existing_vpc_is_as_it_is(self) -> Self:
-        if self.existing:
-            refuse(
-                (
-                    (name,),
-                    str(getattr(self, name)),
-                    "must not be set beside `existing`: that VPC is used as it is",
-                )
-                for name in sorted(self.model_fields_set - {"existing", "availability_zones"})
-            )
+    def _require_subnets_that_fit(self) -> Self:
+        refuse(self._find_existing_mistakes(self.existing) if self.existing else self._find_range_mistakes())
         return self
 
+    def _find_range_mistakes(self) -> Iterator[Mistake]:
+        zones = len(self.availability_zones)
+        private, public = self.private_subnet_prefix_length, self.public_subnet_prefix_length
+        needed = zones * (2 ** (32 - private) + 2 ** (32 - public))
+        if needed > self.cidr.num_addresses:
+            accepted = (
+                f"holds {self.cidr.num_addresses} addresses, but {zones} private /{private} and {zones} "
+                f"public /{public} subnets need {needed}: accepted is a larger range, or longer subnet "
+                "prefix lengths"
+            )
+            yield ("cidr",), str(self.cidr), accepted
+
+    def _find_existing_mistakes(self, existing: ExistingNetworkSettings) -> Iterator[Mistake]:
+        for name in sorted(self.model_fields_set - {"existing", "availability_zones"}):
+            accepted = "must not be set beside `existing`: the project does not change that VPC"
+            yield (name,), str(getattr(self, name)), accepted
+        zones = len(self.availability_zones)
+        accepted = f"must be one subnet for each of the {zones} availability_zones, in their order"
+        if len(existing.private_subnet_ids) != zones:
+            yield ("existing", "private_subnet_ids"), list(existing.private_subnet_ids), accepted
+        if len(existing.public_subnet_ids) not in (0, zones):
+            yield ("existing", "public_subnet_ids"), list(existing.public_subnet_ids), f"{accepted}; or none"
+
     def private_subnet(self, index: int) -> IPv4Network:
-        """Return the private subnet of the zone at `index`: counted from the range's start."""
+        """Return the private subnet of the zone at `index`, counted from the start of the VPC's range."""
         size = 2 ** (32 - self.private_subnet_prefix_length)
         first = int(self.cidr.network_address) + index * size
         return IPv4Network((first, self.private_subnet_prefix_length))
 
     def public_subnet(self, index: int) -> IPv4Network:
-        """Return the public subnet of the zone at `index`: counted from the range's end."""
+        """Return the public subnet of the zone at `index`, counted from the end of the VPC's range."""
         size = 2 ** (32 - self.public_subnet_prefix_length)
         first = int(self.cidr.broadcast_address) + 1 - (index + 1) * size
         return IPv4Network((first, self.public_subnet_prefix_length))

@@ -1,23 +1,25 @@
-"""What may be said of a managed node group."""
+"""Settings of a managed node group."""
 
 import re
-from typing import Annotated, Literal
+from collections.abc import Iterator
+from difflib import get_close_matches
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from stacks.settings.model import SettingsModel, refuse, refuse_duplicates
+from stacks.settings.model import Mistake, SettingsModel, find_duplicates, refuse
 
 NODE_GROUP_LABEL = "node-group"
-"""The node label by which pods are placed on a node group of the settings."""
+"""Node label with the name of the node group; pods select their nodes by it."""
 
-# EKS spells effects in its own way; Kubernetes, the runner and the autoscaler's tags in theirs.
+# EKS's spelling → the spelling of Kubernetes, the runner and the autoscaler's tags.
 KUBERNETES_EFFECTS = {
     "NO_SCHEDULE": "NoSchedule",
     "NO_EXECUTE": "NoExecute",
     "PREFER_NO_SCHEDULE": "PreferNoSchedule",
 }
 
-# Kubernetes, "Labels and Selectors"; EKS, "CreateNodegroup", for the prefixes it refuses.
+# Kubernetes, "Labels and Selectors". EKS, "CreateNodegroup": the prefixes that EKS refuses.
 _DNS_LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _LABEL_NAME = r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
 _LABEL_KEY = rf"^({_DNS_LABEL}(\.{_DNS_LABEL})*/)?{_LABEL_NAME}$"
@@ -27,19 +29,37 @@ _RESERVED_LABEL = re.compile(r"([^/]*\.)?(kubernetes\.io|k8s\.io|eks\.amazonaws\
 # Amazon EC2, "Instance type naming conventions": a "g" behind the generation is Graviton (ARM).
 _ARM_INSTANCE_TYPE = re.compile(r"(a1|[a-z]+[0-9]+[a-z0-9-]*g[a-z0-9-]*)\.")
 
-# 82: what an Auto Scaling tag's 128 leave behind "k8s.io/cluster-autoscaler/node-template/label/".
+# Amazon EC2, "Instance type naming conventions": the sizes, with a number of xlarge or of metal's xl.
+_INSTANCE_SIZES = ("nano", "micro", "small", "medium", "large", "xlarge", "metal")
+_INSTANCE_TYPE = re.compile(r"([a-z][a-z0-9-]*)\.((?:[1-9][0-9]*)?)([a-z]+)(-[1-9][0-9]*xl)?")
+
+
+def _require_instance_type(name: str) -> str:
+    match = _INSTANCE_TYPE.fullmatch(name)
+    if match is None:
+        raise ValueError("must be an instance type as family.size, such as m5.2xlarge")
+    family, number, size, metal_size = match.groups()
+    if size not in _INSTANCE_SIZES or (number and size != "xlarge") or (metal_size and size != "metal"):
+        close = get_close_matches(size, ["xlarge"] if number else _INSTANCE_SIZES, n=1)
+        hint = f"; did you mean {family}.{number}{close[0]}?" if close else ""
+        raise ValueError(f"must end with a size that EC2 has, such as large, 2xlarge or metal{hint}")
+    return name
+
+
+# An Auto Scaling tag has 128 characters; 46 of them are "k8s.io/cluster-autoscaler/node-template/label/".
 LabelKey = Annotated[str, Field(pattern=_LABEL_KEY, max_length=82)]
 LabelValue = Annotated[str, Field(pattern=_LABEL_VALUE)]
-InstanceType = Annotated[str, Field(pattern=r"^[a-z0-9-]+\.[a-z0-9-]+$")]
+InstanceType = Annotated[str, AfterValidator(_require_instance_type)]
 
 
 class TaintSettings(SettingsModel):
-    """A taint on every node of a group; only pods that tolerate it run there."""
+    """A taint on every node of a group; pods that do not tolerate it stay off these nodes."""
 
-    key: LabelKey = Field(description="Taint key, of a label's form and up to 82 characters.")
-    value: LabelValue = Field(default="", description="Taint value, of a label's form.")
+    key: LabelKey = Field(description="Taint key, in the form of a label key, up to 82 characters.")
+    value: LabelValue = Field(default="", description="Taint value, in the form of a label value.")
     effect: Literal["NO_SCHEDULE", "NO_EXECUTE", "PREFER_NO_SCHEDULE"] = Field(
-        description="What happens to pods that do not tolerate it, in EKS's spelling (NO_SCHEDULE)."
+        description="Effect on pods that do not tolerate the taint, in EKS's spelling: NO_SCHEDULE, "
+        "NO_EXECUTE or PREFER_NO_SCHEDULE."
     )
 
 
@@ -51,65 +71,51 @@ class NodeGroupSettings(SettingsModel):
         description="Amazon Linux 2023 for x86 or for ARM (Graviton) instances.",
     )
     instance_types: tuple[InstanceType, ...] = Field(
-        description="Instance types of the ami_type's architecture, such as [m5.2xlarge]. Several must "
-        "have equal vCPU and memory: the autoscaler takes the first as the template of all.",
+        description="1 to 20 instance types of the ami_type's architecture, such as [m5.2xlarge]. All must "
+        "have the same vCPU and memory: the autoscaler calculates with those of the first.",
         min_length=1,
         max_length=20,
     )
     capacity_type: Literal["ON_DEMAND", "SPOT"] = Field(
-        default="ON_DEMAND", description="How the nodes are bought."
+        default="ON_DEMAND", description="ON_DEMAND, or SPOT: cheaper nodes that AWS may take back."
     )
     min_size: int = Field(
         default=0,
-        description="Fewest nodes in all zones together, 0 or more; 0 lets the group vanish when idle.",
+        description="Minimum number of nodes in all zones together, 0 or more. With 0 an idle group has no "
+        "nodes.",
         ge=0,
     )
     max_size: int = Field(
-        description="Most nodes in all zones together, at least 1 and at least min_size (the EKS quota is "
-        "450).",
+        description="Maximum number of nodes in all zones together, 1 to 450 (the EKS quota) and at least "
+        "min_size.",
         ge=1,
         le=450,
     )
     disk_size_gib: int = Field(
-        default=100, description="Encrypted root volume of a node, 20 to 16384 GiB.", ge=20, le=16384
+        default=100, description="Size of a node's encrypted root volume, 20 to 16384 GiB.", ge=20, le=16384
     )
     labels: dict[LabelKey, LabelValue] = Field(
         default={},
-        description=f"Further Kubernetes labels; `{NODE_GROUP_LABEL}: <name of the group>` is always set. "
-        "Up to 20; keys up to 82 characters, values up to 63: letters, digits, - _ and . between.",
-        max_length=20,  # with the taints, ours and those of EKS: at most 50 Auto Scaling tags
+        description=f"Up to 20 Kubernetes labels of the nodes, besides `{NODE_GROUP_LABEL}: <name of the "
+        "group>`. Keys have up to 82 characters, values up to 63: letters and digits, with - _ and . "
+        "between them.",
+        max_length=20,  # with the taints, the project's tags and those of EKS: at most 50 Auto Scaling tags
     )
     taints: tuple[TaintSettings, ...] = Field(
-        default=(), description="Kubernetes taints, up to 20, each with its own key.", max_length=20
+        default=(),
+        description="Up to 20 Kubernetes taints of the nodes, each with its own key.",
+        max_length=20,
     )
 
     @field_validator("instance_types")
     @classmethod
-    def _architectures_match(cls, types: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        refuse_duplicates(types)
-        ami_type = info.data.get("ami_type", "")
-        here, there = ("ARM", "x86_64") if "ARM" in ami_type else ("x86", "ARM_64")
-        refuse(
-            (
-                (str(index),),
-                name,
-                f"must be of the ami_type's architecture, {here}; or ami_type: AL2023_{there}_STANDARD",
-            )
-            for index, name in enumerate(types)
-            if ami_type and bool(_ARM_INSTANCE_TYPE.match(name)) != ("ARM" in ami_type)
-        )
+    def _refuse_duplicates(cls, types: tuple[str, ...]) -> tuple[str, ...]:
+        refuse(find_duplicates(types))
         return types
-
-    @field_validator("max_size")
-    @classmethod
-    def _max_is_not_below_min(cls, max_size: int, info: ValidationInfo) -> int:
-        if max_size < info.data.get("min_size", 0):
-            raise ValueError(f"must be at least min_size, which is {info.data['min_size']}")
-        return max_size
 
     @field_validator("labels")
     @classmethod
-    def _labels_are_free(cls, labels: dict[str, str]) -> dict[str, str]:
+    def _refuse_reserved_labels(cls, labels: dict[str, str]) -> dict[str, str]:
         free = (
             f"must be a key that neither this project nor EKS sets itself: not {NODE_GROUP_LABEL}, "
             "nothing under kubernetes.io, k8s.io or eks.amazonaws.com"
@@ -122,7 +128,7 @@ class NodeGroupSettings(SettingsModel):
         # The Terraform address of a label's Auto Scaling tag has _ for /.
         addresses = [key.replace("/", "_") for key in labels]
         refuse(
-            ((key,), value, "must differ from the keys before it in more than / for _")
+            ((key,), value, "must differ from the keys before it in more than / and _")
             for index, (key, value) in enumerate(labels.items())
             if addresses[index] in addresses[:index]
         )
@@ -130,24 +136,47 @@ class NodeGroupSettings(SettingsModel):
 
     @field_validator("taints")
     @classmethod
-    def _taint_keys_are_distinct(cls, taints: tuple[TaintSettings, ...]) -> tuple[TaintSettings, ...]:
-        # An Auto Scaling tag, by which the autoscaler knows an empty group, holds one effect a key.
+    def _refuse_duplicate_taints(cls, taints: tuple[TaintSettings, ...]) -> tuple[TaintSettings, ...]:
+        # The autoscaler reads the taints of an empty group from tags; a tag holds one effect a key.
         addresses = [taint.key.replace("/", "_") for taint in taints]
         refuse(
-            ((str(index), "key"), taint.key, "must be the key of one taint only")
+            ((str(index), "key"), taint.key, "must differ from the keys of the taints before it")
             for index, taint in enumerate(taints)
             if addresses[index] in addresses[:index]
         )
         return taints
 
+    @model_validator(mode="after")
+    def _require_values_that_agree(self) -> Self:
+        refuse([*self._find_architecture_mistakes(), *self._find_size_mistakes()])
+        return self
+
+    def _find_architecture_mistakes(self) -> Iterator[Mistake]:
+        is_arm = "ARM" in self.ami_type
+        architecture, other_ami = ("ARM", "x86_64") if is_arm else ("x86", "ARM_64")
+        for index, name in enumerate(self.instance_types):
+            if bool(_ARM_INSTANCE_TYPE.match(name)) != is_arm:
+                accepted = (
+                    f"must be of the ami_type's architecture, {architecture}; or ami_type: "
+                    f"AL2023_{other_ami}_STANDARD"
+                )
+                yield ("instance_types", str(index)), name, accepted
+
+    def _find_size_mistakes(self) -> Iterator[Mistake]:
+        if self.max_size < self.min_size:
+            accepted = (
+                f"must be at least min_size, which is {self.min_size}: raise max_size or lower min_size"
+            )
+            yield ("max_size",), self.max_size, accepted
+
     @property
     def is_steady(self) -> bool:
-        """Whether a node is always there and takes any pod."""
+        """Whether the group always has a node, without taints."""
         return self.min_size > 0 and not self.taints
 
     @property
     def architecture(self) -> Literal["amd64", "arm64"]:
-        """The nodes' architecture, in the spelling of the node label `kubernetes.io/arch`."""
+        """The nodes' architecture, as the node label `kubernetes.io/arch` spells it."""
         return "arm64" if "ARM" in self.ami_type else "amd64"
 
     def node_labels(self, name: str) -> dict[str, str]:
@@ -156,7 +185,7 @@ class NodeGroupSettings(SettingsModel):
 
     @property
     def node_tolerations(self) -> dict[str, str]:
-        """What a job pod must tolerate here, in the form of the runner's `node_tolerations`.
+        """The tolerations of a job pod on these nodes, in the form of the runner's `node_tolerations`.
 
         GitLab Runner, "Kubernetes executor": `"key=value" = "Effect"`; without a value the key alone.
         """
@@ -166,10 +195,10 @@ class NodeGroupSettings(SettingsModel):
         }
 
     def sizes_by_zone(self, zones: int) -> list[tuple[int, int]]:
-        """Divide the nodes among as many groups as there are zones, the first ones getting the rest.
+        """Divide the nodes among one group a zone; the first zones get the remainder.
 
         Returns:
-            (min_size, max_size) of each zone's group; the last zones have none if max_size is below `zones`.
+            (min_size, max_size) of each zone's group. If max_size is below `zones`, the last zones have none.
 
         """
 
@@ -177,4 +206,4 @@ class NodeGroupSettings(SettingsModel):
             return total // zones + (zone < total % zones)
 
         sizes = [(share(self.min_size, zone), share(self.max_size, zone)) for zone in range(zones)]
-        return [(least, most) for least, most in sizes if most]
+        return [(minimum, maximum) for minimum, maximum in sizes if maximum]

@@ -1,7 +1,6 @@
-"""Kubernetes quantities ("500m" CPU, "4Gi" memory) as pydantic types that can be compared.
+"""Kubernetes quantities, such as 500m CPU or 4Gi memory, as pydantic types.
 
-Intent: a quantity that Kubernetes would refuse is refused while it is still a line in a file.
-Not here: what a quantity is for (settings.py).
+The settings refuse a quantity that Kubernetes would refuse.
 """
 
 import re
@@ -26,7 +25,7 @@ def quantity(text: str) -> Decimal:
         text: A CPU quantity (base unit: vCPU) or a byte quantity (base unit: byte).
 
     Raises:
-        ValueError: If the text is neither.
+        ValueError: If the string is neither.
 
     """
     match = _CPU.fullmatch(text) or _BYTES.fullmatch(text)
@@ -50,13 +49,13 @@ def byte_text(amount: Decimal) -> str:
     return f"{number}{suffix}"
 
 
-def _as_text(value: object) -> object:
-    # YAML reads `cpu_request: 1` as a number; Kubernetes takes either spelling.
+def _write_number_as_string(value: object) -> object:
+    # YAML reads `cpu_request: 1` as a number; Kubernetes accepts numbers and strings.
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return str(value) if is_number else value
 
 
-def _cpu(text: str) -> str:
+def _require_cpu(text: str) -> str:
     if not _CPU.fullmatch(text) or not quantity(text) or quantity(text) % _FACTORS["m"]:
         raise ValueError(
             'must be a CPU quantity above zero in steps of 1m, such as "500m", "1" or "1.5" (vCPU)'
@@ -64,8 +63,8 @@ def _cpu(text: str) -> str:
     return text
 
 
-def _bytes(text: str) -> str:
-    # Kubernetes takes 4 for four bytes, which nobody means.
+def _require_bytes(text: str) -> str:
+    # Kubernetes reads 4 as four bytes; users mean 4Gi.
     if not _BYTES.fullmatch(text) or quantity(text) < _FACTORS["Mi"]:
         raise ValueError(
             'must be a byte quantity of 1Mi or more, such as "512Mi", "4Gi" or "1.5G" (not "GB")'
@@ -73,5 +72,5 @@ def _bytes(text: str) -> str:
     return text
 
 
-CpuQuantity = Annotated[str, BeforeValidator(_as_text), AfterValidator(_cpu)]
-ByteQuantity = Annotated[str, BeforeValidator(_as_text), AfterValidator(_bytes)]
+CpuQuantity = Annotated[str, BeforeValidator(_write_number_as_string), AfterValidator(_require_cpu)]
+ByteQuantity = Annotated[str, BeforeValidator(_write_number_as_string), AfterValidator(_require_bytes)]

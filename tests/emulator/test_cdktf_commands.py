@@ -32,5 +32,5 @@ def test_a_mistake_in_the_settings_reaches_the_user_of_cdktf(deployed: Project) 
     finally:
         broken.unlink()
     assert done.returncode != 0
-    assert "environments/broken.yaml: aws.account_id" in done.stdout + done.stderr
+    assert "environments/broken.yaml:1: aws.account_id" in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr

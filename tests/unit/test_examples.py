@@ -1,10 +1,10 @@
-"""What the examples promise before anything is deployed."""
+"""The example projects of consumers."""
 
 from stacks.settings.load import PROJECT
 
 
-def test_the_cdktf_example_is_pinned_as_the_project_is() -> None:
-    """It is tested with the project's packages, so those are the versions that it asks for."""
+def test_the_cdktf_example_has_the_versions_of_the_project() -> None:
+    """The example is tested with these versions only."""
     example = PROJECT / "examples" / "cdktf_consumer"
     pinned = (example / "requirements.txt").read_text().splitlines()
     assert pinned

@@ -1,40 +1,40 @@
-"""The cluster: what is refused, and what just passes."""
+"""Settings of the cluster: refused values, and accepted values at the limits."""
 
 import pytest
 
 from stacks.settings.load import load_settings
 from stacks.versions import CLUSTER_AUTOSCALER_IMAGE_TAGS
-from tests.environments import Mistakes, WriteEnvironment
+from tests.environments import Changes, Mistakes, WriteEnvironment
 
 ROLE = "arn:aws:iam::123456789012:role"
 
 
 @pytest.mark.parametrize("name", ["-cicd", "ci cd", "ci.cd", "", "a" * 101])
-def test_a_cluster_has_a_name_that_eks_takes(mistakes: Mistakes, name: str) -> None:
-    """Up to 100 letters, digits, - and _, not starting with a sign."""
+def test_a_cluster_name_that_eks_refuses_is_refused(mistakes: Mistakes, name: str) -> None:
+    """EKS accepts up to 100 letters, digits, - and _, starting with a letter or digit."""
     (line,) = mistakes({"cluster.name": name})
     assert line.startswith(f'example.yaml: cluster.name: "{name[:79]}')
     assert "not of the accepted form. Accepted: Name of the EKS cluster" in line
 
 
 def test_a_cluster_name_may_have_100_characters(write_environment: WriteEnvironment) -> None:
-    """The longest name that EKS takes is accepted."""
+    """The longest name of EKS is accepted."""
     assert load_settings(write_environment({"cluster.name": "a" * 100}))
 
 
 @pytest.mark.parametrize("version", ["1.20", "1.35.1", "latest"])
 def test_an_unknown_kubernetes_version_says_what_to_add(mistakes: Mistakes, version: str) -> None:
-    """Each version needs its autoscaler, and the message says where to name it."""
+    """Each version needs an autoscaler of its own, and the message names the file that lists them."""
     (line,) = mistakes({"cluster.kubernetes_version": version})
     known = ", ".join(CLUSTER_AUTOSCALER_IMAGE_TAGS)
     assert line.startswith(f'example.yaml: cluster.kubernetes_version: "{version}": must be one of {known}; ')
-    assert "add the cluster autoscaler of the same minor to stacks/versions.py" in line
+    assert "add the cluster autoscaler of the same minor version to stacks/versions.py" in line
 
 
-def test_a_kubernetes_version_stands_in_quotes(mistakes: Mistakes) -> None:
+def test_a_kubernetes_version_is_a_string(mistakes: Mistakes) -> None:
     """YAML reads 1.30 as 1.3, which is another version."""
     (line,) = mistakes({"cluster.kubernetes_version": 1.35})
-    assert line.startswith("example.yaml: cluster.kubernetes_version: 1.35: must be a text, in quotes")
+    assert line.startswith('example.yaml: cluster.kubernetes_version: 1.35: must be a string: write "1.35"')
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_a_kubernetes_version_stands_in_quotes(mistakes: Mistakes) -> None:
         ("203.0.113.7", "as address/prefix length"),
     ],
 )
-def test_api_access_is_from_public_ranges(mistakes: Mistakes, cidr: str, accepted: str) -> None:
+def test_a_private_range_for_api_access_is_refused(mistakes: Mistakes, cidr: str, accepted: str) -> None:
     """EKS refuses private ranges as sources of public access."""
     (line,) = mistakes({"cluster.endpoint_public_access_cidrs": [cidr]})
     assert line.startswith(f'example.yaml: cluster.endpoint_public_access_cidrs.0: "{cidr}": must be ')
@@ -61,14 +61,14 @@ def test_api_access_is_from_public_ranges(mistakes: Mistakes, cidr: str, accepte
         ("enabled_cluster_log_types", "api"),
     ],
 )
-def test_no_entry_is_there_twice(mistakes: Mistakes, key: str, entry: str) -> None:
+def test_a_duplicate_entry_is_refused(mistakes: Mistakes, key: str, entry: str) -> None:
     """AWS refuses repeated entries; the message names the second one."""
     (line,) = mistakes({f"cluster.{key}": [entry, entry]})
     assert line == f'example.yaml: cluster.{key}.1: "{entry}": must not be in the list twice'
 
 
 def test_there_are_at_most_40_ranges_and_10_principals(mistakes: Mistakes) -> None:
-    """The quotas of EKS and of a trust policy are refused in the file, both at once."""
+    """More than the quotas of EKS and of a trust policy is refused, both in one run."""
     cidrs = [f"203.0.113.{n}/32" for n in range(41)]
     arns = [f"{ROLE}/admin{n}" for n in range(11)]
     first, second = mistakes(
@@ -92,15 +92,15 @@ def test_there_are_at_most_40_ranges_and_10_principals(mistakes: Mistakes) -> No
         "arn:aws:sts::123456789012:assumed-role/admin/session",
     ],
 )
-def test_admins_are_roles_users_or_accounts(mistakes: Mistakes, arn: str) -> None:
-    """IAM refuses a trust policy with any other principal, or takes a wildcard that nobody meant."""
+def test_only_roles_users_and_accounts_are_admins(mistakes: Mistakes, arn: str) -> None:
+    """IAM refuses other principals in a trust policy, and a wildcard would admit everyone."""
     (line,) = mistakes({"cluster.admin_principal_arns": [arn]})
     assert line.startswith("example.yaml: cluster.admin_principal_arns.0: ")
     assert "not of the accepted form. Accepted: Up to 10 IAM principals" in line
 
 
 def test_every_kind_of_admin_passes(write_environment: WriteEnvironment) -> None:
-    """Roles with and without a path, users, whole accounts, other partitions."""
+    """Roles with and without a path, users, whole accounts and other partitions are accepted."""
     arns = [f"{ROLE}/a/b/{'a' * 64}", f"{ROLE}/x", "arn:aws-us-gov:iam::123456789012:user/u@example.com"]
     arns += ["arn:aws:iam::210987654321:root"]
     settings = load_settings(write_environment({"cluster.admin_principal_arns": arns}))
@@ -114,30 +114,30 @@ def test_every_kind_of_admin_passes(write_environment: WriteEnvironment) -> None
         ("log_retention_days", 2, "must be one of 1, 3, 5, 7, 14, 30"),
         ("enabled_cluster_log_types", ["apis"], "must be 'api', 'audit'"),
         ("addon_versions", {"vpccni": "v1.20.4-eksbuild.2"}, "must be 'vpc-cni', 'kube-proxy'"),
-        ("addon_versions", {"vpc-cni": "latest"}, "such as v1.20.4-eksbuild.2"),
+        ("addon_versions", {"vpc-cni": "latest"}, "such as {vpc-cni: v1.20.4-eksbuild.2}"),
         ("enable_irsa", "yes", "must be true or false"),
     ],
 )
-def test_words_and_numbers_are_those_of_aws(
+def test_a_value_that_aws_does_not_know_is_refused(
     mistakes: Mistakes, key: str, value: object, accepted: str
 ) -> None:
-    """Where AWS takes one of a few values, the message lists them."""
+    """If AWS accepts one of a few values, the message lists them."""
     (line,) = mistakes({f"cluster.{key}": value})
     assert line.startswith(f"example.yaml: cluster.{key}")
     assert accepted in line
 
 
 @pytest.mark.parametrize("change", [{"min_size": 0}, {"taints": [{"key": "a", "effect": "NO_SCHEDULE"}]}])
-def test_one_node_group_is_steady(mistakes: Mistakes, change: dict[str, object]) -> None:
-    """DNS, the autoscaler and the managers need a node that is always there and takes any pod."""
+def test_a_steady_node_group_is_required(mistakes: Mistakes, change: dict[str, object]) -> None:
+    """DNS, the autoscaler and the managers need a group that always has a node, without taints."""
     (line,) = mistakes({f"cluster.node_groups.main.{key}": value for key, value in change.items()})
     assert line.startswith("example.yaml: cluster.node_groups: {")
     assert "one group must have a min_size of 1 or more and no taints" in line
 
 
 @pytest.mark.parametrize("name", ["Main", "a_b", "1a", "a-", "", "a" * 31])
-def test_a_node_group_has_a_name_for_aws_and_kubernetes(mistakes: Mistakes, name: str) -> None:
-    """The name goes into names and labels of both."""
+def test_a_malformed_node_group_name_is_refused(mistakes: Mistakes, name: str) -> None:
+    """AWS names and Kubernetes labels contain the name."""
     group = {"instance_types": ["m5.large"], "min_size": 1, "max_size": 1}
     (line,) = mistakes({"cluster.node_groups": {"main": group, name: group}})
     shown = name or '""'
@@ -145,7 +145,25 @@ def test_a_node_group_has_a_name_for_aws_and_kubernetes(mistakes: Mistakes, name
     assert "names have up to 30 of a-z, 0-9 and -, start with a letter" in line
 
 
-def test_there_is_a_node_group(mistakes: Mistakes) -> None:
-    """A cluster without nodes runs nothing."""
+def test_a_cluster_needs_a_node_group(mistakes: Mistakes) -> None:
+    """A cluster without nodes runs no jobs."""
     (line,) = mistakes({"cluster.node_groups": {}})
-    assert line.startswith("example.yaml: cluster.node_groups: {}: must have 1 or more. Accepted: Managed")
+    assert line.startswith(
+        "example.yaml: cluster.node_groups: {}: must have 1 or more entries. Accepted: Managed"
+    )
+
+
+def test_a_public_endpoint_for_everyone_needs_consent(
+    mistakes: Mistakes, write_environment: WriteEnvironment
+) -> None:
+    """0.0.0.0/0 is refused with the name of the setting that allows it."""
+    changes: Changes = {"cluster.endpoint_public_access_cidrs": ["203.0.113.0/24", "0.0.0.0/0"]}
+    assert mistakes(changes) == [
+        (
+            'example.yaml: cluster.endpoint_public_access_cidrs.1: "0.0.0.0/0": opens the Kubernetes API to '
+            "the whole internet: name the ranges that need it, or set "
+            "cluster.allow_public_endpoint_from_anywhere: true"
+        )
+    ]
+    changes["cluster.allow_public_endpoint_from_anywhere"] = True
+    assert load_settings(write_environment(changes))

@@ -1,4 +1,4 @@
-"""Keys of GitLab Runner's Kubernetes executor: what is refused, and what just passes."""
+"""Keys of GitLab Runner's Kubernetes executor: refused and accepted values."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ PATH = "runners.default.kubernetes"
 
 
 def test_a_misspelled_key_is_corrected(mistakes: Mistakes) -> None:
-    """GitLab Runner would ignore it without a word."""
+    """GitLab Runner would ignore the key without a message."""
     (line,) = mistakes({f"{PATH}.pull_polcy": "always"})
     assert line.startswith(
         f"example.yaml: {PATH}.pull_polcy: unknown key. Did you mean pull_policy? Accepted"
@@ -35,8 +35,8 @@ def test_a_misspelled_key_is_corrected(mistakes: Mistakes) -> None:
         "cpu_limit",
     ],
 )
-def test_what_the_project_sets_is_no_key_here(mistakes: Mistakes, key: str) -> None:
-    """No second place for a setting, and none that lets a job undo one."""
+def test_keys_that_the_project_sets_are_refused(mistakes: Mistakes, key: str) -> None:
+    """Each setting has one place, and no key lets a job change it."""
     (line,) = mistakes({f"{PATH}.{key}": "x"})
     assert line.startswith(f"example.yaml: {PATH}.{key}: unknown key. ")
 
@@ -67,8 +67,8 @@ def test_what_the_project_sets_is_no_key_here(mistakes: Mistakes, key: str) -> N
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_key_of_a_table_is_gitlabs(mistakes: Mistakes, table: dict[str, Any], path: str) -> None:
-    """Kubernetes' own spelling is not the runner's, and `privileged` is the fleet's."""
+def test_keys_of_tables_are_gitlabs(mistakes: Mistakes, table: dict[str, Any], path: str) -> None:
+    """The runner ignores the spelling of Kubernetes, and `privileged` is a setting of the fleet."""
     (line,) = mistakes({PATH: table})
     assert line.startswith(f"example.yaml: {PATH}.{path}: ")
 
@@ -84,7 +84,7 @@ def test_a_key_of_a_table_is_gitlabs(mistakes: Mistakes, table: dict[str, Any], 
         ({"dns_policy": "ClusterFirst"}, "dns_policy: \"ClusterFirst\": must be 'none', 'default', "),
         ({"cap_add": "NET_ADMIN"}, 'cap_add: "NET_ADMIN": must be a list'),
         ({"cap_add": ["net admin"]}, 'cap_add.0: "net admin": not of the accepted form'),
-        ({"allowed_users": [1000]}, "allowed_users.0: 1000: must be a text, in quotes"),
+        ({"allowed_users": [1000]}, 'allowed_users.0: 1000: must be a string: write "1000"'),
         ({"allowed_groups": ["root"]}, 'allowed_groups.0: "root": not of the accepted form'),
         ({"helper_image": "a b"}, 'helper_image: "a b": not of the accepted form'),
         ({"service_account": "A_b"}, 'service_account: "A_b": not of the accepted form'),
@@ -94,24 +94,24 @@ def test_a_key_of_a_table_is_gitlabs(mistakes: Mistakes, table: dict[str, Any], 
         ({"poll_interval": 0}, "poll_interval: 0: must be at least 1"),
         ({"retry_backoff_max": 499}, "retry_backoff_max: 499: must be at least 500"),
         ({"retry_limits": {"EOF": -1}}, "retry_limits.EOF: -1: must be at least 0"),
-        ({"retry_limit": 2**63}, "retry_limit: 9223372036854775808: must be a number of 64 bits"),
-        ({"pod_security_context": []}, "pod_security_context: []: must be a mapping of names to values"),
+        ({"retry_limit": 2**63}, "retry_limit: 9223372036854775808: must be an integer of at most 64 bits"),
+        ({"pod_security_context": []}, "pod_security_context: []: must be a map"),
         ({"pod_security_context": {"run_as_user": None}}, "pod_security_context.run_as_user: null: must be "),
-        ({"services": ["docker:dind"]}, 'services.0: "docker:dind": must be a mapping of names to values'),
-        ({"services": [{"alias": "a"}]}, 'services.0: {"alias": "a"}: must have a text as name'),
+        ({"services": ["docker:dind"]}, 'services.0: "docker:dind": must be a map'),
+        ({"services": [{"alias": "a"}]}, 'services.0: {"alias": "a"}: must have a string as name'),
         ({"volumes": {"pvc": {}}}, "volumes.pvc: {}: must be a list"),
         (
             {"volumes": {"pvc": [{"name": "a"}]}},
-            'volumes.pvc.0: {"name": "a"}: must have a text as name and an',
+            'volumes.pvc.0: {"name": "a"}: must have a string as name and an',
         ),
         ({"volumes": {"pvc": [{"name": "a", "mount_path": "a"}]}}, "volumes.pvc.0: {"),
     ],
     ids=lambda value: value.split(":")[0] if isinstance(value, str) else "",
 )
-def test_values_are_what_runner_and_kubernetes_take(
+def test_values_that_runner_or_kubernetes_refuse_are_refused(
     mistakes: Mistakes, table: dict[str, Any], shown: str
 ) -> None:
-    """A wrong type would keep the runner from starting, a wrong name each job's pod."""
+    """With a wrong type the runner does not start; with a wrong name no job's pod does."""
     (line,) = mistakes({PATH: table})
     assert line.startswith(f"example.yaml: {PATH}.{shown}")
 
@@ -119,10 +119,10 @@ def test_values_are_what_runner_and_kubernetes_take(
 @pytest.mark.parametrize(
     "volume", [{"name": "docker-certs", "mount_path": "/a"}, {"name": "a", "mount_path": "/certs/client"}]
 )
-def test_docker_in_dockers_volume_is_taken(
+def test_the_volume_of_docker_in_docker_is_reserved(
     mistakes: Mistakes, write_environment: WriteEnvironment, volume: dict[str, str]
 ) -> None:
-    """A privileged fleet has it, so Kubernetes would refuse a second one; another fleet may have it."""
+    """A privileged fleet has this volume, so Kubernetes would refuse a second one."""
     volumes = {"volumes": {"empty_dir": [volume]}}
     (line,) = mistakes({PATH: volumes})
     assert line.startswith(f"example.yaml: {PATH}.volumes.empty_dir.0: ")
@@ -131,7 +131,7 @@ def test_docker_in_dockers_volume_is_taken(
 
 
 def test_a_full_table_passes(write_environment: WriteEnvironment) -> None:
-    """What GitLab's documentation shows is accepted, word for word."""
+    """Examples of GitLab's documentation are accepted unchanged."""
     term = {"topology_key": "topology.kubernetes.io/zone", "label_selector": {"match_labels": {"a": "b"}}}
     table = {
         "affinity": {"pod_anti_affinity": {"required_during_scheduling_ignored_during_execution": [term]}},
@@ -157,6 +157,6 @@ def test_a_full_table_passes(write_environment: WriteEnvironment) -> None:
 
 
 def test_one_pull_policy_needs_no_list(write_environment: WriteEnvironment) -> None:
-    """`pull_policy: always` is what people write."""
+    """Users write `pull_policy: always`."""
     fleet = load_settings(write_environment({f"{PATH}.pull_policy": "always"})).runners["default"]
     assert fleet.kubernetes.pull_policy == ["always"]

@@ -1,4 +1,4 @@
-"""The VPC and its subnets: what is refused, and what just passes."""
+"""Settings of the VPC and its subnets: refused values, and accepted values at the limits."""
 
 import pytest
 
@@ -17,18 +17,18 @@ ZONES = [f"eu-central-1{letter}" for letter in "abcdefg"]
         pytest.param("10.0.0.0", "as address/prefix length, such as 10.0.0.0/16", id="no length"),
         pytest.param("10.0.0.0/255.255.0.0", "as address/prefix length", id="netmask"),
         pytest.param("2001:db8::/32", "must be an IPv4 range", id="IPv6"),
-        pytest.param("127.0.0.0/16", "must be a range that AWS makes a VPC of", id="loopback"),
+        pytest.param("127.0.0.0/16", "must be a range that AWS accepts for a VPC", id="loopback"),
     ],
 )
-def test_the_range_is_one_that_aws_makes_a_vpc_of(mistakes: Mistakes, cidr: str, accepted: str) -> None:
-    """What CreateVpc would refuse is refused, with the range that was meant where that is clear."""
+def test_a_range_that_aws_refuses_for_a_vpc_is_refused(mistakes: Mistakes, cidr: str, accepted: str) -> None:
+    """The message names the intended range if it is clear."""
     (line,) = mistakes({"network.cidr": cidr})
     assert line.startswith(f'example.yaml: network.cidr: "{cidr}": ')
     assert accepted in line
 
 
-def test_the_range_holds_all_subnets(mistakes: Mistakes) -> None:
-    """A range too small for its subnets is refused with the numbers that do not fit."""
+def test_a_range_too_small_for_its_subnets_is_refused(mistakes: Mistakes) -> None:
+    """The message has the number of addresses that exist and that are needed."""
     (line,) = mistakes({"network.cidr": "10.0.0.0/20"})
     assert line.startswith('example.yaml: network.cidr: "10.0.0.0/20": holds 4096 addresses')
     assert "3 private /19 and 3 public /24 subnets need 25344: accepted is a larger range" in line
@@ -52,8 +52,12 @@ def test_subnets_may_fill_the_range(write_environment: WriteEnvironment) -> None
 @pytest.mark.parametrize(
     ("zones", "path", "accepted"),
     [
-        pytest.param(ZONES[:1], "", "must have 2 or more. Accepted: Two to six zones", id="one"),
-        pytest.param(ZONES, "", "must have 6 or fewer. Accepted: Two to six zones", id="seven"),
+        pytest.param(
+            ZONES[:1], "", "must have 2 or more entries. Accepted: Two to six availability zones", id="one"
+        ),
+        pytest.param(
+            ZONES, "", "must have 6 or fewer entries. Accepted: Two to six availability zones", id="seven"
+        ),
         pytest.param([ZONES[0]] * 2, ".1", "must not be in the list twice", id="twice the same"),
         pytest.param(
             [ZONES[0], "eu-west-1a"], ".1", "a zone of the region, such as eu-central-1a", id="abroad"
@@ -65,15 +69,27 @@ def test_subnets_may_fill_the_range(write_environment: WriteEnvironment) -> None
 def test_zones_are_two_to_six_of_the_region(
     mistakes: Mistakes, zones: object, path: str, accepted: str
 ) -> None:
-    """EKS needs two zones, and all of the region that the environment names."""
+    """EKS needs two zones, and all zones are in the region of the environment."""
     (line,) = mistakes({"network.availability_zones": zones})
     assert line.startswith(f"example.yaml: network.availability_zones{path}: ")
     assert accepted in line
 
 
+@pytest.mark.parametrize(
+    ("region", "zones"), [("eu-centarl-1", ZONES[:2]), ("eu-central-1", ["us-east-1a", "us-east-1b"])]
+)
+def test_a_wrong_region_is_named_once(mistakes: Mistakes, region: str, zones: list[str]) -> None:
+    """If no zone is in the region, the region is refused and not each of the zones."""
+    (line,) = mistakes({"aws.region": region, "network.availability_zones": zones})
+    assert line == (
+        f'example.yaml: aws.region: "{region}": must be the region of network.availability_zones '
+        f"({zones[0]}, {zones[1]}): change the region or the zones"
+    )
+
+
 @pytest.mark.parametrize("count", [2, 6])
 def test_two_and_six_zones_pass(write_environment: WriteEnvironment, count: int) -> None:
-    """Both ends of the range are inside it."""
+    """The smallest and the largest number of zones are accepted."""
     changes: Changes = {
         "network.availability_zones": ZONES[:count],
         "network.private_subnet_prefix_length": 20,
@@ -83,17 +99,19 @@ def test_two_and_six_zones_pass(write_environment: WriteEnvironment, count: int)
 
 @pytest.mark.parametrize("kind", ["private", "public"])
 @pytest.mark.parametrize(
-    ("length", "accepted"), [(15, "at least 16"), (29, "at most 28"), ("19", "a whole number")]
+    ("length", "accepted"), [(15, "at least 16"), (29, "at most 28"), ("19", "an integer")]
 )
-def test_a_subnet_is_a_16_to_28(mistakes: Mistakes, kind: str, length: object, accepted: str) -> None:
-    """AWS makes no other subnets."""
+def test_a_subnet_length_below_16_or_above_28_is_refused(
+    mistakes: Mistakes, kind: str, length: object, accepted: str
+) -> None:
+    """AWS has no other subnets."""
     (line,) = mistakes({f"network.{kind}_subnet_prefix_length": length})
     assert line.startswith(f"example.yaml: network.{kind}_subnet_prefix_length: ")
     assert f"must be {accepted}. Accepted: Prefix length, 16 to 28" in line
 
 
-def test_there_is_nat_in_one_zone_or_in_all(mistakes: Mistakes) -> None:
-    """Nodes without any NAT gateway would never join."""
+def test_a_network_without_nat_gateways_is_refused(mistakes: Mistakes) -> None:
+    """Nodes without a NAT gateway could not join the cluster."""
     (line,) = mistakes({"network.nat_gateways": "none"})
     assert line.startswith("example.yaml: network.nat_gateways: \"none\": must be 'single' or 'one_per_zone'")
 
@@ -104,7 +122,7 @@ PUBLIC = [f"subnet-0b0000000000000{number:02}" for number in range(3)]
 
 
 def existing(**changes: object) -> Changes:
-    """Return the changes of the example environment that let it use an existing VPC."""
+    """Return changes with which the example environment uses an existing VPC."""
     settings = {"vpc_id": VPC, "private_subnet_ids": PRIVATE, "public_subnet_ids": PUBLIC, **changes}
     return {"network": {"availability_zones": ZONES[:3], "existing": settings}}
 
@@ -113,7 +131,7 @@ def existing(**changes: object) -> Changes:
 def test_an_existing_vpc_needs_its_id_and_private_subnets(
     write_environment: WriteEnvironment, public: list[str]
 ) -> None:
-    """VPC and a private subnet for each zone are enough; public subnets may be named, too."""
+    """The VPC and one private subnet per zone are enough; public subnets are optional."""
     found = load_settings(write_environment(existing(public_subnet_ids=public))).network.existing
     assert found
     assert (found.vpc_id, [*found.private_subnet_ids], [*found.public_subnet_ids]) == (VPC, PRIVATE, public)
@@ -128,15 +146,15 @@ def test_an_existing_vpc_needs_its_id_and_private_subnets(
         ("public_subnet_prefix_length", 24),
     ],
 )
-def test_what_only_a_new_vpc_can_have_is_refused_beside_an_existing_one(
+def test_settings_of_a_new_vpc_are_refused_beside_an_existing_one(
     mistakes: Mistakes, key: str, value: object
 ) -> None:
-    """No setting is ignored in silence, even one that says what is the default."""
+    """No setting is ignored without a message, not even one with its default value."""
     changes = existing()
     changes["network"][key] = value
     (line,) = mistakes(changes)
     assert line.startswith(f"example.yaml: network.{key}: ")
-    assert line.endswith("must not be set beside `existing`: that VPC is used as it is")
+    assert line.endswith("must not be set beside `existing`: the project does not change that VPC")
 
 
 @pytest.mark.parametrize(
@@ -159,10 +177,10 @@ def test_what_only_a_new_vpc_can_have_is_refused_beside_an_existing_one(
         ("public_subnet_ids", [*PUBLIC[:2], PRIVATE[0]], ".2", "must not be one of private_subnet_ids"),
     ],
 )
-def test_existing_subnets_are_one_for_each_zone(
+def test_existing_subnets_that_do_not_match_the_zones_are_refused(
     mistakes: Mistakes, key: str, value: object, path: str, accepted: str
 ) -> None:
-    """An ID that can't be one, a missing subnet, or one that is named twice is refused by its place."""
+    """The message has the place of a malformed ID, a missing subnet, or a duplicate."""
     (line,) = mistakes(existing(**{key: value}))
     assert line.startswith(f"example.yaml: network.existing.{key}{path}: ")
     assert accepted in line

@@ -1,4 +1,4 @@
-"""Kubernetes quantities: what is refused, what just passes, and how they compare."""
+"""Kubernetes quantities: refused and accepted strings, and their amounts."""
 
 from decimal import Decimal
 
@@ -13,7 +13,7 @@ BUILD = "runners.default.build"
 
 @pytest.mark.parametrize("cpu", ["0", 0, "-1", -1, "0.0001", 0.0001, "0.5m", "1,5", "1e3", "1k", "", "1 "])
 def test_a_malformed_cpu_is_refused(mistakes: Mistakes, cpu: object) -> None:
-    """Nothing, less than nothing, or finer than a thousandth is no CPU request."""
+    """Zero, a negative number, and fractions below a thousandth are refused."""
     (line,) = mistakes({f"{BUILD}.cpu_request": cpu})
     assert line.startswith(f"example.yaml: {BUILD}.cpu_request: ")
     assert 'must be a CPU quantity above zero in steps of 1m, such as "500m", "1" or "1.5" (vCPU)' in line
@@ -21,16 +21,16 @@ def test_a_malformed_cpu_is_refused(mistakes: Mistakes, cpu: object) -> None:
 
 @pytest.mark.parametrize("memory", ["4GB", "4gi", "4 Gi", "-1Gi", "4K", 0, 4, "100m", "1023Ki", "1e9", ""])
 def test_a_malformed_memory_is_refused(mistakes: Mistakes, memory: object) -> None:
-    """Megabytes spelt as people do, and numbers that mean bytes to Kubernetes and gigabytes to people."""
+    """GB is no suffix of Kubernetes, and a plain 4 would mean 4 bytes."""
     (line,) = mistakes({f"{BUILD}.memory_request": memory})
     assert line.startswith(f"example.yaml: {BUILD}.memory_request: ")
     assert 'must be a byte quantity of 1Mi or more, such as "512Mi", "4Gi" or "1.5G" (not "GB")' in line
 
 
 def test_true_is_no_quantity(mistakes: Mistakes) -> None:
-    """Python would take it for 1."""
+    """Python would read it as 1."""
     (line,) = mistakes({f"{BUILD}.cpu_request": True})
-    assert line.startswith(f"example.yaml: {BUILD}.cpu_request: true: must be a text")
+    assert line.startswith(f"example.yaml: {BUILD}.cpu_request: true: must be a string")
 
 
 @pytest.mark.parametrize("cpu", ["1m", "0.001", "1.5", 1, 1.5, "16", "16000m"])

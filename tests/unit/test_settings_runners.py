@@ -1,4 +1,4 @@
-"""Runner fleets: what is refused, and what just passes."""
+"""Settings of runner fleets: refused values, and accepted values at the limits."""
 
 import pytest
 
@@ -10,21 +10,23 @@ TOKEN = "glrt-t1_abcdefghijklmnopqrst"
 ARM = {"instance_types": ["m7g.large"], "ami_type": "AL2023_ARM_64_STANDARD", "max_size": 1}
 
 
-def test_there_is_a_fleet(mistakes: Mistakes) -> None:
-    """A runner cluster without a runner is a mistake."""
+def test_a_fleet_is_required(mistakes: Mistakes) -> None:
+    """An environment has at least one runner."""
     (line,) = mistakes({"runners": {}})
-    assert line.startswith("example.yaml: runners: {}: must have 1 or more. Accepted: Runner fleets by name")
+    assert line.startswith(
+        "example.yaml: runners: {}: must have 1 or more entries. Accepted: Runner fleets by name"
+    )
 
 
 @pytest.mark.parametrize("name", ["Default", "a_b", "1a", "a-", "a" * 31])
-def test_a_fleet_has_a_name_for_kubernetes(mistakes: Mistakes, name: str) -> None:
-    """The name goes into namespaces, releases and roles."""
+def test_a_malformed_fleet_name_is_refused(mistakes: Mistakes, name: str) -> None:
+    """Names of namespaces, releases and roles contain it."""
     (line,) = mistakes({"runners": {name: {"token_parameter": "/a"}}})
     assert line.startswith(f'example.yaml: runners.{name}: "{name}": not of the accepted form. Accepted: ')
 
 
-def test_two_fleets_have_two_tokens(mistakes: Mistakes) -> None:
-    """Two managers with one token would answer each other's jobs; the message names both fleets."""
+def test_two_fleets_with_one_token_are_refused(mistakes: Mistakes) -> None:
+    """Two managers with one token would take each other's jobs; the message names both fleets."""
     parameter = "/cicd/runners/default/token"
     assert mistakes({"runners.other": {"token_parameter": parameter}}) == [
         (
@@ -48,16 +50,16 @@ def test_two_fleets_have_two_tokens(mistakes: Mistakes) -> None:
         "",
     ],
 )
-def test_a_token_parameter_is_a_name_of_systems_manager(mistakes: Mistakes, name: str) -> None:
-    """A path of up to 15 levels, without a version, and no ARN."""
+def test_a_malformed_parameter_name_is_refused(mistakes: Mistakes, name: str) -> None:
+    """A name has up to 15 levels and no version, and is not an ARN."""
     (line,) = mistakes({f"{FLEET}.token_parameter": name})
     assert line.startswith(f'example.yaml: {FLEET}.token_parameter: "{name}": not of the accepted form.')
     assert "such as /cicd/runners/default/token: up to 15 levels" in line
 
 
 @pytest.mark.parametrize("name", ["/aws/x", "/ssm/x", "/AWS-x"])
-def test_a_token_parameter_has_no_reserved_name(mistakes: Mistakes, name: str) -> None:
-    """Systems Manager keeps these for AWS, in any case."""
+def test_a_reserved_parameter_name_is_refused(mistakes: Mistakes, name: str) -> None:
+    """Systems Manager reserves these names for AWS, in upper and lower case."""
     (line,) = mistakes({f"{FLEET}.token_parameter": name})
     assert line.startswith(
         f'example.yaml: {FLEET}.token_parameter: "{name}": must not begin with /aws or /ssm'
@@ -66,7 +68,7 @@ def test_a_token_parameter_has_no_reserved_name(mistakes: Mistakes, name: str) -
 
 @pytest.mark.parametrize("name", ["/" + "a" * 1010, "/a" * 15, "/cicd/glrt-token/default", "/my_AWS.x"])
 def test_long_parameter_names_pass(write_environment: WriteEnvironment, name: str) -> None:
-    """15 levels and 1011 characters are the most, and accepted."""
+    """15 levels and 1011 characters are accepted."""
     assert load_settings(write_environment({f"{FLEET}.token_parameter": name}))
 
 
@@ -85,7 +87,7 @@ def test_long_parameter_names_pass(write_environment: WriteEnvironment, name: st
     ],
 )
 def test_a_pasted_token_is_refused_and_never_shown(mistakes: Mistakes, pasted: object) -> None:
-    """A message ends in a terminal or a pipeline's log; not a part of the token does."""
+    """No part of a token reaches a terminal or a pipeline's log."""
     (line,) = mistakes({f"{FLEET}.token_parameter": pasted})
     assert line.startswith(f"example.yaml: {FLEET}.token_parameter: ")
     assert "t1_" not in line
@@ -103,7 +105,7 @@ def test_a_pasted_token_is_refused_and_never_shown(mistakes: Mistakes, pasted: o
     ],
 )
 def test_a_token_elsewhere_is_never_shown(mistakes: Mistakes, changes: dict[str, object]) -> None:
-    """Wherever in the file it was pasted."""
+    """A token is masked in every other place of the file, too."""
     assert not [line for line in mistakes(changes) if "t1_" in line or "abcdef" in line]
 
 
@@ -121,22 +123,23 @@ def test_a_token_elsewhere_is_never_shown(mistakes: Mistakes, changes: dict[str,
         "https://gitlab.com/{{ x }}",
     ],
 )
-def test_a_gitlab_url_is_plain(mistakes: Mistakes, url: str) -> None:
-    """No user, no query, and nothing that Terraform or a chart's template would take for its own."""
+def test_a_malformed_gitlab_url_is_refused(mistakes: Mistakes, url: str) -> None:
+    """A URL has no user, no query, and no template of Terraform or of a chart."""
     (line,) = mistakes({f"{FLEET}.gitlab_url": url})
-    assert line.startswith(f'example.yaml: {FLEET}.gitlab_url: "{url}": not of the accepted form. Accepted: ')
+    words = "settings are not templates" if "{" in url else "not of the accepted form. Accepted: "
+    assert line.startswith(f'example.yaml: {FLEET}.gitlab_url: "{url}": {words}')
 
 
 @pytest.mark.parametrize("url", ["http://10.0.0.1:8080/gitlab/", "https://gitlab", "https://a-b.c:65535"])
-def test_a_gitlab_of_ones_own_passes(write_environment: WriteEnvironment, url: str) -> None:
-    """Addresses, ports, paths and names without a domain."""
+def test_the_url_of_a_self_managed_gitlab_passes(write_environment: WriteEnvironment, url: str) -> None:
+    """Addresses, ports, paths and names without a domain are accepted."""
     assert load_settings(write_environment({f"{FLEET}.gitlab_url": url}))
 
 
 @pytest.mark.parametrize(
     "image", ["Alpine", "alpine:", "alpine 3", "reg:0/a", "alpine@sha256:ab", "$IMAGE", "/a"]
 )
-def test_an_image_is_a_reference(mistakes: Mistakes, image: str) -> None:
+def test_a_malformed_image_reference_is_refused(mistakes: Mistakes, image: str) -> None:
     """Kubernetes would refuse each job's pod."""
     (line,) = mistakes({f"{FLEET}.image": image})
     assert line.startswith(f'example.yaml: {FLEET}.image: "{image}": not of the accepted form. Accepted: ')
@@ -144,24 +147,24 @@ def test_an_image_is_a_reference(mistakes: Mistakes, image: str) -> None:
 
 @pytest.mark.parametrize("image", ["alpine", "reg.example.com:65535/a/b_c:V1.2", f"a/b:c@sha256:{'0' * 64}"])
 def test_image_references_pass(write_environment: WriteEnvironment, image: str) -> None:
-    """Registries with a port, tags and digests."""
+    """Registries with a port, tags and digests are accepted."""
     assert load_settings(write_environment({f"{FLEET}.image": image}))
 
 
 @pytest.mark.parametrize(
     ("key", "value", "accepted"),
     [
-        ("concurrent", 0, "0: must be at least 1. Accepted: Most jobs of the fleet at once, 1 to 10000"),
+        ("concurrent", 0, "0: must be at least 1. Accepted: Maximum number of jobs that the fleet runs"),
         ("concurrent", 10001, "10001: must be at most 10000"),
-        ("concurrent", "10", '"10": must be a whole number'),
+        ("concurrent", "10", '"10": must be an integer'),
         ("poll_timeout_seconds", 59, "59: must be at least 60"),
         ("poll_timeout_seconds", 7201, "7201: must be at most 7200"),
         ("privileged", "yes", '"yes": must be true or false'),
-        ("build", None, "null: must be a mapping of keys to values"),
+        ("build", None, "null: must be a map"),
     ],
 )
-def test_numbers_and_flags_are_in_range(mistakes: Mistakes, key: str, value: object, accepted: str) -> None:
-    """The message says what stands there and what is accepted."""
+def test_a_value_out_of_range_is_refused(mistakes: Mistakes, key: str, value: object, accepted: str) -> None:
+    """The message has the value and what is accepted."""
     changes = {FLEET: {"token_parameter": "/a", key: value}}
     (line,) = mistakes(changes)
     assert line.startswith(f"example.yaml: {FLEET}.{key}: {accepted}")
@@ -197,17 +200,17 @@ def test_numbers_and_flags_are_in_range(mistakes: Mistakes, key: str, value: obj
         ),
     ],
 )
-def test_no_request_is_above_its_limit_or_maximum(
+def test_a_request_above_its_limit_or_maximum_is_refused(
     mistakes: Mistakes, changes: dict[str, str], path: str, accepted: str
 ) -> None:
-    """Kubernetes refuses such a pod, GitLab Runner such a job; suffixes are compared by amount."""
+    """Kubernetes refuses such a pod, and GitLab Runner such a job; 10G is more than 9Gi."""
     (line,) = mistakes({f"{FLEET}.build.{key}": value for key, value in changes.items()})
     assert line.startswith(f"example.yaml: {FLEET}.build.{path}: ")
     assert f"must be at least {accepted}" in line
 
 
 def test_requests_limits_and_maxima_may_be_equal(write_environment: WriteEnvironment) -> None:
-    """A fleet whose jobs all get the same is a fleet."""
+    """A fleet may give every job the same resources."""
     names = ("request", "limit", "request_overwrite_max_allowed", "limit_overwrite_max_allowed")
     for kind, amount in (("cpu", "16"), ("memory", "16Gi"), ("ephemeral_storage", "16G")):
         assert load_settings(write_environment({f"{FLEET}.build.{kind}_{name}": amount for name in names}))
@@ -221,15 +224,17 @@ def test_requests_limits_and_maxima_may_be_equal(write_environment: WriteEnviron
         pytest.param("big", "", '"big": must be a list', id="no list"),
     ],
 )
-def test_a_fleets_node_groups_exist(mistakes: Mistakes, names: object, path: str, accepted: str) -> None:
-    """Jobs that may run nowhere would wait for ever."""
+def test_an_unknown_node_group_of_a_fleet_is_refused(
+    mistakes: Mistakes, names: object, path: str, accepted: str
+) -> None:
+    """The fleet's jobs would wait for a node that never starts."""
     (line,) = mistakes({f"{FLEET}.node_groups": names})
     assert line.startswith(f"example.yaml: {FLEET}.node_groups{path}: {accepted}")
 
 
 @pytest.mark.parametrize("names", [None, ["main", "arm"]])
-def test_a_fleets_nodes_are_of_one_architecture(mistakes: Mistakes, names: list[str] | None) -> None:
-    """Whether named or by default: the helper image is of one architecture."""
+def test_a_fleet_on_two_architectures_is_refused(mistakes: Mistakes, names: list[str] | None) -> None:
+    """The helper image has one architecture; that holds for the default groups, too."""
     fleet = {"token_parameter": "/a"} | ({"node_groups": names} if names else {})
     (line,) = mistakes({"cluster.node_groups.arm": ARM, FLEET: fleet})
     assert line.startswith(f"example.yaml: {FLEET}.node_groups: ")
@@ -239,7 +244,7 @@ def test_a_fleets_nodes_are_of_one_architecture(mistakes: Mistakes, names: list[
 
 
 def test_tainted_groups_of_another_architecture_pass(write_environment: WriteEnvironment) -> None:
-    """A fleet that names no groups runs on none that is tainted."""
+    """A fleet without node_groups uses no group with taints."""
     taints = [{"key": "arm", "effect": "NO_SCHEDULE"}]
     settings = load_settings(write_environment({"cluster.node_groups.arm": {**ARM, "taints": taints}}))
     placed = settings.runners["default"].placed_on(settings.cluster.node_groups)
@@ -258,7 +263,7 @@ def test_tainted_groups_of_another_architecture_pass(write_environment: WriteEnv
     ],
 )
 def test_reserved_keys_of_job_pods_are_refused(mistakes: Mistakes, kind: str, key: str) -> None:
-    """Those that find a job's services, protect the pod, or that GitLab Runner sets."""
+    """The project and GitLab Runner set these keys themselves."""
     assert mistakes({f"{FLEET}.{kind}": {key: "x"}}) == [
         (
             f'example.yaml: {FLEET}.{kind}.{key}: "x": must be a key that neither this project nor '
@@ -268,17 +273,17 @@ def test_reserved_keys_of_job_pods_are_refused(mistakes: Mistakes, kind: str, ke
 
 
 @pytest.mark.parametrize(
-    ("kind", "value"), [("pod_labels", "a b"), ("pod_labels", "%{if}"), ("pod_annotations", "two\nlines")]
+    ("kind", "value"), [("pod_labels", "a b"), ("pod_labels", "${A} b"), ("pod_annotations", "two\nlines")]
 )
-def test_label_and_annotation_values_are_plain(mistakes: Mistakes, kind: str, value: str) -> None:
+def test_malformed_label_and_annotation_values_are_refused(mistakes: Mistakes, kind: str, value: str) -> None:
     """A label has no spaces, an annotation one line."""
     (line,) = mistakes({f"{FLEET}.{kind}": {"a": value}})
     assert line.startswith(f"example.yaml: {FLEET}.{kind}.a: ")
-    assert "not of the accepted form. Accepted: Further " in line
+    assert "not of the accepted form. Accepted: Up to 50 " in line
 
 
 def test_variables_pass_in_labels_and_annotations(write_environment: WriteEnvironment) -> None:
-    """The runner replaces them, in either spelling."""
+    """The runner replaces variables in both spellings."""
     values = {"a": "$CI_PROJECT_ID-${CI_JOB_ID}", "example.com/b": ""}
     fleet = {"token_parameter": "/a", "pod_labels": values, "pod_annotations": {**values, "c": "x: y z"}}
     assert load_settings(write_environment({FLEET: fleet})).runners["default"].pod_labels == values

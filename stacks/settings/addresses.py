@@ -1,0 +1,27 @@
+"""Types of network addresses: IPv4 ranges, and the port of a URL."""
+
+import re
+from ipaddress import IPv4Network
+from typing import Annotated
+
+from pydantic import BeforeValidator
+
+URL_PORT = r"(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?"
+"""Pattern of a URL's optional port, 1 to 65535."""
+
+
+def _require_network_address(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        network = IPv4Network(value, strict=False)
+    except ValueError:
+        network = None
+    if network is None or not re.fullmatch(r"[0-9.]+/[0-9]+", value):
+        raise ValueError("must be an IPv4 range as address/prefix length, such as 10.0.0.0/16")
+    if str(network) != value:
+        raise ValueError(f"must be the range's first address and its prefix length: {network}")
+    return value
+
+
+Ipv4Range = Annotated[IPv4Network, BeforeValidator(_require_network_address)]
