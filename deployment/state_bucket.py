@@ -5,21 +5,16 @@ right already is left alone, and `--dry-run` only says what would be done.
 Not here: what Terraform itself can manage.
 """
 
-import argparse
 import json
-import os
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import boto3
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+from botocore.exceptions import ClientError
 
-from stacks.backend import BackendError, read_backend
 from stacks.errors import UserError
 from stacks.settings.aws import EMULATOR_CREDENTIALS, AwsSettings
-from stacks.settings.load import PROJECT, SettingsError, load_environment
 
 OLD_VERSIONS_KEPT_DAYS = 90
 ABSENT = {
@@ -43,29 +38,6 @@ class Property:
     read: Callable[[], Any]
     wanted: Any
     write: Callable[[], Any]
-
-
-def main() -> None:
-    """Bring the bucket into being; exit with 1 and one message if that can't be."""
-    parser = argparse.ArgumentParser(
-        prog="deployment/state_bucket.py", description=(__doc__ or "").splitlines()[0]
-    )
-    parser.add_argument("--dry-run", action="store_true", help="say what would be done, and change nothing")
-    parser.add_argument(
-        "--remove", action="store_true", help="remove the bucket, unless a state in it has resources"
-    )
-    arguments = parser.parse_args()
-    act = remove_state_bucket if arguments.remove else create_state_bucket
-    try:
-        settings = load_environment(os.environ.get("ENV"))
-        backend = read_backend(PROJECT / "backend.tf.json")
-        act(settings.aws, backend, dry_run=arguments.dry_run)
-    except (SettingsError, BackendError, BootstrapError) as error:
-        sys.exit(str(error))
-    except NoCredentialsError:
-        sys.exit("no AWS credentials found: choose some, for example with AWS_PROFILE")
-    except (BotoCoreError, ClientError) as error:
-        sys.exit(f"AWS refused: {error}")
 
 
 def create_state_bucket(aws: AwsSettings, backend: dict[str, Any], *, dry_run: bool = False) -> None:
@@ -253,7 +225,3 @@ def _properties(s3: Any, bucket: str) -> list[Property]:
             lambda: s3.put_bucket_lifecycle_configuration(**name, LifecycleConfiguration={"Rules": rules}),
         ),
     ]
-
-
-if __name__ == "__main__":
-    main()
