@@ -9,11 +9,9 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 VENV := .venv/bin
-CDKTF := node_modules/.bin/cdktf
 # The local environment has its own way to the providers of the workloads stack (local_aws/providers.py).
 ifeq ($(ENV),local)
 LOCALLY := $(VENV)/python -m local_aws run
-CDKTF_OPTIONS := --skip-provider-lock
 endif
 
 export ENV
@@ -99,12 +97,20 @@ apply: setup ## Apply exactly what the last plan of ENV has planned
 	@$(LOCALLY) $(VENV)/python -m deployment apply
 
 .PHONY: deploy
-deploy: setup ## Deploy all stacks of ENV in their order; cdktf shows each plan and asks
-	@$(LOCALLY) $(CDKTF) deploy '*' $(CDKTF_OPTIONS)
+deploy: setup ## Deploy the stacks of ENV in their order; show each plan and ask (STACKS="workloads": one alone)
+	@$(LOCALLY) $(VENV)/python -m deployment deploy $(STACKS)
 
 .PHONY: destroy
-destroy: setup ## Destroy all stacks of ENV, in the reverse order
-	@$(LOCALLY) $(CDKTF) destroy '*' $(CDKTF_OPTIONS)
+destroy: setup ## Destroy the stacks of ENV in the reverse order, after one question
+	@$(LOCALLY) $(VENV)/python -m deployment destroy $(STACKS)
+
+.PHONY: validate
+validate: setup ## Check the settings of ENV and backend.tf.json, without AWS
+	@$(VENV)/python -m deployment validate
+
+.PHONY: unlock
+unlock: setup ## Remove the lock that a killed Terraform has left on STACKS="network" of ENV
+	@$(LOCALLY) $(VENV)/python -m deployment unlock $(STACKS)
 
 .PHONY: show
 show: setup ## Show what the rehearsal of the local environment put into its cluster

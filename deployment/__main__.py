@@ -72,24 +72,56 @@ def _parse_command_line() -> argparse.Namespace:
         )
         return command
 
+    def add_stacks(command: argparse.ArgumentParser, number: str | int, note: str = "") -> None:
+        command.add_argument(
+            "stacks",
+            nargs=number,
+            type=_parse_stack,
+            metavar="STACK",
+            help=f"one of {', '.join(STACKS)}{note}",
+        )
+
+    def add_question(command: argparse.ArgumentParser) -> None:
+        command.add_argument("--yes", action="store_true", help="answer every question with yes")
+
     bootstrap = add_command("bootstrap", "create the state bucket of backend.tf.json, or complete it")
     bootstrap.add_argument("--dry-run", action="store_true", help="only say what would be done")
     bootstrap.add_argument(
         "--remove", action="store_true", help="remove the bucket, unless a state in it has resources"
     )
+    add_command("validate", "check the settings and backend.tf.json, without AWS")
     add_command("plan", "plan every stack that can be planned, and write the report")
     add_command("apply", "apply the plan files of the last plan, unless they are stale")
+    for name, text in (
+        ("deploy", "plan and apply stacks one after the other, and ask before each apply"),
+        ("destroy", "destroy stacks in the reverse order, after one question"),
+    ):
+        command = add_command(name, text)
+        add_question(command)
+        add_stacks(command, "*", "; without any, all of them")
+    unlock = add_command("unlock", "remove the lock that a killed Terraform has left")
+    add_question(unlock)
+    add_stacks(unlock, 1)
     policy = add_command("consumer-policy", "print the IAM policy for reading the outputs of some stacks")
-    policy.add_argument(
-        "stacks", nargs="+", choices=STACKS, metavar="STACK", help=f"any of {', '.join(STACKS)}"
-    )
+    add_stacks(policy, "+")
     return parser.parse_args()
 
 
+def _parse_stack(name: str) -> str:
+    # Not by `choices`: there argparse refuses an empty list.
+    if name not in STACKS:
+        raise argparse.ArgumentTypeError(
+            f"invalid choice: {name!r} (choose from {', '.join(map(repr, STACKS))})"
+        )
+    return name
+
+
 def _run(arguments: argparse.Namespace, settings: Settings) -> int:
-    """Run a command, and return its exit status. Only this command's modules are imported."""
+    """Run a command, and return its exit status."""
     backend = read_backend(PROJECT / "backend.tf.json")
     match arguments.command:
+        case "validate":
+            print(f"environments/{settings.environment}.yaml and backend.tf.json are valid")
         case "bootstrap":
             from deployment import state_bucket
 
@@ -99,16 +131,51 @@ def _run(arguments: argparse.Namespace, settings: Settings) -> int:
             from deployment.consumer_policy import consumer_policy
 
             print(json.dumps(consumer_policy(settings.environment, backend, arguments.stacks), indent=2))
+        case "unlock":
+            from deployment.questions import require_terminal
+            from deployment.unlock import unlock
+
+            require_terminal("unlock", assume_yes=arguments.yes)
+            unlock(settings, backend, arguments.stacks[0], assume_yes=arguments.yes)
+        case _:
+            return _run_terraform_command(arguments, settings)
+    return 0
+
+
+def _run_terraform_command(arguments: argparse.Namespace, settings: Settings) -> int:
+    """Run a command that needs the synthesized stacks, and return its exit status."""
+    from deployment import aws, tokens
+    from deployment.questions import require_terminal
+    from deployment.terraform import synthesize
+
+    if arguments.command == "deploy":
+        advice = " `make plan` and `make apply` ask no questions, and apply only the plan that was reviewed."
+        require_terminal("deploy", assume_yes=arguments.yes, advice=advice)
+    if arguments.command == "destroy":
+        require_terminal("destroy", assume_yes=arguments.yes)
+    aws.refuse_other_account(settings.aws)
+    if arguments.command == "plan" or (
+        arguments.command == "deploy" and "workloads" in (arguments.stacks or STACKS)
+    ):
+        tokens.refuse_missing_tokens(settings)
+    stacks = synthesize(settings.environment)
+    match arguments.command:
         case "plan":
             from deployment.plan import plan
-            from deployment.terraform import synthesize
 
-            return plan(synthesize(settings.environment), settings.environment)
+            return plan(stacks, settings.environment)
         case "apply":
             from deployment.apply import apply
-            from deployment.terraform import synthesize
 
-            apply(synthesize(settings.environment), settings.environment)
+            apply(stacks, settings.environment)
+        case "deploy":
+            from deployment.deploy import deploy
+
+            deploy(stacks, arguments.stacks, assume_yes=arguments.yes)
+        case "destroy":
+            from deployment.deploy import destroy
+
+            destroy(stacks, arguments.stacks, settings, assume_yes=arguments.yes)
     return 0
 
 

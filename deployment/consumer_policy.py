@@ -6,11 +6,8 @@ It allows reading the states of these stacks and nothing else. It is made withou
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from botocore.exceptions import UnknownRegionError
-from botocore.loaders import create_loader
-from botocore.regions import EndpointResolver
-
-from stacks.backend import BackendError, state_key
+from deployment.aws import find_partition
+from stacks.backend import state_key
 
 
 def consumer_policy(environment: str, backend: Mapping[str, Any], stacks: Iterable[str]) -> dict[str, Any]:
@@ -24,7 +21,7 @@ def consumer_policy(environment: str, backend: Mapping[str, Any], stacks: Iterab
         BackendError: If the bucket's region is in no partition of AWS.
 
     """
-    arn = f"arn:{_partition(backend['region'])}:s3:::{backend['bucket']}"
+    arn = f"arn:{find_partition(backend['region'])}:s3:::{backend['bucket']}"
     keys = [state_key(environment, stack) for stack in dict.fromkeys(stacks)]
     return {
         "Version": "2012-10-17",
@@ -44,14 +41,3 @@ def consumer_policy(environment: str, backend: Mapping[str, Any], stacks: Iterab
             },
         ],
     }
-
-
-def _partition(region: str) -> str:
-    # Not by a boto3 session: that one looks for the profile that AWS_PROFILE names.
-    known = EndpointResolver(create_loader().load_data("endpoints"))
-    try:
-        partition: str = known.get_partition_for_region(region)
-    except UnknownRegionError:
-        message = f'backend.tf.json: terraform.backend.s3.region: "{region}": no region of AWS. Accepted: '
-        raise BackendError(message + "an AWS region, such as eu-central-1") from None
-    return partition
