@@ -174,7 +174,7 @@ def _require_tls(s3: Any, bucket: str, *, dry_run: bool) -> str:
     }
     policy = json.loads(_read(s3.get_bucket_policy, bucket).get("Policy", "{}"))
     statements = _as_list(policy.get("Statement", []))
-    if any(_denies_without_tls(item, arn) for item in statements):
+    if any(denies_without_tls(item, arn) for item in statements):
         return _describe_rest(RIGHT, len(statements) - 1, "statements of the bucket policy")
     if any(item.get("Sid") == wanted["Sid"] for item in statements):
         del wanted["Sid"]  # S3 accepts each Sid once
@@ -186,7 +186,7 @@ def _require_tls(s3: Any, bucket: str, *, dry_run: bool) -> str:
     )
 
 
-def _denies_without_tls(statement: dict[str, Any], arn: str) -> bool:
+def denies_without_tls(statement: dict[str, Any], arn: str) -> bool:
     """Return whether a statement denies every access to the bucket without TLS, to everybody."""
     condition = statement.get("Condition", {})
     values = [
@@ -209,7 +209,7 @@ def _denies_without_tls(statement: dict[str, Any], arn: str) -> bool:
 def _expire_old_versions(s3: Any, bucket: str, *, dry_run: bool) -> str:
     found = _read(s3.get_bucket_lifecycle_configuration, bucket)
     rules = found.get("Rules", [])
-    days = [_read_expiration(rule) for rule in rules if _read_expiration(rule) is not None]
+    days = [read_expiration_days(rule) for rule in rules if read_expiration_days(rule) is not None]
     if days:
         state = RIGHT if OLD_VERSIONS_KEPT_DAYS in days else f"stays as it is, {days[0]} days"
         return _describe_rest(state, len(rules) - 1, "lifecycle rules")
@@ -229,7 +229,7 @@ def _expire_old_versions(s3: Any, bucket: str, *, dry_run: bool) -> str:
     return _describe_rest(_describe_write(dry_run=dry_run), len(rules), "lifecycle rules")
 
 
-def _read_expiration(rule: dict[str, Any]) -> int | None:
+def read_expiration_days(rule: dict[str, Any]) -> int | None:
     """Return the days after which a rule deletes the old versions of every object; None if it does not."""
     is_for_all = not rule.get("Prefix") and rule.get("Filter", {}) in ({}, {"Prefix": ""})
     if rule["Status"] != "Enabled" or not is_for_all:

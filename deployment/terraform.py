@@ -155,6 +155,7 @@ def _run_terraform(
         process = subprocess.Popen(  # noqa: S603 - our own arguments
             ["terraform", *arguments],  # noqa: S607 - the user's Terraform
             cwd=folder,
+            env={**os.environ, "TF_IN_AUTOMATION": "1"},  # no advice to run other Terraform commands
             stdin=subprocess.DEVNULL,
             stdout=None if is_terminal else subprocess.PIPE,
             stderr=None if is_terminal else subprocess.STDOUT if is_shown else subprocess.PIPE,
