@@ -2,17 +2,16 @@
 # ENV=<file name under environments/> chooses the environment; the default is the emulated AWS.
 ENV ?= local
 override ENV := $(ENV:.yaml=)
+$(if $(findstring command,$(origin env)),$(error env=$(env): write ENV=$(env), in capital letters))
 PYTHON ?= python3
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 VENV := .venv/bin
-CDKTF := node_modules/.bin/cdktf
 # The local environment has its own way to the providers of the workloads stack (local_aws/providers.py).
 ifeq ($(ENV),local)
 LOCALLY := $(VENV)/python -m local_aws run
-CDKTF_OPTIONS := --skip-provider-lock
 endif
 
 export ENV
@@ -74,36 +73,44 @@ demo-down: setup ## Destroy what demo deployed, and stop the emulator
 
 .PHONY: bootstrap
 bootstrap: setup ## Create the state bucket of backend.tf.json for ENV
-	@$(VENV)/python -m deployment.state_bucket
+	@$(VENV)/python -m deployment bootstrap
 
 # What sets up goes to standard error: `make consumer-policy … > policy.json` holds the policy alone.
 .PHONY: consumer-policy
 consumer-policy: ## Print the IAM policy for reading the state of STACKS="network cluster" of ENV
 	@test -n "$(STACKS)" || { echo 'STACKS: not set. Accepted: any of network, cluster, workloads, as in STACKS="network cluster"' >&2; exit 1; }
 	@$(MAKE) --no-print-directory setup >&2
-	@$(VENV)/python -m deployment.consumer_policy $(STACKS)
+	@$(VENV)/python -m deployment consumer-policy $(STACKS)
 
 .PHONY: synth
 synth: setup ## Write the Terraform JSON of ENV to cdktf.out/
 	@$(VENV)/python main.py
 	@echo "cdktf.out/stacks: $$(ls cdktf.out/stacks | tr '\n' ' ')"
 
-# make itself ends with 2 on any failure: a pipeline that gates on 2 or 3 calls deployment.plans.
+# make itself ends with 2 on any failure: a pipeline that gates on 2 or 3 calls `python -m deployment plan`.
 .PHONY: plan
 plan: setup ## Plan every stack of ENV, and write the report for its reviewers
-	@$(LOCALLY) $(VENV)/python -m deployment.plans plan || case $$? in 2|3) ;; *) exit 1 ;; esac
+	@$(LOCALLY) $(VENV)/python -m deployment plan || case $$? in 2|3) ;; *) exit 1 ;; esac
 
 .PHONY: apply
 apply: setup ## Apply exactly what the last plan of ENV has planned
-	@$(LOCALLY) $(VENV)/python -m deployment.plans apply
+	@$(LOCALLY) $(VENV)/python -m deployment apply
 
 .PHONY: deploy
-deploy: setup ## Deploy all stacks of ENV in their order; cdktf shows each plan and asks
-	@$(LOCALLY) $(CDKTF) deploy '*' $(CDKTF_OPTIONS)
+deploy: setup ## Deploy the stacks of ENV in their order; show each plan and ask (STACKS="workloads": one alone)
+	@$(LOCALLY) $(VENV)/python -m deployment deploy $(STACKS)
 
 .PHONY: destroy
-destroy: setup ## Destroy all stacks of ENV, in the reverse order
-	@$(LOCALLY) $(CDKTF) destroy '*' $(CDKTF_OPTIONS)
+destroy: setup ## Destroy the stacks of ENV in the reverse order, after one question
+	@$(LOCALLY) $(VENV)/python -m deployment destroy $(STACKS)
+
+.PHONY: validate
+validate: setup ## Check the settings of ENV and backend.tf.json, without AWS
+	@$(VENV)/python -m deployment validate
+
+.PHONY: unlock
+unlock: setup ## Remove the lock that a killed Terraform has left on STACKS="network" of ENV
+	@$(LOCALLY) $(VENV)/python -m deployment unlock $(STACKS)
 
 .PHONY: show
 show: setup ## Show what the rehearsal of the local environment put into its cluster

@@ -1,25 +1,19 @@
-"""Create the state bucket that `backend.tf.json` names, in the account of one environment; or remove it.
+"""Create, complete or remove the state bucket that `backend.tf.json` names.
 
-Intent: the one thing that must be there before Terraform can keep any state. Safe to repeat: what is
-right already is left alone, and `--dry-run` only says what would be done.
-Not here: what Terraform itself can manage.
+Terraform needs the bucket before it can keep a state. A repeat adds the missing settings. It changes no
+setting that is stricter, and no statement or rule of somebody else.
 """
 
-import argparse
 import json
-import os
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
-import boto3
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+from botocore.exceptions import ClientError
 
-from stacks.backend import Backend, BackendError, read_backend
+from deployment.aws import create_client, find_partition, refuse_other_account
+from stacks.backend import Backend
 from stacks.errors import UserError
-from stacks.settings.aws import EMULATOR_CREDENTIALS, AwsSettings
-from stacks.settings.load import PROJECT, SettingsError, load_environment
+from stacks.settings.aws import AwsSettings
 
 OLD_VERSIONS_KEPT_DAYS = 90
 ABSENT = {
@@ -29,56 +23,24 @@ ABSENT = {
     "NoSuchPublicAccessBlockConfiguration",
     "ServerSideEncryptionConfigurationNotFoundError",
 }
+RIGHT = "right already"
 
 
 class BootstrapError(UserError):
     """The bucket can't be used; the message says why and what to do."""
 
 
-@dataclass(frozen=True)
-class Property:
-    """One property of the bucket: how to read it, what it must be, how to set it."""
-
-    name: str
-    read: Callable[[], Any]
-    wanted: Any
-    write: Callable[[], Any]
-
-
-def main() -> None:
-    """Bring the bucket into being; exit with 1 and one message if that can't be."""
-    parser = argparse.ArgumentParser(
-        prog="deployment/state_bucket.py", description=(__doc__ or "").splitlines()[0]
-    )
-    parser.add_argument("--dry-run", action="store_true", help="say what would be done, and change nothing")
-    parser.add_argument(
-        "--remove", action="store_true", help="remove the bucket, unless a state in it has resources"
-    )
-    arguments = parser.parse_args()
-    act = remove_state_bucket if arguments.remove else create_state_bucket
-    try:
-        settings = load_environment(os.environ.get("ENV"))
-        backend = read_backend(PROJECT / "backend.tf.json")
-        act(settings.aws, backend, dry_run=arguments.dry_run)
-    except (SettingsError, BackendError, BootstrapError) as error:
-        sys.exit(str(error))
-    except NoCredentialsError:
-        sys.exit("no AWS credentials found: choose some, for example with AWS_PROFILE")
-    except (BotoCoreError, ClientError) as error:
-        sys.exit(f"AWS refused: {error}")
-
-
 def create_state_bucket(aws: AwsSettings, backend: Backend, *, dry_run: bool = False) -> None:
-    """Create the bucket, or complete one that is there; a line of output for each property.
+    """Create the bucket, or complete an existing one, and print a line for each setting.
 
     Raises:
-        BootstrapError: If the credentials are of another account, or the bucket is someone else's or
-            lies in another region.
+        AccountError: If the credentials are of another account.
+        BootstrapError: If the bucket is of another account or in another region.
 
     """
     bucket, region = backend.bucket, backend.region
-    _refuse_other_account(aws, region)
-    s3 = _client("s3", aws, region)
+    refuse_other_account(aws)
+    s3 = create_client("s3", aws, region=region)
     if _exists(s3, bucket, region):
         print(f"{bucket}: exists in {region}")
     else:
@@ -88,25 +50,27 @@ def create_state_bucket(aws: AwsSettings, backend: Backend, *, dry_run: bool = F
             location = {} if region == "us-east-1" else {"LocationConstraint": region}
             configuration = {"CreateBucketConfiguration": location} if location else {}
             s3.create_bucket(Bucket=bucket, **configuration)
-    for item in _properties(s3, bucket):
-        right = _read(item) == item.wanted
-        state = "right already" if right else "would be set" if dry_run else "set"
-        print(f"{bucket}: {item.name}: {state}")
-        if not right and not dry_run:
-            item.write()
+    for name, complete in (
+        ("every version of a state is kept", _keep_versions),
+        ("encrypted", _encrypt),
+        ("public access blocked", _block_public_access),
+        ("only over TLS", _require_tls),
+        (f"old versions expire after {OLD_VERSIONS_KEPT_DAYS} days", _expire_old_versions),
+    ):
+        print(f"{bucket}: {name}: {complete(s3, bucket, dry_run=dry_run)}")
 
 
 def remove_state_bucket(aws: AwsSettings, backend: Backend, *, dry_run: bool = False) -> None:
     """Remove the bucket with all old versions of the states of destroyed stacks.
 
     Raises:
-        BootstrapError: If a state in it has resources, something in it is no state, or the bucket can't
-            be used (see `create_state_bucket`).
+        BootstrapError: If a state in it has resources, if it holds anything else than states, or if it
+            can't be used (see `create_state_bucket`).
 
     """
     bucket, region = backend.bucket, backend.region
-    _refuse_other_account(aws, region)
-    s3 = _client("s3", aws, region)
+    refuse_other_account(aws)
+    s3 = create_client("s3", aws, region=region)
     if not _exists(s3, bucket, region):
         print(f"{bucket}: is not there")
         return
@@ -114,7 +78,7 @@ def remove_state_bucket(aws: AwsSettings, backend: Backend, *, dry_run: bool = F
     if kept:
         raise BootstrapError(
             f"backend.tf.json: bucket: {bucket} is in use and stays: {', '.join(kept)}. Destroy these stacks "
-            "first (`make destroy ENV=<name>`), and move away what is no state."
+            "first (`make destroy ENV=<name>`), and move away every other object."
         )
     if dry_run:
         print(f"{bucket}: would be removed, with every old version of the states in it")
@@ -132,32 +96,9 @@ def _keys(s3: Any, bucket: str) -> list[str]:
 
 
 def _is_empty_state(s3: Any, bucket: str, key: str) -> bool:
-    if not key.endswith(".tfstate"):  # a lock means that somebody is at work
+    if not key.endswith(".tfstate"):  # a lock: somebody may be at work
         return False
     return not json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read()).get("resources")
-
-
-def _client(service: str, aws: AwsSettings, region: str) -> Any:
-    if not aws.is_local:
-        return boto3.client(service, region_name=region)
-    return boto3.client(
-        service,
-        region_name=region,
-        endpoint_url=aws.endpoint_url,
-        aws_access_key_id=EMULATOR_CREDENTIALS["access_key"],
-        aws_secret_access_key=EMULATOR_CREDENTIALS["secret_key"],
-    )
-
-
-def _refuse_other_account(aws: AwsSettings, region: str) -> None:
-    if aws.account_id is None:
-        return
-    account_id = _client("sts", aws, region).get_caller_identity()["Account"]
-    if account_id != aws.account_id:
-        raise BootstrapError(
-            f"aws.account_id is {aws.account_id}, but the credentials in use are of {account_id}: "
-            "choose other credentials (AWS_PROFILE), or another environment (ENV)."
-        )
 
 
 def _exists(s3: Any, bucket: str, region: str) -> bool:
@@ -181,79 +122,130 @@ def _exists(s3: Any, bucket: str, region: str) -> bool:
     return True
 
 
-def _read(item: Property) -> Any:
+def _read(call: Callable[..., Any], bucket: str) -> dict[str, Any]:
+    """Return S3's answer about a part of the bucket's configuration; empty if the part is absent."""
     try:
-        return item.read()
+        answer: dict[str, Any] = call(Bucket=bucket)
     except ClientError as error:
         if error.response["Error"]["Code"] in ABSENT:
-            return None
+            return {}
         raise
+    return answer
 
 
-def _properties(s3: Any, bucket: str) -> list[Property]:
-    arn = f"arn:{boto3.Session().get_partition_for_region(s3.meta.region_name)}:s3:::{bucket}"
-    block = dict.fromkeys(
-        ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"), True
-    )
-    encryption = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]}
-    rules = [
-        {
-            "ID": "expire-old-versions",
-            "Status": "Enabled",
-            "Filter": {"Prefix": ""},
-            "NoncurrentVersionExpiration": {"NoncurrentDays": OLD_VERSIONS_KEPT_DAYS},
-        }
-    ]
-    policy = {
-        "Version": "2012-10-17",
-        "Statement": [
-            {
-                "Sid": "OnlyTls",
-                "Effect": "Deny",
-                "Principal": "*",
-                "Action": "s3:*",
-                "Resource": [arn, f"{arn}/*"],
-                "Condition": {"Bool": {"aws:SecureTransport": "false"}},
-            }
-        ],
+def _keep_versions(s3: Any, bucket: str, *, dry_run: bool) -> str:
+    if _read(s3.get_bucket_versioning, bucket).get("Status") == "Enabled":
+        return RIGHT
+    if not dry_run:
+        s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    return _describe_write(dry_run=dry_run)
+
+
+def _encrypt(s3: Any, bucket: str, *, dry_run: bool) -> str:
+    found = _read(s3.get_bucket_encryption, bucket).get("ServerSideEncryptionConfiguration", {})
+    for rule in found.get("Rules", []):
+        algorithm = rule.get("ApplyServerSideEncryptionByDefault", {}).get("SSEAlgorithm")
+        if algorithm:
+            return RIGHT if algorithm == "AES256" else f"stays as it is, {algorithm}"
+    if not dry_run:
+        rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
+        s3.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration={"Rules": [rule]})
+    return _describe_write(dry_run=dry_run)
+
+
+def _block_public_access(s3: Any, bucket: str, *, dry_run: bool) -> str:
+    keys = ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets")
+    found = _read(s3.get_public_access_block, bucket).get("PublicAccessBlockConfiguration", {})
+    if all(found.get(key) for key in keys):
+        return RIGHT
+    if not dry_run:
+        s3.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration=dict.fromkeys(keys, True))
+    return _describe_write(dry_run=dry_run)
+
+
+def _require_tls(s3: Any, bucket: str, *, dry_run: bool) -> str:
+    arn = f"arn:{find_partition(s3.meta.region_name)}:s3:::{bucket}"
+    wanted = {
+        "Sid": "OnlyTls",
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:*",
+        "Resource": [arn, f"{arn}/*"],
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
     }
-    name = {"Bucket": bucket}
-    return [
-        Property(
-            "every version of a state is kept",
-            lambda: s3.get_bucket_versioning(**name).get("Status"),
-            "Enabled",
-            lambda: s3.put_bucket_versioning(**name, VersioningConfiguration={"Status": "Enabled"}),
-        ),
-        Property(
-            "encrypted",
-            lambda: [
-                {"ApplyServerSideEncryptionByDefault": rule["ApplyServerSideEncryptionByDefault"]}
-                for rule in s3.get_bucket_encryption(**name)["ServerSideEncryptionConfiguration"]["Rules"]
-            ],
-            encryption["Rules"],
-            lambda: s3.put_bucket_encryption(**name, ServerSideEncryptionConfiguration=encryption),
-        ),
-        Property(
-            "public access blocked",
-            lambda: s3.get_public_access_block(**name)["PublicAccessBlockConfiguration"],
-            block,
-            lambda: s3.put_public_access_block(**name, PublicAccessBlockConfiguration=block),
-        ),
-        Property(
-            "only over TLS",
-            lambda: json.loads(s3.get_bucket_policy(**name)["Policy"]),
-            policy,
-            lambda: s3.put_bucket_policy(**name, Policy=json.dumps(policy)),
-        ),
-        Property(
-            f"old versions expire after {OLD_VERSIONS_KEPT_DAYS} days",
-            lambda: s3.get_bucket_lifecycle_configuration(**name)["Rules"],
-            rules,
-            lambda: s3.put_bucket_lifecycle_configuration(**name, LifecycleConfiguration={"Rules": rules}),
-        ),
+    policy = json.loads(_read(s3.get_bucket_policy, bucket).get("Policy", "{}"))
+    statements = _as_list(policy.get("Statement", []))
+    if any(denies_without_tls(item, arn) for item in statements):
+        return _describe_rest(RIGHT, len(statements) - 1, "statements of the bucket policy")
+    if any(item.get("Sid") == wanted["Sid"] for item in statements):
+        del wanted["Sid"]  # S3 accepts each Sid once
+    if not dry_run:
+        policy = {"Version": "2012-10-17", **policy, "Statement": [*statements, wanted]}
+        s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy))
+    return _describe_rest(
+        _describe_write(dry_run=dry_run), len(statements), "statements of the bucket policy"
+    )
+
+
+def denies_without_tls(statement: dict[str, Any], arn: str) -> bool:
+    """Return whether a statement denies every access to the bucket without TLS, to everybody."""
+    condition = statement.get("Condition", {})
+    values = [
+        _as_list(value)
+        for operator, keys in condition.items()
+        for key, value in keys.items()
+        if operator in ("Bool", "BoolIfExists") and key.lower() == "aws:securetransport"
     ]
+    resources = _as_list(statement.get("Resource", []))
+    return (
+        statement["Effect"] == "Deny"
+        and statement.get("Principal") in ("*", {"AWS": "*"}, {"AWS": ["*"]})
+        and bool({"*", "s3:*"} & set(_as_list(statement.get("Action", []))))
+        and ("*" in resources or {arn, f"{arn}/*"} <= set(resources))
+        and values in ([["false"]], [[False]])
+        and sum(map(len, condition.values())) == 1
+    )
 
 
-if __name__ == "__main__":
-    main()
+def _expire_old_versions(s3: Any, bucket: str, *, dry_run: bool) -> str:
+    found = _read(s3.get_bucket_lifecycle_configuration, bucket)
+    rules = found.get("Rules", [])
+    days = [read_expiration_days(rule) for rule in rules if read_expiration_days(rule) is not None]
+    if days:
+        state = RIGHT if OLD_VERSIONS_KEPT_DAYS in days else f"stays as it is, {days[0]} days"
+        return _describe_rest(state, len(rules) - 1, "lifecycle rules")
+    wanted: dict[str, Any] = {
+        "ID": "expire-old-versions",
+        "Status": "Enabled",
+        "Filter": {"Prefix": ""},
+        "NoncurrentVersionExpiration": {"NoncurrentDays": OLD_VERSIONS_KEPT_DAYS},
+    }
+    if any(rule.get("ID") == wanted["ID"] for rule in rules):
+        del wanted["ID"]  # S3 accepts each ID once, and chooses one itself
+    if not dry_run:
+        kept = {name: found[name] for name in ("TransitionDefaultMinimumObjectSize",) if name in found}
+        s3.put_bucket_lifecycle_configuration(
+            Bucket=bucket, LifecycleConfiguration={"Rules": [*rules, wanted]}, **kept
+        )
+    return _describe_rest(_describe_write(dry_run=dry_run), len(rules), "lifecycle rules")
+
+
+def read_expiration_days(rule: dict[str, Any]) -> int | None:
+    """Return the days after which a rule deletes the old versions of every object; None if it does not."""
+    is_for_all = not rule.get("Prefix") and rule.get("Filter", {}) in ({}, {"Prefix": ""})
+    if rule["Status"] != "Enabled" or not is_for_all:
+        return None
+    days: int | None = rule.get("NoncurrentVersionExpiration", {}).get("NoncurrentDays")
+    return days
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _describe_write(*, dry_run: bool) -> str:
+    return "would be set" if dry_run else "set"
+
+
+def _describe_rest(state: str, number: int, name: str) -> str:
+    return f"{state}; other {name} stay: {number}" if number else state

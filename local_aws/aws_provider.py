@@ -184,7 +184,7 @@ class _Provider:
         return filtered
 
 
-class _Handler(grpc.GenericRpcHandler):
+class _Handler(grpc.GenericRpcHandler):  # type: ignore[misc]
     """Passes every call of the provider's service on, as bytes."""
 
     def __init__(self, provider: _Provider) -> None:
@@ -205,7 +205,7 @@ class _Handler(grpc.GenericRpcHandler):
         try:
             return self._provider.answer(call, request, context.peer())
         except grpc.RpcError as error:
-            context.abort(error.code(), error.details())  # type: ignore[attr-defined]
+            context.abort(error.code(), error.details())
             raise
 
     def _wait_for_the_end(self, _request: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:

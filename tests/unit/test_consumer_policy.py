@@ -1,4 +1,4 @@
-"""The policy that `deployment/consumer_policy.py` prints."""
+"""The policy that `python -m deployment consumer-policy` prints."""
 
 import json
 import os
@@ -44,7 +44,7 @@ def test_nothing_is_allowed_but_to_read() -> None:
 def print_policy(*stacks: str, environment: str = "example") -> subprocess.CompletedProcess[str]:
     """Run the command where no AWS credentials can be had."""
     return subprocess.run(
-        [sys.executable, "deployment/consumer_policy.py", *stacks],
+        [sys.executable, "-m", "deployment", "consumer-policy", *stacks],
         cwd=PROJECT,
         env={**os.environ, "ENV": environment, "AWS_PROFILE": "there-is-none", "COLUMNS": "200"},
         capture_output=True,

@@ -7,7 +7,6 @@ import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +20,6 @@ FILE = PROJECT / ".gitlab-ci.yml"
 PIPELINE: dict[str, Any] = YAML(typ="safe").load(FILE.read_text(encoding="utf-8"))
 KEYWORDS = {"workflow", "stages", "variables", "default"}
 SHELL = {"docker", "echo", "export", "printf"}  # needs no file of the project
-ROLES = {
-    "AWS_PLAN_ROLE_ARN": "arn:aws:iam::123456789012:role/plan",
-    "AWS_APPLY_ROLE_ARN": "arn:aws:iam::123456789012:role/apply",
-}
-DEFAULT_BRANCH = {
-    "CI_COMMIT_BRANCH": "main",
-    "CI_COMMIT_REF_PROTECTED": "true",
-    "CI_PIPELINE_SOURCE": "push",
-}
-MERGE_REQUEST = {"CI_PIPELINE_SOURCE": "merge_request_event"}
 
 
 def merged(base: Any, top: Any) -> Any:
@@ -48,108 +37,70 @@ def job(name: str) -> dict[str, Any]:
 
 
 JOBS = {name: job(name) for name in PIPELINE if name not in KEYWORDS and not name.startswith(".")}
-PLANNING = [name for name, found in JOBS.items() if "plans.py plan" in str(found["script"])]
-APPLYING = [name for name, found in JOBS.items() if "plans.py apply" in str(found["script"])]
+PLANNING = [name for name, found in JOBS.items() if "-m deployment plan" in str(found["script"])]
+APPLYING = [name for name, found in JOBS.items() if "-m deployment apply" in str(found["script"])]
 
 
-def kind(name: str) -> list[str]:
+def find_jobs(name: str) -> list[str]:
     """Return the names of the jobs of one kind, such as all `review …`."""
     found = [item for item in JOBS if item.startswith(f"{name} ")]
     assert found
     return found
 
 
-def holds(condition: str, variables: Mapping[str, str]) -> bool:
-    """Evaluate the part of GitLab's `rules:if` that the pipeline uses: `$A`, `==`, `!=` and `&&`."""
-
-    def value(text: str) -> str:
-        return text[1:-1] if text.startswith('"') else variables.get(text.removeprefix("$"), "")
-
-    def term(text: str) -> bool:
-        found = re.fullmatch(r'(\$\w+)(?: (==|!=) (\$\w+|"[^"]*"))?', text)
-        assert found, f"beyond this test: {text}"
-        left, operator, right = found.groups()
-        return bool(value(left)) if operator is None else (value(left) == value(right)) is (operator == "==")
-
-    return all(term(text) for text in condition.strip().split(" && "))
+def split_conditions(rules: list[dict[str, Any]]) -> list[list[str]]:
+    """Return the terms that `&&` joins, of each rule."""
+    return [rule["if"].strip().split(" && ") for rule in rules]
 
 
-def first_rule(
-    rules: list[dict[str, Any]], variables: Mapping[str, str], files: set[str]
-) -> dict[str, Any] | None:
-    """Return the first rule that matches, or None; `changes` is taken for true, as on a new branch."""
-    for rule in rules:
-        exists = {path.replace("$ENV", variables.get("ENV", "")) for path in rule.get("exists", [])}
-        if holds(rule["if"], variables) and (not exists or exists & files):
-            return rule
-    return None
+MERGE_REQUEST = '$CI_PIPELINE_SOURCE == "merge_request_event"'
+DEFAULT_BRANCH = "$CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH"
+SCHEDULE = '$CI_PIPELINE_SOURCE == "schedule"'
+NO_SCHEDULE = '$CI_PIPELINE_SOURCE != "schedule"'
+PROTECTED = '$CI_COMMIT_REF_PROTECTED == "true"'
+PLAN_ROLE, APPLY_ROLE = "$AWS_PLAN_ROLE_ARN", "$AWS_APPLY_ROLE_ARN"
 
 
-def jobs_of(variables: Mapping[str, str], files: set[str]) -> dict[str, str]:
-    """Return the jobs of a pipeline, and when each runs."""
-    variables = {"CI_DEFAULT_BRANCH": "main", **variables}
-    if first_rule(PIPELINE["workflow"]["rules"], variables, files) is None:
-        return {}
-    rules = {
-        name: first_rule(found["rules"], {**variables, **found.get("variables", {})}, files)
-        for name, found in JOBS.items()
-    }
-    return {name: rule.get("when", "on_success") for name, rule in rules.items() if rule is not None}
+def test_only_merge_requests_and_the_default_branch_have_a_pipeline() -> None:
+    """A tag and a branch without a merge request have none, so that no commit has two pipelines."""
+    assert split_conditions(PIPELINE["workflow"]["rules"]) == [[MERGE_REQUEST], [DEFAULT_BRANCH]]
 
 
-CHECKED = {"lint": "on_success", "test": "on_success"}
-PLANNED = {**CHECKED, "plan prod": "on_success", "apply prod": "manual"}
+@pytest.mark.parametrize("name", ["lint", "test"])
+def test_every_pipeline_but_a_schedule_lints_and_tests(name: str) -> None:
+    """The two jobs need no role, so that a fresh copy of the project has a pipeline."""
+    assert split_conditions(JOBS[name]["rules"]) == [[NO_SCHEDULE]]
 
 
 @pytest.mark.parametrize(
-    ("variables", "expected"),
+    ("name", "conditions"),
     [
-        pytest.param(MERGE_REQUEST, {**CHECKED, "review prod": "on_success"}, id="merge request"),
-        pytest.param(DEFAULT_BRANCH, PLANNED, id="default branch"),
-        pytest.param(
-            {**DEFAULT_BRANCH, "CI_COMMIT_REF_PROTECTED": "false"},
-            {**CHECKED, "plan prod": "on_success"},
-            id="default branch, not protected",
-        ),
-        pytest.param({**DEFAULT_BRANCH, "CI_PIPELINE_SOURCE": "web"}, PLANNED, id="by hand"),
-        pytest.param(
-            {**DEFAULT_BRANCH, "CI_PIPELINE_SOURCE": "schedule"},
-            {"drift prod": "on_success"},
-            id="schedule",
-        ),
-        pytest.param({**DEFAULT_BRANCH, "CI_COMMIT_BRANCH": "topic"}, {}, id="another branch"),
-        pytest.param({"CI_COMMIT_TAG": "v1", "CI_PIPELINE_SOURCE": "push"}, {}, id="tag"),
+        ("review", [PLAN_ROLE, MERGE_REQUEST]),
+        ("plan", [PLAN_ROLE, DEFAULT_BRANCH, NO_SCHEDULE]),
+        ("apply", [PLAN_ROLE, APPLY_ROLE, DEFAULT_BRANCH, PROTECTED, NO_SCHEDULE]),
+        ("drift", [PLAN_ROLE, DEFAULT_BRANCH, SCHEDULE]),
     ],
 )
-def test_each_pipeline_has_its_jobs(variables: dict[str, str], expected: dict[str, str]) -> None:
-    """A merge request only plans, a person applies, on the protected default branch; schedules seek drift."""
-    assert jobs_of({**ROLES, **variables}, {"environments/prod.yaml"}) == expected
+def test_each_job_with_a_role_has_its_conditions(name: str, conditions: list[str]) -> None:
+    """A merge request only plans; a person applies, on the protected default branch; a schedule seeks drift.
 
-
-@pytest.mark.parametrize("variables", [MERGE_REQUEST, DEFAULT_BRANCH], ids=["merge request", "branch"])
-def test_without_a_role_it_lints_and_tests(variables: dict[str, str]) -> None:
-    """A fresh copy of the project has a pipeline that needs no AWS."""
-    assert jobs_of(variables, {"environments/prod.yaml"}) == CHECKED
-
-
-@pytest.mark.parametrize("variables", [MERGE_REQUEST, DEFAULT_BRANCH], ids=["merge request", "branch"])
-def test_without_its_file_an_environment_has_no_job(variables: dict[str, str]) -> None:
-    """Roles alone plan nothing: there must be an environment of that name."""
-    files = {f"environments/{path.name}" for path in (PROJECT / "environments").iterdir()}
-    assert jobs_of({**ROLES, **variables}, files) == CHECKED
+    Without a role or without the environment's file the job does not exist.
+    """
+    for found in find_jobs(name):
+        (rule,) = JOBS[found]["rules"]
+        assert split_conditions([rule]) == [conditions]
+        assert rule["exists"] == ["environments/$ENV.yaml"]
+        assert rule.get("when") == ("manual" if name == "apply" else None)
 
 
 def test_the_image_is_built_on_the_default_branch_alone() -> None:
-    """No merge request replaces the image that later applies; a person may have it built anew."""
-    registry = {"CI_REGISTRY_IMAGE": "group/project"}
-    built = {
-        source: jobs_of({**DEFAULT_BRANCH, **registry, "CI_PIPELINE_SOURCE": source}, set()).get(
-            "build image"
-        )
-        for source in ("push", "web", "schedule")
-    }
-    assert built == {"push": "on_success", "web": "manual", "schedule": None}
-    assert "build image" not in jobs_of({**MERGE_REQUEST, **registry}, set())
+    """No merge request replaces the image of later applies; a person may have it built again."""
+    pushed, by_hand = JOBS["build image"]["rules"]
+    assert all(DEFAULT_BRANCH in terms for terms in split_conditions([pushed, by_hand]))
+    assert '$CI_PIPELINE_SOURCE == "push"' in pushed["if"]
+    assert pushed["changes"] == [".gitlab/Dockerfile"]
+    assert '$CI_PIPELINE_SOURCE == "web"' in by_hand["if"]
+    assert by_hand["when"] == "manual"
 
 
 def test_gitlab_accepts_the_file(tmp_path: Path) -> None:
@@ -173,19 +124,19 @@ def test_no_key_is_stored() -> None:
         assert not re.search(r"ACCESS_KEY|SESSION_TOKEN|AWS_PROFILE", path.read_text(encoding="utf-8")), path
 
 
-@pytest.mark.parametrize("name", JOBS)
-def test_every_command_is_there(name: str) -> None:
-    """Each command of a job is a target of the Makefile, a file of the project, or the shell's."""
-    scripts = [JOBS[name].get(part, []) for part in ("before_script", "script")]
-    commands = [line for part in scripts for line in ([part] if isinstance(part, str) else part)]
-    assert commands
+def test_every_command_exists() -> None:
+    """Each command of a job is a target of the Makefile, a file of the project, or a command of the shell."""
+    scripts = [JOBS[name].get(part, []) for name in JOBS for part in ("before_script", "script")]
     makefile = (PROJECT / "Makefile").read_text(encoding="utf-8")
-    for line in commands:
+    for line in {line for part in scripts for line in ([part] if isinstance(part, str) else part)}:
         command, *arguments = line.split()
         if command == "make":
             assert re.search(rf"^{arguments[0]}:", makefile, re.MULTILINE), line
         elif command == ".venv/bin/python":
-            assert (PROJECT / arguments[0]).is_file(), line
+            help_of_command = [sys.executable, *arguments, "--help"]
+            assert (
+                subprocess.run(help_of_command, cwd=PROJECT, capture_output=True, check=False).returncode == 0
+            )
         elif command not in SHELL:
             assert os.access(PROJECT / command, os.X_OK), line
 
@@ -222,7 +173,7 @@ def test_a_plan_is_kept_whatever_its_status(name: str) -> None:
     assert artifacts["access"] == "developer"
 
 
-@pytest.mark.parametrize("name", kind("review"))
+@pytest.mark.parametrize("name", find_jobs("review"))
 def test_a_merge_request_shows_report_and_widget(name: str) -> None:
     """The report is linked, which GitLab does for literal paths only, and no plan file is kept."""
     environment = JOBS[name]["variables"]["ENV"]
@@ -233,7 +184,7 @@ def test_a_merge_request_shows_report_and_widget(name: str) -> None:
     assert artifacts["reports"] == {"terraform": f"plans/{environment}/gitlab.json"}
 
 
-@pytest.mark.parametrize("name", kind("apply"))
+@pytest.mark.parametrize("name", find_jobs("apply"))
 def test_apply_takes_the_plan_of_its_own_pipeline(name: str) -> None:
     """It gets the plan files from the plan job alone, and only after lint and tests have passed."""
     environment = JOBS[name]["variables"]["ENV"]
@@ -246,13 +197,13 @@ def test_apply_takes_the_plan_of_its_own_pipeline(name: str) -> None:
     assert JOBS[name]["script"][0] == ".ci/approved"
 
 
-@pytest.mark.parametrize("name", [*kind("review"), *kind("plan")])
+@pytest.mark.parametrize("name", [*find_jobs("review"), *find_jobs("plan")])
 def test_changes_are_a_warning(name: str) -> None:
     """A plan with changes does not stop the pipeline; an error does."""
     assert JOBS[name]["allow_failure"] == {"exit_codes": [2, 3]}
 
 
-@pytest.mark.parametrize("name", kind("drift"))
+@pytest.mark.parametrize("name", find_jobs("drift"))
 def test_drift_is_red_and_has_a_report(name: str) -> None:
     """On a schedule every status but 0 fails the pipeline, so that GitLab notifies; the report says why."""
     environment = JOBS[name]["variables"]["ENV"]

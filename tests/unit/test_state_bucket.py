@@ -96,3 +96,90 @@ def test_a_bucket_of_destroyed_stacks_is_removed_with_all_versions(
     assert capsys.readouterr().out.splitlines()[-1] == "done-with: removed"
     state_bucket.remove_state_bucket(aws, backend)
     assert capsys.readouterr().out == "done-with: is not there\n"
+
+
+def test_stricter_settings_of_somebody_else_stay(
+    aws: AwsSettings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Encryption with KMS, a statement and a lifecycle rule of others stay beside the added ones."""
+    client, name = s3(aws), {"Bucket": "shared"}
+    client.create_bucket(**name, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+    kms = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": "alias/mine"}}
+    client.put_bucket_encryption(**name, ServerSideEncryptionConfiguration={"Rules": [kms]})
+    statement = {
+        "Sid": "OnlyTls",
+        "Effect": "Allow",
+        "Principal": {"AWS": "arn:aws:iam::123456789012:root"},
+        "Action": "s3:GetObject",
+        "Resource": "arn:aws:s3:::shared/*",
+    }
+    client.put_bucket_policy(**name, Policy=json.dumps({"Version": "2012-10-17", "Statement": statement}))
+    rule = {"ID": "mine", "Status": "Enabled", "Filter": {"Prefix": "logs/"}, "Expiration": {"Days": 7}}
+    client.put_bucket_lifecycle_configuration(**name, LifecycleConfiguration={"Rules": [rule]})
+    state_bucket.create_state_bucket(aws, BACKEND.model_copy(update={"bucket": "shared"}))
+    encryption = client.get_bucket_encryption(**name)["ServerSideEncryptionConfiguration"]["Rules"][0]
+    assert encryption["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "aws:kms"
+    statements = json.loads(client.get_bucket_policy(**name)["Policy"])["Statement"]
+    assert statements[0] == statement
+    assert [item["Effect"] for item in statements] == ["Allow", "Deny"]
+    rules = client.get_bucket_lifecycle_configuration(**name)["Rules"]
+    assert [item["ID"] for item in rules] == ["mine", "expire-old-versions"]
+    printed = capsys.readouterr().out
+    assert "shared: encrypted: stays as it is, aws:kms" in printed
+    assert "shared: only over TLS: set; other statements of the bucket policy stay: 1" in printed
+    state_bucket.create_state_bucket(aws, BACKEND.model_copy(update={"bucket": "shared"}))
+    assert len(json.loads(client.get_bucket_policy(**name)["Policy"])["Statement"]) == 2
+    assert len(client.get_bucket_lifecycle_configuration(**name)["Rules"]) == 2
+
+
+ARN = "arn:aws:s3:::some-state"
+DENY = {
+    "Effect": "Deny",
+    "Principal": {"AWS": "*"},
+    "Action": ["s3:*"],
+    "Resource": [f"{ARN}/*", ARN],
+    "Condition": {"BoolIfExists": {"aws:secureTransport": ["false"]}},
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_enough"),
+    [
+        ({}, True),
+        ({"Action": "*", "Resource": "*"}, True),
+        ({"Effect": "Allow"}, False),
+        ({"Principal": {"AWS": "arn:aws:iam::123456789012:root"}}, False),
+        ({"Action": "s3:GetObject"}, False),
+        ({"Resource": f"{ARN}/*"}, False),
+        ({"Condition": {}}, False),
+        ({"Condition": {"Bool": {"aws:SecureTransport": "true"}}}, False),
+        (
+            {
+                "Condition": {
+                    "Bool": {"aws:SecureTransport": "false"},
+                    "StringEquals": {"aws:SourceVpc": "vpc-1"},
+                }
+            },
+            False,
+        ),
+    ],
+)
+def test_only_a_full_deny_counts_as_tls_only(changes: dict[str, Any], *, is_enough: bool) -> None:
+    """A statement that denies less, to fewer, or under a further condition does not replace ours."""
+    assert state_bucket.denies_without_tls(DENY | changes, ARN) is is_enough
+
+
+@pytest.mark.parametrize(
+    ("changes", "days"),
+    [
+        ({}, 30),
+        ({"Status": "Disabled"}, None),
+        ({"Filter": {"Prefix": "prod/"}}, None),
+        ({"Prefix": "prod/"}, None),
+        ({"NoncurrentVersionExpiration": {}}, None),
+    ],
+)
+def test_only_a_rule_for_every_object_counts(changes: dict[str, Any], days: int | None) -> None:
+    """A rule that is disabled, or only for some objects, does not replace ours."""
+    rule = {"Status": "Enabled", "Filter": {}, "NoncurrentVersionExpiration": {"NoncurrentDays": 30}}
+    assert state_bucket.read_expiration_days(rule | changes) == days

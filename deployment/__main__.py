@@ -1,0 +1,185 @@
+"""`python -m deployment`: the commands that serve a real account.
+
+Each command imports its own modules, so that a mistake in the settings is reported within a second.
+"""
+# ruff: noqa: PLC0415
+
+import argparse
+import json
+import os
+import sys
+
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+
+from plan_review.exit_status import EXIT_STATUS_HELP, Parser
+from plan_review.plan import PlanError
+from stacks import STACKS
+from stacks.backend import read_backend
+from stacks.errors import UserError
+from stacks.settings import Settings
+from stacks.settings.load import PROJECT, load_environment
+
+BROKEN_PIPE = 141  # the exit status of a program that SIGPIPE ends
+
+_EPILOG = f"""exit statuses of plan:
+{EXIT_STATUS_HELP}exit statuses of the other commands:
+  0  done, or nothing to do
+  1  refused, failed, or a wrong command line
+"""
+
+
+def main() -> None:
+    """Run one command; every expected error ends in one message and the exit status 1."""
+    arguments = _parse_command_line()
+    try:
+        settings = load_environment(arguments.environment)
+        status = _run(arguments, settings)
+        sys.stdout.flush()
+    except (UserError, PlanError) as error:
+        sys.exit(str(error))
+    except NoCredentialsError:
+        sys.exit("no AWS credentials found: choose some, for example with AWS_PROFILE")
+    except ClientError as error:
+        sys.exit(f"AWS refused: {error}")
+    except BotoCoreError as error:
+        sys.exit(f"AWS could not be asked: {error}")
+    except BrokenPipeError:
+        # Python writes the rest of its buffer at the end, and would complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(BROKEN_PIPE)
+    except FileNotFoundError as error:
+        sys.exit(f"{error.filename}: not found")
+    except KeyboardInterrupt:
+        sys.exit("interrupted")
+    sys.exit(status)
+
+
+def _parse_command_line() -> argparse.Namespace:
+    parser = Parser(
+        prog="python -m deployment",
+        description="Deploy an environment to its AWS account.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def add_command(name: str, text: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        command.add_argument(
+            "--environment",
+            metavar="NAME",
+            default=os.environ.get("ENV"),
+            help="file name under environments/; without this option, the environment variable ENV names "
+            "it; without both, it is local",
+        )
+        return command
+
+    def add_stacks(command: argparse.ArgumentParser, number: str | int, note: str = "") -> None:
+        command.add_argument(
+            "stacks",
+            nargs=number,
+            type=_parse_stack,
+            metavar="STACK",
+            help=f"one of {', '.join(STACKS)}{note}",
+        )
+
+    def add_question(command: argparse.ArgumentParser) -> None:
+        command.add_argument("--yes", action="store_true", help="answer every question with yes")
+
+    bootstrap = add_command("bootstrap", "create the state bucket of backend.tf.json, or complete it")
+    bootstrap.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    bootstrap.add_argument(
+        "--remove", action="store_true", help="remove the bucket, unless a state in it has resources"
+    )
+    add_command("validate", "check the settings and backend.tf.json, without AWS")
+    add_command("plan", "plan every stack that can be planned, and write the report")
+    add_command("apply", "apply the plan files of the last plan, unless they are stale")
+    for name, text in (
+        ("deploy", "plan and apply stacks one after the other, and ask before each apply"),
+        ("destroy", "destroy stacks in the reverse order, after one question"),
+    ):
+        command = add_command(name, text)
+        add_question(command)
+        add_stacks(command, "*", "; without any, all of them")
+    unlock = add_command("unlock", "remove the lock that a killed Terraform has left")
+    add_question(unlock)
+    add_stacks(unlock, 1)
+    policy = add_command("consumer-policy", "print the IAM policy for reading the outputs of some stacks")
+    add_stacks(policy, "+")
+    return parser.parse_args()
+
+
+def _parse_stack(name: str) -> str:
+    # Not by `choices`: there argparse refuses an empty list.
+    if name not in STACKS:
+        raise argparse.ArgumentTypeError(
+            f"invalid choice: {name!r} (choose from {', '.join(map(repr, STACKS))})"
+        )
+    return name
+
+
+def _run(arguments: argparse.Namespace, settings: Settings) -> int:
+    """Run a command, and return its exit status."""
+    backend = read_backend(PROJECT / "backend.tf.json")
+    match arguments.command:
+        case "validate":
+            print(f"environments/{settings.environment}.yaml and backend.tf.json are valid")
+        case "bootstrap":
+            from deployment import state_bucket
+
+            act = state_bucket.remove_state_bucket if arguments.remove else state_bucket.create_state_bucket
+            act(settings.aws, backend, dry_run=arguments.dry_run)
+        case "consumer-policy":
+            from deployment.consumer_policy import consumer_policy
+
+            print(json.dumps(consumer_policy(settings.environment, backend, arguments.stacks), indent=2))
+        case "unlock":
+            from deployment.questions import require_terminal
+            from deployment.unlock import unlock
+
+            require_terminal("unlock", assume_yes=arguments.yes)
+            unlock(settings, backend, arguments.stacks[0], assume_yes=arguments.yes)
+        case _:
+            return _run_terraform_command(arguments, settings)
+    return 0
+
+
+def _run_terraform_command(arguments: argparse.Namespace, settings: Settings) -> int:
+    """Run a command that needs the synthesized stacks, and return its exit status."""
+    from deployment import aws, tokens
+    from deployment.questions import require_terminal
+    from deployment.terraform import synthesize
+
+    if arguments.command == "deploy":
+        advice = " `make plan` and `make apply` ask no questions, and apply only the plan that was reviewed."
+        require_terminal("deploy", assume_yes=arguments.yes, advice=advice)
+    if arguments.command == "destroy":
+        require_terminal("destroy", assume_yes=arguments.yes)
+    aws.refuse_other_account(settings.aws)
+    if arguments.command == "plan" or (
+        arguments.command == "deploy" and "workloads" in (arguments.stacks or STACKS)
+    ):
+        tokens.refuse_missing_tokens(settings)
+    stacks = synthesize(settings.environment)
+    match arguments.command:
+        case "plan":
+            from deployment.plan import plan
+
+            return plan(stacks, settings)
+        case "apply":
+            from deployment.apply import apply
+
+            apply(stacks, settings.environment)
+        case "deploy":
+            from deployment.deploy import deploy
+
+            deploy(stacks, arguments.stacks, assume_yes=arguments.yes)
+        case "destroy":
+            from deployment.deploy import destroy
+
+            destroy(stacks, arguments.stacks, settings, assume_yes=arguments.yes)
+    return 0
+
+
+if __name__ == "__main__":
+    main()

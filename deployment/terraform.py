@@ -1,0 +1,188 @@
+"""Terraform in the folder of a synthesized stack."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from graphlib import TopologicalSorter
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from stacks.errors import UserError
+from stacks.settings.load import PROJECT
+
+PROVIDER_LOCK = ".terraform.lock.hcl"
+
+
+class TerraformError(UserError):
+    """Terraform or the synthesis failed; the message is theirs."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A synthesized stack. Terraform inherits the environment variables of this program.
+
+    Attributes:
+        name: Its id.
+        folder: The folder of its Terraform JSON.
+        upstream: Names of the stacks whose outputs it reads.
+
+    """
+
+    name: str
+    folder: Path
+    upstream: tuple[str, ...]
+
+    @property
+    def configuration(self) -> bytes:
+        """Its Terraform JSON."""
+        return (self.folder / "cdk.tf.json").read_bytes()
+
+    def capture(self, *arguments: str) -> str:
+        """Run Terraform and return its output.
+
+        Raises:
+            TerraformError: If Terraform fails.
+
+        """
+        process, output, errors = _run_terraform(self.folder, arguments, is_shown=False)
+        if process.returncode:
+            raise TerraformError(f"{self.name}: terraform {arguments[0]} failed\n{errors.strip()}")
+        return output
+
+    def show(self, command: str, *arguments: str, accepted: Iterable[int] = (0,)) -> int:
+        """Run Terraform without input, show its output, and return its exit status.
+
+        Raises:
+            TerraformError: If the exit status is not one of `accepted`.
+
+        """
+        options = ["-input=false", *([] if sys.stdout.isatty() else ["-no-color"])]
+        process, _, _ = _run_terraform(self.folder, [command, *options, *arguments], is_shown=True)
+        if process.returncode not in accepted:
+            raise TerraformError(f"{self.name}: terraform {command} failed; its messages are above")
+        return process.returncode
+
+    def init(self) -> None:
+        """Prepare the folder for its backend and providers."""
+        self.capture("init", "-input=false", "-no-color")
+
+    def read_state(self) -> dict[str, Any]:
+        """Return the state; empty if the stack was never deployed."""
+        state: dict[str, Any] = json.loads(self.capture("state", "pull") or "{}")
+        return state
+
+    def find_outputs_read(self, upstream: str) -> set[str]:
+        """Return the outputs of another stack that the configuration reads."""
+        reference = re.compile(rf"terraform_remote_state\.{re.escape(upstream)}\.outputs\.(\w+)")
+        return set(reference.findall(self.configuration.decode()))
+
+
+def synthesize(environment: str) -> list[Stack]:
+    """Write the Terraform JSON of every stack of an environment, and return the stacks in their order.
+
+    main.py runs as a program of its own. In this process its Node.js would live until the end, and would
+    print a stack trace at an interrupt that is meant for Terraform.
+
+    Raises:
+        TerraformError: If main.py fails; the message is its own.
+
+    """
+    output = Path(os.environ.get("CDKTF_OUTDIR") or PROJECT / "cdktf.out").resolve()
+    done = subprocess.run(
+        [sys.executable, "main.py"],
+        cwd=PROJECT,
+        env={**os.environ, "CDKTF_OUTDIR": str(output), "ENV": environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise TerraformError(done.stderr.strip())
+    return read_stacks(output)
+
+
+def read_stacks(output: Path) -> list[Stack]:
+    """Return the synthesized stacks; each comes after the stacks whose outputs it reads.
+
+    Raises:
+        TerraformError: If a stack depends on one that was not synthesized.
+
+    """
+    manifest = json.loads((output / "manifest.json").read_text(encoding="utf-8"))["stacks"]
+    upstream = {name: tuple(item["dependencies"]) for name, item in manifest.items()}
+    missing = {name for names in upstream.values() for name in names} - set(manifest)
+    if missing:
+        raise TerraformError(f"{output}/manifest.json: the stack {min(missing)} is missing. Synthesize again")
+    return [
+        Stack(name, output / manifest[name]["workingDirectory"], upstream[name])
+        for name in TopologicalSorter(upstream).static_order()
+    ]
+
+
+def _run_terraform(
+    folder: Path, arguments: Iterable[str], *, is_shown: bool
+) -> tuple[subprocess.Popen[str], str, str]:
+    """Run Terraform to its end, and return the process with its output and its errors.
+
+    A killed Terraform leaves a lock, and may lose the state. So it gets one interrupt at most, and it
+    never sees that the reader of this program's output has gone.
+
+    Raises:
+        KeyboardInterrupt: After Terraform has ended, if this program was interrupted.
+        BrokenPipeError: After Terraform has ended, if the reader of the output has gone.
+
+    """
+    received: list[int] = []
+    process: subprocess.Popen[str] | None = None
+
+    def interrupt_once(number: int, _frame: FrameType | None) -> None:
+        # At a second interrupt Terraform would end without writing the state.
+        if process and not received:
+            process.send_signal(signal.SIGINT)
+        received.append(number)
+
+    is_terminal = is_shown and sys.stdout.isatty()
+    before = {number: signal.signal(number, interrupt_once) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        sys.stdout.flush()
+        process = subprocess.Popen(  # noqa: S603 - our own arguments
+            ["terraform", *arguments],  # noqa: S607 - the user's Terraform
+            cwd=folder,
+            env={**os.environ, "TF_IN_AUTOMATION": "1"},  # no advice to run other Terraform commands
+            stdin=subprocess.DEVNULL,
+            stdout=None if is_terminal else subprocess.PIPE,
+            stderr=None if is_terminal else subprocess.STDOUT if is_shown else subprocess.PIPE,
+            text=True,
+            start_new_session=True,  # only `interrupt_once` passes on a Ctrl-C of the terminal
+        )
+        if received:
+            process.send_signal(signal.SIGINT)
+        broken = _copy_output(process) if is_shown and not is_terminal else None
+        output, errors = process.communicate()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if received:
+        raise KeyboardInterrupt
+    if broken:
+        raise broken
+    return process, output, errors
+
+
+def _copy_output(process: subprocess.Popen[str]) -> BrokenPipeError | None:
+    """Print the lines of a process until it ends; return the error if nobody reads them any more."""
+    broken = None
+    for line in process.stdout or ():
+        try:
+            if not broken:
+                print(line, end="", flush=True)
+        except BrokenPipeError as error:
+            broken = error
+    return broken
