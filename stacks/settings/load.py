@@ -89,7 +89,7 @@ def load_settings(path: Path) -> Settings:
     yaml = YAML(typ="safe", pure=True)
     yaml.max_depth = MAX_DEPTH
     try:
-        root = _parse(yaml, path)
+        root = _parse_file(yaml, path)
         if problems := list(_find_problems(root)):
             raise SettingsError(path, problems)
         values = {**yaml.constructor.construct_document(root), "environment": path.stem}
@@ -97,12 +97,12 @@ def load_settings(path: Path) -> Settings:
         document = json.dumps(values, ensure_ascii=False, allow_nan=False).encode()
         return Settings.model_validate_json(document)
     except ValidationError as error:
-        raise SettingsError(path, _describe(error, root)) from None
+        raise SettingsError(path, _describe_errors(error, root)) from None
     except (YAMLError, ValueError):
         raise SettingsError(path, [Problem(UNUSABLE)]) from None
 
 
-def _parse(yaml: YAML, path: Path) -> Node | None:
+def _parse_file(yaml: YAML, path: Path) -> Node | None:
     """Return the file's tree of YAML nodes, which know their lines; None for an empty file."""
     try:
         text = path.read_text(encoding="utf-8")
@@ -129,7 +129,7 @@ def _find_problems(root: Node | None) -> Iterator[Problem]:
     if not isinstance(root, MappingNode):
         yield Problem(f"must be a YAML map with the keys {', '.join(list_keys(()))}")
         return
-    for count, (path, node) in enumerate(_walk(root)):
+    for count, (path, node) in enumerate(_walk_nodes(root)):
         if count > MAX_NODES or len(path) > MAX_DEPTH:
             yield Problem(UNUSABLE)
             return
@@ -147,29 +147,31 @@ def _find_problems(root: Node | None) -> Iterator[Problem]:
 
 
 def _find_key_problems(path: tuple[str, ...], node: MappingNode) -> Iterator[Problem]:
-    keys = [key for key, _ in node.value]
-    for index, key in enumerate(keys):
-        where = join_path((*path, str(key.value)) if isinstance(key, ScalarNode) else path)
+    seen: set[str] = set()
+    for key, _ in node.value:
         line = key.start_mark.line + 1
-        if not isinstance(key, ScalarNode):
-            yield Problem(f"{where}: {NO_TEMPLATES}" if where else NO_TEMPLATES, line)
-        elif key.tag not in (f"{_TAG}str", _MERGE_KEY):
+        if not isinstance(key, ScalarNode):  # {{ … }} is a map with a map as its key
+            yield Problem(": ".join(filter(None, [join_path(path), NO_TEMPLATES])), line)
+            continue
+        where = join_path((*path, key.value))
+        if key.tag not in (f"{_TAG}str", _MERGE_KEY):
             yield Problem(f'{where}: a key must be a string: write "{key.value}"', line)
-        elif any(key.value == earlier.value for earlier in keys[:index]):
+        elif key.value in seen:
             yield Problem(f"{where}: the same key is in the map twice", line)
+        seen.add(key.value)
 
 
-def _walk(node: Node, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Node]]:
+def _walk_nodes(node: Node, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Node]]:
     yield path, node
     if isinstance(node, MappingNode):
         for key, value in node.value:
-            yield from _walk(value, (*path, str(key.value)))
+            yield from _walk_nodes(value, (*path, key.value if isinstance(key, ScalarNode) else "?"))
     elif isinstance(node, SequenceNode):
         for index, item in enumerate(node.value):
-            yield from _walk(item, (*path, str(index)))
+            yield from _walk_nodes(item, (*path, str(index)))
 
 
-def _describe(error: ValidationError, root: Node | None) -> Iterator[Problem]:
+def _describe_errors(error: ValidationError, root: Node | None) -> Iterator[Problem]:
     for details in error.errors():
         _, node = _find_node(root, details["loc"])
         written = node.value if isinstance(node, ScalarNode) else None

@@ -66,13 +66,10 @@ def describe_error(details: ErrorDetails, written: str | None) -> Iterator[tuple
     location, value, kind = tuple(details["loc"]), details["input"], details["type"]
     context = details.get("ctx", {})
     if kind == "extra_forbidden":
-        accepted = list_keys(location[:-1])
-        close = difflib.get_close_matches(str(location[-1]), accepted, n=1)
+        keys = list_keys(location[:-1])
+        close = difflib.get_close_matches(str(location[-1]), keys, n=1)
         hint = f"Did you mean {close[0]}? " if close else ""
-        yield (
-            location,
-            f"{join_path(location)}: unknown key. {hint}Accepted here: {', '.join(accepted)}",
-        )
+        yield location, f"{join_path(location)}: unknown key. {hint}Accepted here: {', '.join(keys)}"
     elif kind == "missing":
         yield location, f"{join_path(location)}: missing. Accepted: {_describe_field(location)}"
     elif kind == "mistakes":

@@ -67,7 +67,7 @@ def test_a_file_is_one_yaml_map(tmp_path: Path, text: str, message: str) -> None
         ),
     ],
 )
-def test_a_hostile_file_is_refused_with_one_line(tmp_path: Path, data: bytes) -> None:
+def test_a_hostile_file_is_refused_at_once(tmp_path: Path, data: bytes) -> None:
     """No file causes a traceback or fills the memory."""
     path = tmp_path / "example.yaml"
     path.write_bytes(data)
@@ -75,6 +75,14 @@ def test_a_hostile_file_is_refused_with_one_line(tmp_path: Path, data: bytes) ->
     (line,) = read(path)
     assert line.startswith(("example.yaml: can't be used: ", "example.yaml:1: not valid YAML: nested more"))
     assert time.monotonic() - start < 5
+
+
+def test_aliases_in_a_key_are_not_expanded(tmp_path: Path) -> None:
+    """A list as a key is refused, however many values its aliases stand for."""
+    lists = [b"? &%c [%s]\n: 1\n" % (n + 1, b"*%c," % n * 9) for n in range(97, 120)]
+    path = tmp_path / "example.yaml"
+    path.write_bytes(b"? &a [x, x]\n: 1\n" + b"".join(lists))
+    assert len(read(path)) == 24
 
 
 def test_aliases_and_merge_keys_pass(tmp_path: Path) -> None:
