@@ -95,7 +95,7 @@ def test_a_stack_alone_needs_the_stacks_that_it_reads(stacks: list[Stack]) -> No
 def test_destroy_asks_for_the_name_of_the_environment(
     stacks: list[Stack], answers: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """The question lists all that goes, last stack first; another answer destroys nothing."""
+    """The question lists the stacks, last one first; another answer destroys nothing."""
     commands.deploy(stacks, [], assume_yes=True)
     capfd.readouterr()
     answers += ["yes", "example"]
@@ -104,7 +104,7 @@ def test_destroy_asks_for_the_name_of_the_environment(
     assert all(stack.read_state()["resources"] for stack in stacks)
     assert capfd.readouterr().out.startswith(
         "To be destroyed in the environment example (123456789012, eu-central-1):\n"
-        "  cluster: 1 resources\n  network: 1 resources\n"
+        "  cluster: 1 resource(s)\n  network: 1 resource(s)\n"
     )
     commands.destroy(stacks, [], SETTINGS, assume_yes=False)
     assert not any(stack.read_state()["resources"] for stack in stacks)

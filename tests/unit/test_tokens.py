@@ -17,7 +17,7 @@ FLEETS = 12  # more than one request of SSM can name
 
 @pytest.fixture(scope="module")
 def endpoint_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of an emulated AWS of this module's own."""
+    """The URL of an emulated AWS for this module alone."""
     with emulator.running(tmp_path_factory.mktemp("emulator")) as url:
         yield url
 
