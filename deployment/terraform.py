@@ -177,7 +177,7 @@ def _run_terraform(
 
 
 def _copy_output(process: subprocess.Popen[str]) -> BrokenPipeError | None:
-    """Print the lines of a process until it ends; return the error if nobody reads them any more."""
+    """Print the lines of a process until it ends; return the error if the reader of the output has gone."""
     broken = None
     for line in process.stdout or ():
         try:

@@ -1,4 +1,4 @@
-"""What .gitlab-ci.yml promises to those who review and apply plans."""
+"""The promises of .gitlab-ci.yml to the people who review and apply plans."""
 
 import json
 import os
@@ -19,24 +19,24 @@ from tests.trust_policies import trust_policies
 FILE = PROJECT / ".gitlab-ci.yml"
 PIPELINE: dict[str, Any] = YAML(typ="safe").load(FILE.read_text(encoding="utf-8"))
 KEYWORDS = {"workflow", "stages", "variables", "default"}
-SHELL = {"docker", "echo", "export", "printf"}  # needs no file of the project
+SHELL = {"docker", "echo", "export", "printf"}  # these need no file of the project
 
 
-def merged(base: Any, top: Any) -> Any:
+def merge(base: Any, top: Any) -> Any:
     """Merge as GitLab's `extends` does: mappings key by key, anything else is replaced."""
     if not isinstance(base, dict) or not isinstance(top, dict):
         return top
-    return base | {key: merged(base.get(key), value) for key, value in top.items()}
+    return base | {key: merge(base.get(key), value) for key, value in top.items()}
 
 
-def job(name: str) -> dict[str, Any]:
-    """Return a job with what it extends."""
+def read_job(name: str) -> dict[str, Any]:
+    """Return a job merged with the jobs that it extends."""
     own = PIPELINE[name]
-    base = job(own["extends"]) if "extends" in own else {}
-    return {key: value for key, value in merged(base, own).items() if key != "extends"}
+    base = read_job(own["extends"]) if "extends" in own else {}
+    return {key: value for key, value in merge(base, own).items() if key != "extends"}
 
 
-JOBS = {name: job(name) for name in PIPELINE if name not in KEYWORDS and not name.startswith(".")}
+JOBS = {name: read_job(name) for name in PIPELINE if name not in KEYWORDS and not name.startswith(".")}
 PLANNING = [name for name, found in JOBS.items() if "-m deployment plan" in str(found["script"])]
 APPLYING = [name for name, found in JOBS.items() if "-m deployment apply" in str(found["script"])]
 
@@ -104,9 +104,9 @@ def test_the_image_is_built_on_the_default_branch_alone() -> None:
 
 
 def test_gitlab_accepts_the_file(tmp_path: Path) -> None:
-    """It is valid by the schema that GitLab publishes, as written and with each job spelt out.
+    """It is valid by GitLab's published schema, as written and with every `extends` resolved.
 
-    The schema, in the copy that check-jsonschema brings, looks into no job whose name begins with a dot.
+    The schema in check-jsonschema does not look into jobs whose names begin with a dot.
     """
     spelt_out = tmp_path / "spelt-out.yml"
     keywords = {name: PIPELINE[name] for name in KEYWORDS}
@@ -118,7 +118,7 @@ def test_gitlab_accepts_the_file(tmp_path: Path) -> None:
 
 
 def test_no_key_is_stored() -> None:
-    """Credentials come from tokens: no file of the pipeline knows a variable for an AWS key."""
+    """Credentials come from tokens: no file of the pipeline names a variable for an AWS key."""
     files = [FILE, *(PROJECT / ".gitlab").iterdir(), *(PROJECT / ".ci").iterdir()]
     for path in files:
         assert not re.search(r"ACCESS_KEY|SESSION_TOKEN|AWS_PROFILE", path.read_text(encoding="utf-8")), path
@@ -142,7 +142,7 @@ def test_every_command_exists() -> None:
 
 
 def test_one_job_at_a_time_works_on_an_environment() -> None:
-    """Whoever plans or applies waits for the others of the environment, and is never cancelled on the way."""
+    """A job that plans or applies waits for the others of the environment, and is never cancelled."""
     assert PLANNING
     assert APPLYING
     for name in PLANNING + APPLYING:
@@ -160,14 +160,14 @@ def test_only_apply_gets_the_role_that_changes() -> None:
 
 
 def test_jobs_with_credentials_use_no_cache() -> None:
-    """What any branch's job could have written is never run with a role."""
+    """Every branch's job can write to a cache; no job with a role reads one."""
     assert "cache" not in PIPELINE["default"]
     assert all("cache" not in JOBS[name] for name in PLANNING + APPLYING)
 
 
 @pytest.mark.parametrize("name", PLANNING)
 def test_a_plan_is_kept_whatever_its_status(name: str) -> None:
-    """Exit statuses 2 and 3 count as failures, and the report is needed just then; members alone see it."""
+    """GitLab counts 2 and 3 as failures, and then the report is needed; only members see it."""
     artifacts = JOBS[name]["artifacts"]
     assert artifacts["when"] == "always"
     assert artifacts["access"] == "developer"
@@ -230,7 +230,7 @@ def approved(folder: Path, plans: str | None, pipeline: str | None) -> subproces
 
 @pytest.mark.parametrize(("status", "pipeline"), [(0, None), (2, None), (3, "7")])
 def test_a_plan_may_be_applied(tmp_path: Path, status: int, pipeline: str | None) -> None:
-    """Ordinary plans need no more than the start of the job, others the number of this pipeline."""
+    """An ordinary plan needs no approval; a plan of status 3 needs the number of this pipeline."""
     done = approved(tmp_path, json.dumps({"exit_status": status}), pipeline)
     assert done.returncode == 0, done.stderr
 
@@ -247,7 +247,7 @@ def test_a_plan_may_be_applied(tmp_path: Path, status: int, pipeline: str | None
     ],
 )
 def test_a_plan_is_refused(tmp_path: Path, plans: str | None, pipeline: str | None, message: str) -> None:
-    """No approval, one for another pipeline, a failed plan and none at all: one message, nothing applied."""
+    """Without an approval of this pipeline or without a good plan: one message, nothing is applied."""
     done = approved(tmp_path, plans, pipeline)
     assert done.returncode == 1
     assert message in done.stderr
@@ -256,19 +256,19 @@ def test_a_plan_is_refused(tmp_path: Path, plans: str | None, pipeline: str | No
 
 
 @pytest.mark.parametrize("name", [*PLANNING, *APPLYING])
-def test_what_fails_is_no_plan_with_changes(name: str) -> None:
-    """GNU make ends with 2 whatever fails in it, and 2 is what a plan with changes ends with."""
+def test_a_failed_command_does_not_look_like_a_plan_with_changes(name: str) -> None:
+    """GNU make ends with 2 at any failure, and 2 is the status of a plan with changes."""
     script = JOBS[name]["script"]
     lines = [*JOBS[name]["before_script"], *([script] if isinstance(script, str) else script)]
     assert not [line for line in lines if line.startswith("make ") and "|| exit 1" not in line]
 
 
 def test_the_token_is_in_a_private_file(tmp_path: Path) -> None:
-    """Nobody else on the runner reads it, and no artifact holds it: it is outside of the project's folder."""
+    """Only the job's user can read the file. It is outside the project's folder: no artifact holds it."""
     project, temporary = tmp_path / "project", tmp_path / "temporary"
     project.mkdir()
     temporary.mkdir()
-    commands = [line for line in job(".aws")["before_script"] if not line.startswith("make setup")]
+    commands = [line for line in read_job(".aws")["before_script"] if not line.startswith("make setup")]
     done = subprocess.run(
         ["bash", "-euc", "\n".join([*commands, "env"])],
         cwd=project,
@@ -292,8 +292,8 @@ def test_the_token_is_in_a_private_file(tmp_path: Path) -> None:
     assert not list(project.iterdir())
 
 
-def test_documented_trust_is_of_the_tokens_that_jobs_show() -> None:
-    """Both policies of docs/pipeline.md demand the audience of the jobs and one project; apply one branch."""
+def test_documented_trust_policies_match_the_tokens_of_the_jobs() -> None:
+    """Both policies of docs/pipeline.md require the jobs' audience and one project; apply one branch."""
     plan, apply = trust_policies()
     audiences = {found["id_tokens"]["AWS_ID_TOKEN"]["aud"] for found in JOBS.values() if "id_tokens" in found}
     for policy in (plan, apply):

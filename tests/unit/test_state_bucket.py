@@ -16,7 +16,7 @@ BACKEND = Backend(bucket="some-state", region="eu-central-1", encrypt=True, use_
 
 @pytest.fixture(scope="module")
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AwsSettings]:
-    """The settings of an emulated AWS of this module's own."""
+    """The settings of an emulated AWS for this module alone."""
     with emulator.running(tmp_path_factory.mktemp("emulator")) as url:
         yield AwsSettings(region="eu-central-1", endpoint_url=url)
 
@@ -27,7 +27,7 @@ def s3(aws: AwsSettings) -> Any:
 
 
 def test_a_dry_run_creates_nothing(aws: AwsSettings, capsys: pytest.CaptureFixture[str]) -> None:
-    """`--dry-run` says what would be done and does none of it."""
+    """`--dry-run` prints the steps and takes none of them."""
     backend = BACKEND.model_copy(update={"bucket": "dry-run"})
     state_bucket.create_state_bucket(aws, backend, dry_run=True)
     assert "dry-run: would be created in eu-central-1" in capsys.readouterr().out
@@ -35,7 +35,7 @@ def test_a_dry_run_creates_nothing(aws: AwsSettings, capsys: pytest.CaptureFixtu
 
 
 def test_the_bucket_is_private_versioned_and_encrypted(aws: AwsSettings) -> None:
-    """What a state bucket must be, it is after one run."""
+    """One run sets every property of the bucket."""
     state_bucket.create_state_bucket(aws, BACKEND)
     client, name = s3(aws), {"Bucket": "some-state"}
     assert client.get_bucket_versioning(**name)["Status"] == "Enabled"
@@ -57,7 +57,7 @@ def test_repeating_it_changes_nothing(aws: AwsSettings, capsys: pytest.CaptureFi
 
 
 def test_a_bucket_in_another_region_is_refused(aws: AwsSettings) -> None:
-    """S3 would answer each of Terraform's requests with a redirect; the message says where it lies."""
+    """S3 would answer each request of Terraform with a redirect; the message names the right region."""
     abroad = emulator.client("s3", endpoint_url=str(aws.endpoint_url), region="eu-west-1")
     abroad.create_bucket(Bucket="elsewhere", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
     with pytest.raises(state_bucket.BootstrapError, match="elsewhere lies in eu-west-1"):
@@ -70,7 +70,7 @@ def put(aws: AwsSettings, bucket: str, key: str, resources: list[Any]) -> None:
 
 
 def test_a_bucket_with_a_state_in_use_is_not_removed(aws: AwsSettings) -> None:
-    """The refusal names each state that has resources, and whatever is no state; nothing is lost."""
+    """The refusal names each state that has resources and each object that is no state; nothing is lost."""
     backend = BACKEND.model_copy(update={"bucket": "in-use"})
     state_bucket.create_state_bucket(aws, backend)
     put(aws, "in-use", "prod/network.tfstate", [{"type": "aws_vpc"}])
@@ -84,7 +84,7 @@ def test_a_bucket_with_a_state_in_use_is_not_removed(aws: AwsSettings) -> None:
 def test_a_bucket_of_destroyed_stacks_is_removed_with_all_versions(
     aws: AwsSettings, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Old versions, whatever they held, go with the bucket; a dry run only says so."""
+    """Old versions are removed with the bucket, even if they have resources; a dry run only says so."""
     backend = BACKEND.model_copy(update={"bucket": "done-with"})
     state_bucket.create_state_bucket(aws, backend)
     put(aws, "done-with", "prod/network.tfstate", [{"type": "aws_vpc"}])
@@ -95,12 +95,10 @@ def test_a_bucket_of_destroyed_stacks_is_removed_with_all_versions(
     assert "done-with" not in {item["Name"] for item in s3(aws).list_buckets()["Buckets"]}
     assert capsys.readouterr().out.splitlines()[-1] == "done-with: removed"
     state_bucket.remove_state_bucket(aws, backend)
-    assert capsys.readouterr().out == "done-with: is not there\n"
+    assert capsys.readouterr().out == "done-with: does not exist\n"
 
 
-def test_stricter_settings_of_somebody_else_stay(
-    aws: AwsSettings, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_stricter_settings_of_other_people_stay(aws: AwsSettings, capsys: pytest.CaptureFixture[str]) -> None:
     """Encryption with KMS, a statement and a lifecycle rule of others stay beside the added ones."""
     client, name = s3(aws), {"Bucket": "shared"}
     client.create_bucket(**name, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
@@ -165,7 +163,7 @@ DENY = {
     ],
 )
 def test_only_a_full_deny_counts_as_tls_only(changes: dict[str, Any], *, is_enough: bool) -> None:
-    """A statement that denies less, to fewer, or under a further condition does not replace ours."""
+    """A statement that denies less, to fewer people, or under a further condition does not replace ours."""
     assert state_bucket.denies_without_tls(DENY | changes, ARN) is is_enough
 
 

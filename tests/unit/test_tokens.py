@@ -17,7 +17,7 @@ FLEETS = 12  # more than one request of SSM can name
 
 @pytest.fixture(scope="module")
 def endpoint_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of an emulated AWS of this module's own."""
+    """The URL of an emulated AWS for this module alone."""
     with emulator.running(tmp_path_factory.mktemp("emulator")) as url:
         yield url
 
@@ -54,6 +54,23 @@ class Ssm:
     def get_parameters(self, **_: object) -> None:
         """Refuse."""
         raise ClientError({"Error": {"Code": self.code}}, "GetParameters")
+
+
+def test_no_request_names_more_parameters_than_ssm_accepts(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """GetParameters accepts ten names; the emulator accepts more."""
+    requests: list[int] = []
+
+    class Counting:
+        def get_parameters(self, Names: list[str]) -> dict[str, list[object]]:  # noqa: N803 - boto3's name
+            requests.append(len(Names))
+            return {"Parameters": []}
+
+    monkeypatch.setattr(tokens, "create_client", lambda *_, **__: Counting())
+    with pytest.raises(tokens.TokenError):
+        tokens.refuse_missing_tokens(settings)
+    assert requests == [10, 2]
 
 
 def test_without_the_permission_terraform_decides(
