@@ -3,7 +3,6 @@
 `cdktf` runs this file; `ENV` names the environment (a file under environments/, default: local).
 """
 
-import json
 import os
 import sys
 from collections.abc import Mapping
@@ -12,7 +11,7 @@ from typing import Any
 
 from cdktf import App
 
-from stacks.backend import BackendError, read_backend
+from stacks.backend import BackendError, forget_other_environments, read_backend
 from stacks.cluster import ClusterStack
 from stacks.environment_stack import EnvironmentStack
 from stacks.existing_network import ExistingNetworkStack
@@ -72,22 +71,6 @@ def _network(app: App, settings: Settings, environment: Environment) -> Environm
     )
 
 
-def forget_other_environments(output: Path, environment: str) -> None:
-    """Let Terraform's next `init` in a folder go to this environment's state.
-
-    Terraform keeps in the folder which state it worked with, and of another one it would ask whether to
-    copy the one over the other. What is removed is that note alone; the state itself lies in the bucket.
-
-    Args:
-        output: The folder that is synthesized to.
-        environment: The environment's name.
-
-    """
-    for note in output.glob("stacks/*/.terraform/terraform.tfstate"):
-        if not json.loads(note.read_text())["backend"]["config"]["key"].startswith(f"{environment}/"):
-            note.unlink()
-
-
 def main() -> None:
     """Synthesize the environment that `ENV` names; one line on standard error for each mistake."""
     try:
@@ -96,10 +79,10 @@ def main() -> None:
     except (SettingsError, BackendError) as error:
         sys.exit(str(error))
     output = Path(os.environ.get("CDKTF_OUTDIR") or PROJECT / "cdktf.out")
-    forget_other_environments(output, settings.environment)
     app = App(outdir=str(output))
     build(app, settings, backend)
     app.synth()
+    forget_other_environments(output, is_local=settings.aws.is_local)
 
 
 if __name__ == "__main__":

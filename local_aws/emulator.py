@@ -129,6 +129,7 @@ def _spawn(
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
         "BIND_HOST": "127.0.0.1",
+        "IOT_MTLS_ENABLED": "0",  # its MQTT broker would listen on all addresses
         "GATEWAY_PORT": str(urlsplit(endpoint_url).port),
         "LOG_LEVEL": "WARNING",
         "TMPDIR": str(temporary),
