@@ -34,7 +34,8 @@ Next:
   make demo-down      destroy everything, and stop the emulator"""
 REAL_CLUSTER = """\
 KUBERNETES=docker: workloads is deployed to a real Kubernetes cluster in Docker. This is not tested. \
-It needs a real runner token in SSM: with a made-up token the runner exits, and Helm fails after ten minutes."""
+It needs a real runner token in SSM: with a made-up token the runner exits, and Helm fails after \
+ten minutes."""
 
 
 def start(settings: Settings, kubernetes: str = providers.REHEARSAL) -> None:

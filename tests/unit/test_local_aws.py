@@ -82,7 +82,7 @@ def find_listening_addresses(session: int) -> set[tuple[str, int]]:
     for process in Path("/proc").glob("[0-9]*"):
         try:
             if os.getsid(int(process.name)) == session:
-                sockets |= {os.readlink(item) for item in (process / "fd").iterdir()}
+                sockets |= {str(item.readlink()) for item in (process / "fd").iterdir()}
         except OSError:
             continue  # the process has just ended
     found = set()
