@@ -106,6 +106,7 @@ def _run(arguments: argparse.Namespace, settings: Settings) -> int:
     from botocore.exceptions import BotoCoreError, ClientError
 
     from local_aws import demo, emulator
+    from local_aws.providers import RECORD
     from local_aws.rehearsal.show import show
 
     try:
@@ -121,7 +122,7 @@ def _run(arguments: argparse.Namespace, settings: Settings) -> int:
             case "down":
                 demo.down(settings, arguments.kubernetes, verbose=arguments.verbose)
             case "show":
-                show(demo.RECORD, reveal=arguments.reveal)
+                show(RECORD, reveal=arguments.reveal)
             case "run":
                 return demo.run(settings, arguments.program, arguments.kubernetes)
     except (BotoCoreError, ClientError) as error:

@@ -2,15 +2,16 @@
 
 This file runs on every Python 3, so that an old one gets a message and no syntax error.
 """
-# ruff: noqa: UP032, UP036
+# ruff: noqa: TC003, UP032, UP036
 
 import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 
 
-def find_problems():  # type: ignore[no-untyped-def]  # noqa: ANN201
+def find_problems() -> "Iterator[str]":
     """Yield a message for each tool that is missing or too old."""
     if sys.version_info < (3, 11):
         yield "Python 3.11 or newer is needed, this is {}; PYTHON=<command> names another".format(
