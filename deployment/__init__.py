@@ -1,1 +1,1 @@
-"""Everything that serves a real account: the state bucket, plans, and who may read the state."""
+"""The commands that serve a real account: the state bucket, plans, deployments and their locks."""

@@ -39,8 +39,10 @@ def main() -> None:
         sys.exit(str(error))
     except NoCredentialsError:
         sys.exit("no AWS credentials found: choose some, for example with AWS_PROFILE")
-    except (BotoCoreError, ClientError) as error:
+    except ClientError as error:
         sys.exit(f"AWS refused: {error}")
+    except BotoCoreError as error:
+        sys.exit(f"AWS could not be asked: {error}")
     except BrokenPipeError:
         # Python writes the rest of its buffer at the end, and would complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from deployment.plan import PlansRecord, compute_sha256, describe_state, plans_folder, shorten_path
+from deployment.plan import PlansRecord, compute_sha256, describe_state, find_plans_folder, shorten_path
 from deployment.terraform import PROVIDER_LOCK, Stack, TerraformError
 from plan_review.review import APPROVAL, ERROR
 from stacks.errors import UserError
@@ -24,7 +24,7 @@ def apply(stacks: Sequence[Stack], environment: str) -> None:
             fails.
 
     """
-    folder = plans_folder(environment)
+    folder = find_plans_folder(environment)
     again = f"Plan again: make plan ENV={environment}"
     record = _read_record(folder, again)
     problem = next(_find_changes_since(record, stacks, folder), None)

@@ -13,12 +13,12 @@ from stacks.backend import state_key
 def consumer_policy(environment: str, backend: Mapping[str, Any], stacks: Iterable[str]) -> dict[str, Any]:
     """Return the IAM policy document for reading the state of `stacks` of `environment`.
 
-    Less than Terraform's "S3 backend", "Permissions Required": `terraform_remote_state` writes nothing,
-    takes no lock, and goes on if it may not list the workspaces. Listing the keys themselves tells a
-    missing state from a forbidden one: to who may not list, S3 says 403 of both ("GetObject").
+    It allows less than Terraform's "S3 backend", "Permissions Required": `terraform_remote_state` writes
+    nothing, takes no lock, and does not need the list of workspaces. With ListBucket on the keys, S3
+    answers 404 for a missing state; without it S3 answers 403 for a missing state too ("GetObject").
 
     Raises:
-        BackendError: If the bucket's region is in no partition of AWS.
+        BackendError: If AWS does not have the bucket's region.
 
     """
     arn = f"arn:{find_partition(backend['region'])}:s3:::{backend['bucket']}"

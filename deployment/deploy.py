@@ -1,6 +1,6 @@
 """Deploy or destroy the stacks of an environment from a terminal, one after the other.
 
-Not here: applying plans that other people have reviewed (plan.py and apply.py).
+Not here: applying a plan that other people have reviewed (plan.py, apply.py).
 """
 
 import tempfile
@@ -97,7 +97,7 @@ def destroy(stacks: Sequence[Stack], names: Sequence[str], settings: Settings, *
     account = settings.aws.account_id or f"the emulated AWS at {settings.aws.endpoint_url}"
     print(f"To be destroyed in the environment {settings.environment} ({account}, {settings.aws.region}):")
     for stack in chosen:
-        print(f"  {stack.name}: {_count_resources(states[stack.name])} resources")
+        print(f"  {stack.name}: {_count_resources(states[stack.name])} resource(s)")
     if not assume_yes and ask("Type the name of the environment to destroy them:") != settings.environment:
         raise AnswerError(f"The answer is not {settings.environment}. Nothing was destroyed")
     for stack in chosen:

@@ -57,7 +57,7 @@ def plan(stacks: Sequence[Stack], environment: str) -> int:
         0 nothing to do, 2 changes, 3 changes that need an explicit approval, 1 if a stack failed.
 
     """
-    folder = plans_folder(environment)
+    folder = find_plans_folder(environment)
     shutil.rmtree(folder, ignore_errors=True)
     # A plan file holds everything that the state holds.
     folder.mkdir(parents=True, mode=0o700)
@@ -80,29 +80,29 @@ def plan(stacks: Sequence[Stack], environment: str) -> int:
 
 
 class _Planner:
-    """Plans one stack after the other, each in the light of those before it."""
+    """Plans one stack after the other; a plan depends on the states and plans of the stacks before it."""
 
     def __init__(self, folder: Path) -> None:
         self.records: dict[str, StackRecord] = {}
         self._folder = folder
-        # By stack: the outputs that its state has, and those that its plan changes.
+        # By stack: the outputs in its state, and the outputs that its plan changes.
         self._published: dict[str, set[str]] = {}
         self._changing: dict[str, set[str]] = {}
         self._previews: set[str] = set()
 
     def plan(self, stack: Stack) -> PlannedStack:
-        """Plan one stack; what goes wrong is part of the review."""
+        """Plan one stack; an error becomes part of the review."""
         print(f"{stack.name}: planning", flush=True)
         state: dict[str, Any] = {}
         try:
             stack.init()
             state = stack.read_state()
             self._published[stack.name] = set(state.get("outputs", {}))
-            reason = self._why_not_planned(stack)
+            reason = self._explain_no_plan(stack)
             planned = PlannedStack(stack.name, None, reason) if reason else self._plan(stack)
         except (TerraformError, PlanError) as error:
             if not self._published:
-                raise  # not even the first state can be read: no credentials, or no bucket
+                raise  # the first state can't be read: there are no credentials, or there is no bucket
             planned = PlannedStack(stack.name, None, str(error), failed=True)
             print(error, file=sys.stderr, flush=True)
         self._record(stack, state, planned)
@@ -112,7 +112,7 @@ class _Planner:
             print(f"{stack.name}: {totals or note or 'no changes'}", flush=True)
         return planned
 
-    def _why_not_planned(self, stack: Stack) -> str:
+    def _explain_no_plan(self, stack: Stack) -> str:
         """Return why a stack can't be planned yet; empty if it can."""
         for upstream in stack.upstream:
             if upstream not in self._published:
@@ -131,8 +131,8 @@ class _Planner:
         except TerraformError as error:
             if not waits_for:
                 raise
-            # On the outputs that are about to change it may well not fit. Or something else is wrong:
-            # the reader sees what.
+            # The cause may only be the outputs that are about to change. So the error is reported, and
+            # the plan of the other stacks stays usable.
             print(error, file=sys.stderr, flush=True)
             return PlannedStack(stack.name, None, f"not planned: {waits_for}; apply that first\n{error}")
         self._changing[stack.name] = {change.address for change in found.output_changes}
@@ -140,7 +140,7 @@ class _Planner:
         return PlannedStack(stack.name, found, note)
 
     def _find_reason_to_wait(self, stack: Stack) -> str:
-        """Return what is going to change before a stack's plan can be applied; empty if nothing is."""
+        """Return the change of another stack that has to be applied first; empty if there is none."""
         for upstream in stack.upstream:
             changing = stack.find_outputs_read(upstream) & self._changing.get(upstream, set())
             if changing or upstream in self._previews:
@@ -154,7 +154,7 @@ class _Planner:
         (self._folder / f"{stack.name}.txt").write_text(text, encoding="utf-8")
         document = stack.capture("show", "-json", str(file))
         (self._folder / f"{stack.name}.json").write_text(document, encoding="utf-8")
-        # A saved plan is tied to the providers of this lock file.
+        # Terraform applies a saved plan only with the providers of this lock file.
         shutil.copy(stack.folder / PROVIDER_LOCK, self._folder / f"{stack.name}{PROVIDER_LOCK}")
         return read_plan(document)
 
@@ -169,7 +169,7 @@ class _Planner:
         )
 
 
-def plans_folder(environment: str) -> Path:
+def find_plans_folder(environment: str) -> Path:
     """Return the folder of an environment's plans."""
     return PROJECT / "plans" / environment
 

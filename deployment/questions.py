@@ -10,7 +10,7 @@ class AnswerError(UserError):
 
 
 def require_terminal(command: str, *, assume_yes: bool, advice: str = "") -> None:
-    """Refuse a command that has to ask, if nobody can answer.
+    """Refuse a command that asks questions if there is no terminal to answer them.
 
     Raises:
         AnswerError: If there is no terminal, and the option --yes is not given.

@@ -1,7 +1,7 @@
 """Create, complete or remove the state bucket that `backend.tf.json` names.
 
 Terraform needs the bucket before it can keep a state. A repeat adds the missing settings. It changes no
-setting that is stricter, and no statement or rule of somebody else.
+stricter setting, and no statement or rule of other people.
 """
 
 import json
@@ -63,7 +63,7 @@ def remove_state_bucket(aws: AwsSettings, backend: dict[str, Any], *, dry_run: b
     """Remove the bucket with all old versions of the states of destroyed stacks.
 
     Raises:
-        BootstrapError: If a state in it has resources, if it holds anything else than states, or if it
+        BootstrapError: If a state in it has resources, if it holds an object that is no state, or if it
             can't be used (see `create_state_bucket`).
 
     """
@@ -71,9 +71,9 @@ def remove_state_bucket(aws: AwsSettings, backend: dict[str, Any], *, dry_run: b
     refuse_other_account(aws)
     s3 = create_client("s3", aws, region=region)
     if not _exists(s3, bucket, region):
-        print(f"{bucket}: is not there")
+        print(f"{bucket}: does not exist")
         return
-    kept = [key for key in _keys(s3, bucket) if not _is_empty_state(s3, bucket, key)]
+    kept = [key for key in _list_keys(s3, bucket) if not _is_empty_state(s3, bucket, key)]
     if kept:
         raise BootstrapError(
             f"backend.tf.json: bucket: {bucket} is in use and stays: {', '.join(kept)}. Destroy these stacks "
@@ -89,7 +89,7 @@ def remove_state_bucket(aws: AwsSettings, backend: dict[str, Any], *, dry_run: b
     print(f"{bucket}: removed")
 
 
-def _keys(s3: Any, bucket: str) -> list[str]:
+def _list_keys(s3: Any, bucket: str) -> list[str]:
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)
     return [item["Key"] for page in pages for item in page.get("Contents", [])]
 
@@ -121,7 +121,7 @@ def _exists(s3: Any, bucket: str, region: str) -> bool:
     return True
 
 
-def _read(call: Callable[..., Any], bucket: str) -> dict[str, Any]:
+def _read_configuration(call: Callable[..., Any], bucket: str) -> dict[str, Any]:
     """Return S3's answer about a part of the bucket's configuration; empty if the part is absent."""
     try:
         answer: dict[str, Any] = call(Bucket=bucket)
@@ -133,7 +133,7 @@ def _read(call: Callable[..., Any], bucket: str) -> dict[str, Any]:
 
 
 def _keep_versions(s3: Any, bucket: str, *, dry_run: bool) -> str:
-    if _read(s3.get_bucket_versioning, bucket).get("Status") == "Enabled":
+    if _read_configuration(s3.get_bucket_versioning, bucket).get("Status") == "Enabled":
         return RIGHT
     if not dry_run:
         s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
@@ -141,7 +141,7 @@ def _keep_versions(s3: Any, bucket: str, *, dry_run: bool) -> str:
 
 
 def _encrypt(s3: Any, bucket: str, *, dry_run: bool) -> str:
-    found = _read(s3.get_bucket_encryption, bucket).get("ServerSideEncryptionConfiguration", {})
+    found = _read_configuration(s3.get_bucket_encryption, bucket).get("ServerSideEncryptionConfiguration", {})
     for rule in found.get("Rules", []):
         algorithm = rule.get("ApplyServerSideEncryptionByDefault", {}).get("SSEAlgorithm")
         if algorithm:
@@ -154,7 +154,7 @@ def _encrypt(s3: Any, bucket: str, *, dry_run: bool) -> str:
 
 def _block_public_access(s3: Any, bucket: str, *, dry_run: bool) -> str:
     keys = ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets")
-    found = _read(s3.get_public_access_block, bucket).get("PublicAccessBlockConfiguration", {})
+    found = _read_configuration(s3.get_public_access_block, bucket).get("PublicAccessBlockConfiguration", {})
     if all(found.get(key) for key in keys):
         return RIGHT
     if not dry_run:
@@ -172,9 +172,9 @@ def _require_tls(s3: Any, bucket: str, *, dry_run: bool) -> str:
         "Resource": [arn, f"{arn}/*"],
         "Condition": {"Bool": {"aws:SecureTransport": "false"}},
     }
-    policy = json.loads(_read(s3.get_bucket_policy, bucket).get("Policy", "{}"))
+    policy = json.loads(_read_configuration(s3.get_bucket_policy, bucket).get("Policy", "{}"))
     statements = _as_list(policy.get("Statement", []))
-    if any(_denies_without_tls(item, arn) for item in statements):
+    if any(denies_without_tls(item, arn) for item in statements):
         return _describe_rest(RIGHT, len(statements) - 1, "statements of the bucket policy")
     if any(item.get("Sid") == wanted["Sid"] for item in statements):
         del wanted["Sid"]  # S3 accepts each Sid once
@@ -186,7 +186,7 @@ def _require_tls(s3: Any, bucket: str, *, dry_run: bool) -> str:
     )
 
 
-def _denies_without_tls(statement: dict[str, Any], arn: str) -> bool:
+def denies_without_tls(statement: dict[str, Any], arn: str) -> bool:
     """Return whether a statement denies every access to the bucket without TLS, to everybody."""
     condition = statement.get("Condition", {})
     values = [
@@ -207,9 +207,9 @@ def _denies_without_tls(statement: dict[str, Any], arn: str) -> bool:
 
 
 def _expire_old_versions(s3: Any, bucket: str, *, dry_run: bool) -> str:
-    found = _read(s3.get_bucket_lifecycle_configuration, bucket)
+    found = _read_configuration(s3.get_bucket_lifecycle_configuration, bucket)
     rules = found.get("Rules", [])
-    days = [_read_expiration(rule) for rule in rules if _read_expiration(rule) is not None]
+    days = [read_expiration_days(rule) for rule in rules if read_expiration_days(rule) is not None]
     if days:
         state = RIGHT if OLD_VERSIONS_KEPT_DAYS in days else f"stays as it is, {days[0]} days"
         return _describe_rest(state, len(rules) - 1, "lifecycle rules")
@@ -229,7 +229,7 @@ def _expire_old_versions(s3: Any, bucket: str, *, dry_run: bool) -> str:
     return _describe_rest(_describe_write(dry_run=dry_run), len(rules), "lifecycle rules")
 
 
-def _read_expiration(rule: dict[str, Any]) -> int | None:
+def read_expiration_days(rule: dict[str, Any]) -> int | None:
     """Return the days after which a rule deletes the old versions of every object; None if it does not."""
     is_for_all = not rule.get("Prefix") and rule.get("Filter", {}) in ({}, {"Prefix": ""})
     if rule["Status"] != "Enabled" or not is_for_all:

@@ -164,6 +164,7 @@ def _run_terraform(
         process = subprocess.Popen(  # noqa: S603 - our own arguments
             ["terraform", *arguments],  # noqa: S607 - the user's Terraform
             cwd=folder,
+            env={**os.environ, "TF_IN_AUTOMATION": "1"},  # no advice to run other Terraform commands
             stdin=subprocess.DEVNULL,
             stdout=None if is_terminal else subprocess.PIPE,
             stderr=None if is_terminal else subprocess.STDOUT if is_shown else subprocess.PIPE,
@@ -189,7 +190,7 @@ def _print_line(line: str) -> None:
 
 
 def _copy_output(process: subprocess.Popen[str], read_line: Callable[[str], None]) -> BrokenPipeError | None:
-    """Pass on the lines of a process until it ends; return the error if nobody reads them any more."""
+    """Pass on the lines of a process until it ends; return the error if the reader has gone."""
     broken = None
     for line in process.stdout or ():
         try:

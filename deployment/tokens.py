@@ -33,7 +33,7 @@ def refuse_missing_tokens(settings: Settings) -> None:
         if error.response["Error"]["Code"] in ("AccessDeniedException", "AccessDenied"):
             return
         raise
-    mistakes = list(_describe_mistakes(settings, types))
+    mistakes = list(describe_mistakes(settings, types))
     if mistakes:
         raise TokenError("\n".join(mistakes))
 
@@ -47,7 +47,7 @@ def _read_types(ssm: Any, names: list[str]) -> dict[str, str]:
     return types
 
 
-def _describe_mistakes(settings: Settings, types: dict[str, str]) -> Iterator[str]:
+def describe_mistakes(settings: Settings, types: dict[str, str]) -> Iterator[str]:
     """Yield a line for each fleet without a token, then the commands that mend it."""
     commands = []
     region = settings.aws.region

@@ -27,7 +27,7 @@ def unlock(settings: Settings, backend: dict[str, Any], name: str, *, assume_yes
         print(f"{name}: not locked")
         return
     print(f"{name}: locked by {lock['Who']} since {lock['Created']}, {lock['Operation']}, ID {lock['ID']}")
-    print("If that Terraform still runs, wait: without the lock two runs can destroy the state.")
+    print("If that Terraform still runs, wait: without its lock, two runs can damage the state.")
     if not assume_yes and ask("Remove the lock? [yes/no]") != "yes":
         raise AnswerError("You did not say yes. The lock stays")
     stack = next(stack for stack in synthesize(settings.environment) if stack.name == name)

@@ -1,4 +1,4 @@
-"""The trust policies of docs/pipeline.md, as they stand there."""
+"""Read the trust policies in docs/pipeline.md."""
 
 import json
 import re

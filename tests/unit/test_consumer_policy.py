@@ -18,21 +18,21 @@ BACKEND = {"bucket": "some-state", "region": "eu-central-1", "encrypt": True, "u
     ("region", "partition"),
     [("eu-central-1", "aws"), ("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov")],
 )
-def test_arns_are_of_the_partition_of_the_buckets_region(region: str, partition: str) -> None:
-    """A policy for China or GovCloud names buckets as they are named there."""
+def test_arns_have_the_partition_of_the_buckets_region(region: str, partition: str) -> None:
+    """A policy for China or GovCloud names buckets with the partition of that region."""
     read, find = consumer_policy("prod", BACKEND | {"region": region}, ["network"])["Statement"]
     assert read["Resource"] == [f"arn:{partition}:s3:::some-state/prod/network.tfstate"]
     assert find["Resource"] == f"arn:{partition}:s3:::some-state"
 
 
-def test_a_region_that_aws_does_not_have_is_refused() -> None:
+def test_an_unknown_region_is_refused() -> None:
     """The message names the file, the field and the value."""
     with pytest.raises(BackendError, match=r'backend\.tf\.json: .*region: "zz-nowhere-1": .*Accepted: '):
         consumer_policy("prod", BACKEND | {"region": "zz-nowhere-1"}, ["network"])
 
 
-def test_nothing_is_allowed_but_to_read() -> None:
-    """No action writes, no wildcard stands anywhere, and a stack named twice is in it once."""
+def test_the_policy_only_allows_reading() -> None:
+    """It has no action that writes and no wildcard; a stack that is named twice is in it once."""
     policy = consumer_policy("prod", BACKEND, ["network", "cluster", "network"])
     assert {item["Action"] for item in policy["Statement"]} == {"s3:GetObject", "s3:ListBucket"}
     assert "*" not in json.dumps(policy)
@@ -40,7 +40,7 @@ def test_nothing_is_allowed_but_to_read() -> None:
 
 
 def print_policy(*stacks: str, environment: str = "example") -> subprocess.CompletedProcess[str]:
-    """Run the command where no AWS credentials can be had."""
+    """Run the command without AWS credentials."""
     return subprocess.run(
         [sys.executable, "-m", "deployment", "consumer-policy", *stacks],
         cwd=PROJECT,
@@ -52,7 +52,7 @@ def print_policy(*stacks: str, environment: str = "example") -> subprocess.Compl
 
 
 def test_the_policy_alone_is_printed() -> None:
-    """Standard output is JSON that IAM takes as it is, made without any credentials."""
+    """Standard output is the JSON that IAM accepts, made without any credentials."""
     done = print_policy("network", "cluster")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["Version"] == "2012-10-17"

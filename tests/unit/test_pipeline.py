@@ -1,4 +1,4 @@
-"""What .gitlab-ci.yml promises to those who review and apply plans."""
+"""The promises of .gitlab-ci.yml to the people who review and apply plans."""
 
 import json
 import os
@@ -7,7 +7,6 @@ import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,142 +19,94 @@ from tests.trust_policies import trust_policies
 FILE = PROJECT / ".gitlab-ci.yml"
 PIPELINE: dict[str, Any] = YAML(typ="safe").load(FILE.read_text(encoding="utf-8"))
 KEYWORDS = {"workflow", "stages", "variables", "default"}
-SHELL = {"docker", "echo", "export", "printf"}  # needs no file of the project
-ROLES = {
-    "AWS_PLAN_ROLE_ARN": "arn:aws:iam::123456789012:role/plan",
-    "AWS_APPLY_ROLE_ARN": "arn:aws:iam::123456789012:role/apply",
-}
-DEFAULT_BRANCH = {
-    "CI_COMMIT_BRANCH": "main",
-    "CI_COMMIT_REF_PROTECTED": "true",
-    "CI_PIPELINE_SOURCE": "push",
-}
-MERGE_REQUEST = {"CI_PIPELINE_SOURCE": "merge_request_event"}
+SHELL = {"docker", "echo", "export", "printf"}  # these need no file of the project
 
 
-def merged(base: Any, top: Any) -> Any:
+def merge(base: Any, top: Any) -> Any:
     """Merge as GitLab's `extends` does: mappings key by key, anything else is replaced."""
     if not isinstance(base, dict) or not isinstance(top, dict):
         return top
-    return base | {key: merged(base.get(key), value) for key, value in top.items()}
+    return base | {key: merge(base.get(key), value) for key, value in top.items()}
 
 
-def job(name: str) -> dict[str, Any]:
-    """Return a job with what it extends."""
+def read_job(name: str) -> dict[str, Any]:
+    """Return a job merged with the jobs that it extends."""
     own = PIPELINE[name]
-    base = job(own["extends"]) if "extends" in own else {}
-    return {key: value for key, value in merged(base, own).items() if key != "extends"}
+    base = read_job(own["extends"]) if "extends" in own else {}
+    return {key: value for key, value in merge(base, own).items() if key != "extends"}
 
 
-JOBS = {name: job(name) for name in PIPELINE if name not in KEYWORDS and not name.startswith(".")}
-PLANNING = [name for name, found in JOBS.items() if "plans.py plan" in str(found["script"])]
-APPLYING = [name for name, found in JOBS.items() if "plans.py apply" in str(found["script"])]
+JOBS = {name: read_job(name) for name in PIPELINE if name not in KEYWORDS and not name.startswith(".")}
+PLANNING = [name for name, found in JOBS.items() if "-m deployment plan" in str(found["script"])]
+APPLYING = [name for name, found in JOBS.items() if "-m deployment apply" in str(found["script"])]
 
 
-def kind(name: str) -> list[str]:
+def find_jobs(name: str) -> list[str]:
     """Return the names of the jobs of one kind, such as all `review …`."""
     found = [item for item in JOBS if item.startswith(f"{name} ")]
     assert found
     return found
 
 
-def holds(condition: str, variables: Mapping[str, str]) -> bool:
-    """Evaluate the part of GitLab's `rules:if` that the pipeline uses: `$A`, `==`, `!=` and `&&`."""
-
-    def value(text: str) -> str:
-        return text[1:-1] if text.startswith('"') else variables.get(text.removeprefix("$"), "")
-
-    def term(text: str) -> bool:
-        found = re.fullmatch(r'(\$\w+)(?: (==|!=) (\$\w+|"[^"]*"))?', text)
-        assert found, f"beyond this test: {text}"
-        left, operator, right = found.groups()
-        return bool(value(left)) if operator is None else (value(left) == value(right)) is (operator == "==")
-
-    return all(term(text) for text in condition.strip().split(" && "))
+def split_conditions(rules: list[dict[str, Any]]) -> list[list[str]]:
+    """Return the terms that `&&` joins, of each rule."""
+    return [rule["if"].strip().split(" && ") for rule in rules]
 
 
-def first_rule(
-    rules: list[dict[str, Any]], variables: Mapping[str, str], files: set[str]
-) -> dict[str, Any] | None:
-    """Return the first rule that matches, or None; `changes` is taken for true, as on a new branch."""
-    for rule in rules:
-        exists = {path.replace("$ENV", variables.get("ENV", "")) for path in rule.get("exists", [])}
-        if holds(rule["if"], variables) and (not exists or exists & files):
-            return rule
-    return None
+MERGE_REQUEST = '$CI_PIPELINE_SOURCE == "merge_request_event"'
+DEFAULT_BRANCH = "$CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH"
+SCHEDULE = '$CI_PIPELINE_SOURCE == "schedule"'
+NO_SCHEDULE = '$CI_PIPELINE_SOURCE != "schedule"'
+PROTECTED = '$CI_COMMIT_REF_PROTECTED == "true"'
+PLAN_ROLE, APPLY_ROLE = "$AWS_PLAN_ROLE_ARN", "$AWS_APPLY_ROLE_ARN"
 
 
-def jobs_of(variables: Mapping[str, str], files: set[str]) -> dict[str, str]:
-    """Return the jobs of a pipeline, and when each runs."""
-    variables = {"CI_DEFAULT_BRANCH": "main", **variables}
-    if first_rule(PIPELINE["workflow"]["rules"], variables, files) is None:
-        return {}
-    rules = {
-        name: first_rule(found["rules"], {**variables, **found.get("variables", {})}, files)
-        for name, found in JOBS.items()
-    }
-    return {name: rule.get("when", "on_success") for name, rule in rules.items() if rule is not None}
+def test_only_merge_requests_and_the_default_branch_have_a_pipeline() -> None:
+    """A tag and a branch without a merge request have none, so that no commit has two pipelines."""
+    assert split_conditions(PIPELINE["workflow"]["rules"]) == [[MERGE_REQUEST], [DEFAULT_BRANCH]]
 
 
-CHECKED = {"lint": "on_success", "test": "on_success"}
-PLANNED = {**CHECKED, "plan prod": "on_success", "apply prod": "manual"}
+@pytest.mark.parametrize("name", ["lint", "test"])
+def test_every_pipeline_but_a_schedule_lints_and_tests(name: str) -> None:
+    """The two jobs need no role, so that a fresh copy of the project has a pipeline."""
+    assert split_conditions(JOBS[name]["rules"]) == [[NO_SCHEDULE]]
 
 
 @pytest.mark.parametrize(
-    ("variables", "expected"),
+    ("name", "conditions"),
     [
-        pytest.param(MERGE_REQUEST, {**CHECKED, "review prod": "on_success"}, id="merge request"),
-        pytest.param(DEFAULT_BRANCH, PLANNED, id="default branch"),
-        pytest.param(
-            {**DEFAULT_BRANCH, "CI_COMMIT_REF_PROTECTED": "false"},
-            {**CHECKED, "plan prod": "on_success"},
-            id="default branch, not protected",
-        ),
-        pytest.param({**DEFAULT_BRANCH, "CI_PIPELINE_SOURCE": "web"}, PLANNED, id="by hand"),
-        pytest.param(
-            {**DEFAULT_BRANCH, "CI_PIPELINE_SOURCE": "schedule"},
-            {"drift prod": "on_success"},
-            id="schedule",
-        ),
-        pytest.param({**DEFAULT_BRANCH, "CI_COMMIT_BRANCH": "topic"}, {}, id="another branch"),
-        pytest.param({"CI_COMMIT_TAG": "v1", "CI_PIPELINE_SOURCE": "push"}, {}, id="tag"),
+        ("review", [PLAN_ROLE, MERGE_REQUEST]),
+        ("plan", [PLAN_ROLE, DEFAULT_BRANCH, NO_SCHEDULE]),
+        ("apply", [PLAN_ROLE, APPLY_ROLE, DEFAULT_BRANCH, PROTECTED, NO_SCHEDULE]),
+        ("drift", [PLAN_ROLE, DEFAULT_BRANCH, SCHEDULE]),
     ],
 )
-def test_each_pipeline_has_its_jobs(variables: dict[str, str], expected: dict[str, str]) -> None:
-    """A merge request only plans, a person applies, on the protected default branch; schedules seek drift."""
-    assert jobs_of({**ROLES, **variables}, {"environments/prod.yaml"}) == expected
+def test_each_job_with_a_role_has_its_conditions(name: str, conditions: list[str]) -> None:
+    """A merge request only plans; a person applies, on the protected default branch; a schedule seeks drift.
 
-
-@pytest.mark.parametrize("variables", [MERGE_REQUEST, DEFAULT_BRANCH], ids=["merge request", "branch"])
-def test_without_a_role_it_lints_and_tests(variables: dict[str, str]) -> None:
-    """A fresh copy of the project has a pipeline that needs no AWS."""
-    assert jobs_of(variables, {"environments/prod.yaml"}) == CHECKED
-
-
-@pytest.mark.parametrize("variables", [MERGE_REQUEST, DEFAULT_BRANCH], ids=["merge request", "branch"])
-def test_without_its_file_an_environment_has_no_job(variables: dict[str, str]) -> None:
-    """Roles alone plan nothing: there must be an environment of that name."""
-    files = {f"environments/{path.name}" for path in (PROJECT / "environments").iterdir()}
-    assert jobs_of({**ROLES, **variables}, files) == CHECKED
+    Without a role or without the environment's file the job does not exist.
+    """
+    for found in find_jobs(name):
+        (rule,) = JOBS[found]["rules"]
+        assert split_conditions([rule]) == [conditions]
+        assert rule["exists"] == ["environments/$ENV.yaml"]
+        assert rule.get("when") == ("manual" if name == "apply" else None)
 
 
 def test_the_image_is_built_on_the_default_branch_alone() -> None:
-    """No merge request replaces the image that later applies; a person may have it built anew."""
-    registry = {"CI_REGISTRY_IMAGE": "group/project"}
-    built = {
-        source: jobs_of({**DEFAULT_BRANCH, **registry, "CI_PIPELINE_SOURCE": source}, set()).get(
-            "build image"
-        )
-        for source in ("push", "web", "schedule")
-    }
-    assert built == {"push": "on_success", "web": "manual", "schedule": None}
-    assert "build image" not in jobs_of({**MERGE_REQUEST, **registry}, set())
+    """No merge request replaces the image of later applies; a person may have it built again."""
+    pushed, by_hand = JOBS["build image"]["rules"]
+    assert all(DEFAULT_BRANCH in terms for terms in split_conditions([pushed, by_hand]))
+    assert '$CI_PIPELINE_SOURCE == "push"' in pushed["if"]
+    assert pushed["changes"] == [".gitlab/Dockerfile"]
+    assert '$CI_PIPELINE_SOURCE == "web"' in by_hand["if"]
+    assert by_hand["when"] == "manual"
 
 
 def test_gitlab_accepts_the_file(tmp_path: Path) -> None:
-    """It is valid by the schema that GitLab publishes, as written and with each job spelt out.
+    """It is valid by GitLab's published schema, as written and with every `extends` resolved.
 
-    The schema, in the copy that check-jsonschema brings, looks into no job whose name begins with a dot.
+    The schema in check-jsonschema does not look into jobs whose names begin with a dot.
     """
     spelt_out = tmp_path / "spelt-out.yml"
     keywords = {name: PIPELINE[name] for name in KEYWORDS}
@@ -167,31 +118,31 @@ def test_gitlab_accepts_the_file(tmp_path: Path) -> None:
 
 
 def test_no_key_is_stored() -> None:
-    """Credentials come from tokens: no file of the pipeline knows a variable for an AWS key."""
+    """Credentials come from tokens: no file of the pipeline names a variable for an AWS key."""
     files = [FILE, *(PROJECT / ".gitlab").iterdir(), *(PROJECT / ".ci").iterdir()]
     for path in files:
         assert not re.search(r"ACCESS_KEY|SESSION_TOKEN|AWS_PROFILE", path.read_text(encoding="utf-8")), path
 
 
-@pytest.mark.parametrize("name", JOBS)
-def test_every_command_is_there(name: str) -> None:
-    """Each command of a job is a target of the Makefile, a file of the project, or the shell's."""
-    scripts = [JOBS[name].get(part, []) for part in ("before_script", "script")]
-    commands = [line for part in scripts for line in ([part] if isinstance(part, str) else part)]
-    assert commands
+def test_every_command_exists() -> None:
+    """Each command of a job is a target of the Makefile, a file of the project, or a command of the shell."""
+    scripts = [JOBS[name].get(part, []) for name in JOBS for part in ("before_script", "script")]
     makefile = (PROJECT / "Makefile").read_text(encoding="utf-8")
-    for line in commands:
+    for line in {line for part in scripts for line in ([part] if isinstance(part, str) else part)}:
         command, *arguments = line.split()
         if command == "make":
             assert re.search(rf"^{arguments[0]}:", makefile, re.MULTILINE), line
         elif command == ".venv/bin/python":
-            assert (PROJECT / arguments[0]).is_file(), line
+            help_of_command = [sys.executable, *arguments, "--help"]
+            assert (
+                subprocess.run(help_of_command, cwd=PROJECT, capture_output=True, check=False).returncode == 0
+            )
         elif command not in SHELL:
             assert os.access(PROJECT / command, os.X_OK), line
 
 
 def test_one_job_at_a_time_works_on_an_environment() -> None:
-    """Whoever plans or applies waits for the others of the environment, and is never cancelled on the way."""
+    """A job that plans or applies waits for the others of the environment, and is never cancelled."""
     assert PLANNING
     assert APPLYING
     for name in PLANNING + APPLYING:
@@ -209,20 +160,20 @@ def test_only_apply_gets_the_role_that_changes() -> None:
 
 
 def test_jobs_with_credentials_use_no_cache() -> None:
-    """What any branch's job could have written is never run with a role."""
+    """Every branch's job can write to a cache; no job with a role reads one."""
     assert "cache" not in PIPELINE["default"]
     assert all("cache" not in JOBS[name] for name in PLANNING + APPLYING)
 
 
 @pytest.mark.parametrize("name", PLANNING)
 def test_a_plan_is_kept_whatever_its_status(name: str) -> None:
-    """Exit statuses 2 and 3 count as failures, and the report is needed just then; members alone see it."""
+    """GitLab counts 2 and 3 as failures, and then the report is needed; only members see it."""
     artifacts = JOBS[name]["artifacts"]
     assert artifacts["when"] == "always"
     assert artifacts["access"] == "developer"
 
 
-@pytest.mark.parametrize("name", kind("review"))
+@pytest.mark.parametrize("name", find_jobs("review"))
 def test_a_merge_request_shows_report_and_widget(name: str) -> None:
     """The report is linked, which GitLab does for literal paths only, and no plan file is kept."""
     environment = JOBS[name]["variables"]["ENV"]
@@ -233,7 +184,7 @@ def test_a_merge_request_shows_report_and_widget(name: str) -> None:
     assert artifacts["reports"] == {"terraform": f"plans/{environment}/gitlab.json"}
 
 
-@pytest.mark.parametrize("name", kind("apply"))
+@pytest.mark.parametrize("name", find_jobs("apply"))
 def test_apply_takes_the_plan_of_its_own_pipeline(name: str) -> None:
     """It gets the plan files from the plan job alone, and only after lint and tests have passed."""
     environment = JOBS[name]["variables"]["ENV"]
@@ -246,13 +197,13 @@ def test_apply_takes_the_plan_of_its_own_pipeline(name: str) -> None:
     assert JOBS[name]["script"][0] == ".ci/approved"
 
 
-@pytest.mark.parametrize("name", [*kind("review"), *kind("plan")])
+@pytest.mark.parametrize("name", [*find_jobs("review"), *find_jobs("plan")])
 def test_changes_are_a_warning(name: str) -> None:
     """A plan with changes does not stop the pipeline; an error does."""
     assert JOBS[name]["allow_failure"] == {"exit_codes": [2, 3]}
 
 
-@pytest.mark.parametrize("name", kind("drift"))
+@pytest.mark.parametrize("name", find_jobs("drift"))
 def test_drift_is_red_and_has_a_report(name: str) -> None:
     """On a schedule every status but 0 fails the pipeline, so that GitLab notifies; the report says why."""
     environment = JOBS[name]["variables"]["ENV"]
@@ -279,7 +230,7 @@ def approved(folder: Path, plans: str | None, pipeline: str | None) -> subproces
 
 @pytest.mark.parametrize(("status", "pipeline"), [(0, None), (2, None), (3, "7")])
 def test_a_plan_may_be_applied(tmp_path: Path, status: int, pipeline: str | None) -> None:
-    """Ordinary plans need no more than the start of the job, others the number of this pipeline."""
+    """An ordinary plan needs no approval; a plan of status 3 needs the number of this pipeline."""
     done = approved(tmp_path, json.dumps({"exit_status": status}), pipeline)
     assert done.returncode == 0, done.stderr
 
@@ -296,7 +247,7 @@ def test_a_plan_may_be_applied(tmp_path: Path, status: int, pipeline: str | None
     ],
 )
 def test_a_plan_is_refused(tmp_path: Path, plans: str | None, pipeline: str | None, message: str) -> None:
-    """No approval, one for another pipeline, a failed plan and none at all: one message, nothing applied."""
+    """Without an approval of this pipeline or without a good plan: one message, nothing is applied."""
     done = approved(tmp_path, plans, pipeline)
     assert done.returncode == 1
     assert message in done.stderr
@@ -305,19 +256,19 @@ def test_a_plan_is_refused(tmp_path: Path, plans: str | None, pipeline: str | No
 
 
 @pytest.mark.parametrize("name", [*PLANNING, *APPLYING])
-def test_what_fails_is_no_plan_with_changes(name: str) -> None:
-    """GNU make ends with 2 whatever fails in it, and 2 is what a plan with changes ends with."""
+def test_a_failed_command_does_not_look_like_a_plan_with_changes(name: str) -> None:
+    """GNU make ends with 2 at any failure, and 2 is the status of a plan with changes."""
     script = JOBS[name]["script"]
     lines = [*JOBS[name]["before_script"], *([script] if isinstance(script, str) else script)]
     assert not [line for line in lines if line.startswith("make ") and "|| exit 1" not in line]
 
 
 def test_the_token_is_in_a_private_file(tmp_path: Path) -> None:
-    """Nobody else on the runner reads it, and no artifact holds it: it is outside of the project's folder."""
+    """Only the job's user can read the file. It is outside the project's folder: no artifact holds it."""
     project, temporary = tmp_path / "project", tmp_path / "temporary"
     project.mkdir()
     temporary.mkdir()
-    commands = [line for line in job(".aws")["before_script"] if not line.startswith("make setup")]
+    commands = [line for line in read_job(".aws")["before_script"] if not line.startswith("make setup")]
     done = subprocess.run(
         ["bash", "-euc", "\n".join([*commands, "env"])],
         cwd=project,
@@ -341,8 +292,8 @@ def test_the_token_is_in_a_private_file(tmp_path: Path) -> None:
     assert not list(project.iterdir())
 
 
-def test_documented_trust_is_of_the_tokens_that_jobs_show() -> None:
-    """Both policies of docs/pipeline.md demand the audience of the jobs and one project; apply one branch."""
+def test_documented_trust_policies_match_the_tokens_of_the_jobs() -> None:
+    """Both policies of docs/pipeline.md require the jobs' audience and one project; apply one branch."""
     plan, apply = trust_policies()
     audiences = {found["id_tokens"]["AWS_ID_TOKEN"]["aud"] for found in JOBS.values() if "id_tokens" in found}
     for policy in (plan, apply):
