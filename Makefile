@@ -15,6 +15,9 @@ LOCALLY := $(VENV)/python -m local_aws run
 endif
 
 export ENV
+# KUBERNETES=docker and VERBOSE=1 are read by python -m local_aws.
+export KUBERNETES
+export VERBOSE
 # Every file that the tools keep for themselves stays in the project's own working folder.
 export CDKTF_HOME := $(CURDIR)/.work/cdktf
 export JSII_RUNTIME_PACKAGE_CACHE_ROOT := $(CURDIR)/.work/jsii
@@ -42,25 +45,30 @@ help: ## List the targets
 	@echo "ENV=<file name under environments/> chooses the environment (now: $(ENV))."
 
 .PHONY: setup
-setup: .work/python .work/node ## Make .venv and node_modules with the pinned tools
-	@$(VENV)/python -m local_aws.provider_mirror
+setup: .work/ready ## Make .venv and node_modules with the pinned tools
 
-.work/tools: Makefile
+.work/tools: Makefile tools/check_tools.py
 	@mkdir -p .work $(TF_PLUGIN_CACHE_DIR)
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; PYTHON=<command> names one")'
-	@node -e 'process.exit(Number(process.versions.node.split(".")[0]) >= 20 ? 0 : 1)' || { echo "Node.js 20 or newer is needed on the PATH" >&2; exit 1; }
-	@terraform version -json 2>/dev/null | $(PYTHON) -c 'import json, sys; v = json.load(sys.stdin)["terraform_version"]; sys.exit(tuple(map(int, v.split("-")[0].split("."))) < (1, 11) and "Terraform 1.11 or newer is needed, this is " + v)' || { echo "Terraform 1.11 or newer is needed on the PATH" >&2; exit 1; }
+	@$(PYTHON) tools/check_tools.py
+	@touch $@
+
+# The two halves of the set-up run at the same time.
+.work/ready: .work/tools requirements.txt requirements-dev.txt constraints.txt package.json package-lock.json
+	@$(MAKE) --no-print-directory --jobs=2 .work/python .work/node; echo "Ready after $$SECONDS s"
 	@touch $@
 
 .work/python: .work/tools requirements.txt requirements-dev.txt constraints.txt
-	@echo "Setting up Python packages in .venv (about a minute the first time)"
-	@$(PYTHON) -m venv .venv
-	@$(VENV)/pip install --quiet --requirement requirements-dev.txt
+	@echo "Python: making .venv"; \
+	$(PYTHON) -m venv .venv; \
+	echo "Python: installing packages (about a minute the first time)"; \
+	$(VENV)/pip install --quiet --requirement requirements-dev.txt; \
+	echo "Python: done after $$SECONDS s"
 	@touch $@
 
 .work/node: .work/tools package.json package-lock.json
-	@echo "Setting up the cdktf command line in node_modules"
-	@npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@echo "Node.js: installing the cdktf command line"; \
+	npm ci --ignore-scripts --no-audit --no-fund --loglevel=error; \
+	echo "Node.js: done after $$SECONDS s"
 	@touch $@
 
 .PHONY: demo
@@ -70,6 +78,10 @@ demo: setup ## Deploy to an AWS emulated on this machine, and sum up
 .PHONY: demo-down
 demo-down: setup ## Destroy what demo deployed, and stop the emulator
 	@$(VENV)/python -m local_aws down
+
+.PHONY: seed
+seed: setup ## Store a demo token on the emulated AWS for each fleet that has none
+	@$(VENV)/python -m local_aws seed
 
 .PHONY: bootstrap
 bootstrap: setup ## Create the state bucket of backend.tf.json for ENV
@@ -114,7 +126,7 @@ unlock: setup ## Remove the lock that a killed Terraform has left on STACKS="net
 
 .PHONY: show
 show: setup ## Show what the rehearsal of the local environment put into its cluster
-	@$(VENV)/python -m local_aws.rehearsal show --record .work/rehearsal.json
+	@$(VENV)/python -m local_aws show
 
 .PHONY: test
 test: lint ## Lint, types, unit tests, and real Terraform against the emulator

@@ -4,30 +4,13 @@
 """
 
 import argparse
-import json
 import os
 import sys
 from pathlib import Path
 
-from stacks.backend import read_backend
+from stacks.backend import forget_other_environments, read_backend
 from stacks.errors import UserError
 from stacks.settings.load import PROJECT, load_environment
-
-
-def forget_other_environments(output: Path, environment: str) -> None:
-    """Let Terraform's next `init` in a folder go to this environment's state.
-
-    Terraform keeps in the folder which state it worked with, and of another one it would ask whether to
-    copy the one over the other. What is removed is that note alone; the state itself lies in the bucket.
-
-    Args:
-        output: The folder that is synthesized to.
-        environment: The environment's name.
-
-    """
-    for note in output.glob("stacks/*/.terraform/terraform.tfstate"):
-        if not json.loads(note.read_text())["backend"]["config"]["key"].startswith(f"{environment}/"):
-            note.unlink()
 
 
 def main() -> None:
@@ -43,7 +26,6 @@ def main() -> None:
     except UserError as error:
         sys.exit(str(error))
     output = Path(os.environ.get("CDKTF_OUTDIR") or PROJECT / "cdktf.out")
-    forget_other_environments(output, settings.environment)
 
     # cdktf and the provider packages take seconds to import; a mistake above is told before that.
     from cdktf import App  # noqa: PLC0415
@@ -53,6 +35,7 @@ def main() -> None:
     app = App(outdir=str(output))
     build(app, settings, backend)
     app.synth()
+    forget_other_environments(output, is_local=settings.aws.is_local)
 
 
 if __name__ == "__main__":

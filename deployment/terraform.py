@@ -6,7 +6,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -68,6 +68,11 @@ class Stack:
             raise TerraformError(f"{self.name}: terraform {command} failed; its messages are above")
         return process.returncode
 
+    def follow(self, *arguments: str, read_line: Callable[[str], None]) -> int:
+        """Run Terraform, pass each line of its output to `read_line`, and return its exit status."""
+        process, _, _ = _run_terraform(self.folder, arguments, is_shown=True, read_line=read_line)
+        return process.returncode
+
     def init(self) -> None:
         """Prepare the folder for its backend and providers."""
         self.capture("init", "-input=false", "-no-color")
@@ -127,7 +132,11 @@ def read_stacks(output: Path) -> list[Stack]:
 
 
 def _run_terraform(
-    folder: Path, arguments: Iterable[str], *, is_shown: bool
+    folder: Path,
+    arguments: Iterable[str],
+    *,
+    is_shown: bool,
+    read_line: Callable[[str], None] | None = None,
 ) -> tuple[subprocess.Popen[str], str, str]:
     """Run Terraform to its end, and return the process with its output and its errors.
 
@@ -148,7 +157,7 @@ def _run_terraform(
             process.send_signal(signal.SIGINT)
         received.append(number)
 
-    is_terminal = is_shown and sys.stdout.isatty()
+    is_terminal = is_shown and read_line is None and sys.stdout.isatty()
     before = {number: signal.signal(number, interrupt_once) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         sys.stdout.flush()
@@ -164,7 +173,7 @@ def _run_terraform(
         )
         if received:
             process.send_signal(signal.SIGINT)
-        broken = _copy_output(process) if is_shown and not is_terminal else None
+        broken = _copy_output(process, read_line or _print_line) if is_shown and not is_terminal else None
         output, errors = process.communicate()
     finally:
         for number, handler in before.items():
@@ -176,13 +185,17 @@ def _run_terraform(
     return process, output, errors
 
 
-def _copy_output(process: subprocess.Popen[str]) -> BrokenPipeError | None:
-    """Print the lines of a process until it ends; return the error if the reader of the output has gone."""
+def _print_line(line: str) -> None:
+    print(line, end="", flush=True)
+
+
+def _copy_output(process: subprocess.Popen[str], read_line: Callable[[str], None]) -> BrokenPipeError | None:
+    """Pass on the lines of a process until it ends; return the error if the reader has gone."""
     broken = None
     for line in process.stdout or ():
         try:
             if not broken:
-                print(line, end="", flush=True)
+                read_line(line)
         except BrokenPipeError as error:
             broken = error
     return broken

@@ -1,60 +1,132 @@
-"""`python -m local_aws`: the emulated AWS of the local environment."""
+"""`python -m local_aws`: the emulated AWS of the local environment.
+
+The modules of the commands are imported late, so that a mistake in the settings is reported within a second.
+"""
+# ruff: noqa: PLC0415
 
 import argparse
+import os
 import sys
 
-from botocore.exceptions import BotoCoreError, ClientError
+from stacks.errors import UserError
+from stacks.settings import Settings
+from stacks.settings.load import load_environment
 
-from deployment.state_bucket import BootstrapError
-from local_aws import demo, emulator
-from local_aws.cdktf_runner import DeploymentError
-from local_aws.emulator import EmulatorError
-from stacks.backend import BackendError
-from stacks.settings.load import SettingsError
+BROKEN_PIPE = 141  # the exit status of a program that SIGPIPE ends
+KUBERNETES = ("rehearsal", "docker")
 
 COMMANDS = {
     "start": "start the emulator in the background",
-    "stop": "stop the emulator; what was deployed on it is gone",
-    "seed": "store a demo token for each runner fleet",
-    "demo": "start, seed and deploy every stack, and sum up",
+    "stop": "stop the emulator; everything on it is gone",
+    "seed": "store a demo token for each runner fleet that has none",
+    "demo": "start the emulator, deploy every stack to it, and sum up",
     "down": "destroy the deployed stacks and stop the emulator",
-    "run": "run a cdktf or terraform command with the providers that this machine has",
+    "show": "print the objects that a rehearsal of workloads has recorded",
+    "run": "run a command, such as terraform or aws, on the emulated AWS",
 }
 
 
+class NotLocalError(UserError):
+    """The local environment would reach a real AWS account."""
+
+
 def main() -> None:
-    """Run one command; exit with 1 and one message if it can't be done."""
-    parser = argparse.ArgumentParser(prog="python -m local_aws", description=(__doc__ or "").strip())
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, text in COMMANDS.items():
-        command = commands.add_parser(name, help=text, description=text)
-        if name == "run":
-            command.add_argument("program", nargs=argparse.REMAINDER, help="the command and its arguments")
-    arguments = parser.parse_args()
+    """Run one command; every expected error ends in one message and the exit status 1."""
+    arguments = _parse_command_line()
     try:
-        sys.exit(_run(arguments))
-    except (BackendError, BootstrapError, DeploymentError, EmulatorError, SettingsError) as error:
+        status = _run(arguments, _load_settings())
+        sys.stdout.flush()
+    except UserError as error:
         sys.exit(str(error))
-    except (BotoCoreError, ClientError) as error:
-        sys.exit(f"the emulator refused: {error}")
+    except BrokenPipeError:
+        # Python writes the rest of its buffer at the end, and would complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(BROKEN_PIPE)
     except KeyboardInterrupt:
         sys.exit("interrupted; `make demo` goes on from here, `make demo-down` undoes it")
+    sys.exit(status)
 
 
-def _run(arguments: argparse.Namespace) -> int:
-    match arguments.command:
-        case "start":
-            demo.start(demo.load_local_settings())
-        case "stop":
-            print("stopped" if emulator.stop() else "no emulator of ours runs")
-        case "seed":
-            demo.seed(demo.load_local_settings())
-        case "demo":
-            demo.up()
-        case "down":
-            demo.down()
-        case "run":
-            return demo.run(arguments.program)
+def _parse_command_line() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m local_aws", description="The emulated AWS of the local environment."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, text in COMMANDS.items():
+        command = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        if name in {"demo", "down", "run"}:
+            command.add_argument(
+                "--kubernetes",
+                choices=KUBERNETES,
+                default=os.environ.get("KUBERNETES") or "rehearsal",
+                help="rehearsal: stand-in providers, without Docker. docker: a real cluster, not tested. "
+                "Default: the environment variable KUBERNETES, else rehearsal",
+            )
+        if name in {"demo", "down"}:
+            command.add_argument(
+                "--verbose",
+                action="store_true",
+                default=os.environ.get("VERBOSE", "") not in {"", "0"},
+                help="print everything that Terraform prints (also: VERBOSE=1)",
+            )
+        if name == "show":
+            command.add_argument("--reveal", action="store_true", help="print the data of Secrets")
+        if name == "run":
+            command.add_argument(
+                "program",
+                nargs=argparse.REMAINDER,
+                metavar="PROGRAM",
+                help="the program and its arguments",
+            )
+    arguments = parser.parse_args()
+    if getattr(arguments, "kubernetes", KUBERNETES[0]) not in KUBERNETES:
+        parser.error(f"KUBERNETES={arguments.kubernetes}. Accepted: {', '.join(KUBERNETES)}")
+    if arguments.command == "run" and not arguments.program:
+        parser.error("run: name a program, as in `python -m local_aws run aws ssm describe-parameters`")
+    return arguments
+
+
+def _load_settings() -> Settings:
+    """Return the settings of the local environment, whatever `ENV` says.
+
+    Raises:
+        SettingsError: If the file holds a mistake.
+        NotLocalError: If the environment is not on an emulated AWS.
+
+    """
+    settings = load_environment("local")
+    if not settings.aws.is_local:
+        raise NotLocalError(
+            "environments/local.yaml: aws.endpoint_url: missing. Accepted: the emulator's URL"
+        )
+    return settings
+
+
+def _run(arguments: argparse.Namespace, settings: Settings) -> int:
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    from local_aws import demo, emulator
+    from local_aws.providers import RECORD
+    from local_aws.rehearsal.show import show
+
+    try:
+        match arguments.command:
+            case "start":
+                demo.start(settings)
+            case "stop":
+                print("stopped" if emulator.stop() else "no emulator of ours runs")
+            case "seed":
+                demo.seed(settings)
+            case "demo":
+                demo.up(settings, arguments.kubernetes, verbose=arguments.verbose)
+            case "down":
+                demo.down(settings, arguments.kubernetes, verbose=arguments.verbose)
+            case "show":
+                show(RECORD, reveal=arguments.reveal)
+            case "run":
+                return demo.run(settings, arguments.program, arguments.kubernetes)
+    except (BotoCoreError, ClientError) as error:
+        sys.exit(f"the emulator refused: {error}")
     return 0
 
 

@@ -1,56 +1,57 @@
-"""`make demo` and `make demo-down`: the whole road on the emulated AWS."""
+"""`make demo` and `make demo-down`: deploy every stack to the emulated AWS, and destroy it."""
 
 import os
 import secrets
 import signal
 import subprocess
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from deployment import state_bucket
-from local_aws import cdktf_runner, emulator, providers
-from local_aws.cdktf_runner import Result
+from deployment.aws import create_client
+from deployment.terraform import Stack, synthesize
+from local_aws import emulator, provider_mirror, providers
+from local_aws.locks import free_dead_locks
+from local_aws.progress import LOG, Progress, Screen, run_terraform
+from local_aws.providers import RECORD
 from stacks import STACKS
-from stacks.backend import read_backend
+from stacks.backend import read_backend, state_key
 from stacks.settings import Settings
-from stacks.settings.load import PROJECT, load_environment
+from stacks.settings.aws import EMULATOR_CREDENTIALS
+from stacks.settings.load import PROJECT
 
 DEMO_TOKEN_BYTES = 15
+NEXT_STEPS = """\
+Next:
+  make show           what would be in the Kubernetes cluster
+  make plan           what a change of environments/local.yaml would do
+  make apply          do it
+  make demo-down      destroy everything, and stop the emulator"""
+REAL_CLUSTER = """\
+KUBERNETES=docker: workloads is deployed to a real Kubernetes cluster in Docker. This is not tested. \
+It needs a real runner token in SSM: with a made-up token the runner exits, and Helm fails after \
+ten minutes."""
 
 
-def load_local_settings() -> Settings:
-    """Return the local environment; `ENV` has no say here.
-
-    Raises:
-        SettingsError: If it holds a mistake.
-        emulator.EmulatorError: If it is not an emulated one.
-
-    """
-    settings = load_environment("local")
-    if not settings.aws.is_local:
-        raise emulator.EmulatorError(
-            "environments/local.yaml: aws.endpoint_url: missing. Accepted: the emulator's URL"
-        )
-    return settings
-
-
-def start(settings: Settings) -> None:
+def start(settings: Settings, kubernetes: str = providers.REHEARSAL) -> None:
     """Start the emulator unless it runs."""
     endpoint_url = str(settings.aws.endpoint_url)
-    if emulator.start(endpoint_url):
-        # A new emulator holds nothing, so nothing is in its cluster either.
-        providers.RECORD.unlink(missing_ok=True)
+    if emulator.start(endpoint_url, docker=kubernetes == providers.DOCKER):
+        # A new emulator is empty, and so is its cluster.
+        RECORD.unlink(missing_ok=True)
         print(f"ministack listens at {endpoint_url}")
     else:
         print(f"ministack listens already at {endpoint_url}")
 
 
 def seed(settings: Settings) -> None:
-    """Store a made-up token for each fleet that has none, as a SecureString."""
-    ssm = emulator.client("ssm", endpoint_url=str(settings.aws.endpoint_url), region=settings.aws.region)
+    """Store a made-up token, as a SecureString, for each fleet that has none."""
+    ssm = create_client("ssm", settings.aws, region=settings.aws.region)
     for name, fleet in settings.runners.items():
         try:
             ssm.put_parameter(
@@ -63,52 +64,66 @@ def seed(settings: Settings) -> None:
             print(f"{fleet.token_parameter}: exists")
 
 
-def up() -> None:
+def up(settings: Settings, kubernetes: str, *, verbose: bool) -> None:
     """Start the emulator, make the state bucket, deploy every stack, and sum up."""
+    is_rehearsed = kubernetes == providers.REHEARSAL
+    if not is_rehearsed:
+        providers.require_docker()
+        print(REAL_CLUSTER)
     console = Console(highlight=False, soft_wrap=True)
-    settings = load_local_settings()
+    durations: dict[str, float] = {}
+    results: dict[str, Progress] = {}
 
-    console.rule("[bold]1/4 Emulated AWS", align="left")
-    start(settings)
+    @contextmanager
+    def phase(name: str, title: str = "") -> Iterator[None]:
+        console.rule(f"[bold]{len(durations) + 1}/5 {title or name}", align="left")
+        started = time.monotonic()
+        yield
+        durations[name] = time.monotonic() - started
 
-    console.rule("[bold]2/4 State bucket and runner token", align="left")
-    state_bucket.create_state_bucket(settings.aws, read_backend(PROJECT / "backend.tf.json"))
-    seed(settings)
-
-    console.rule("[bold]3/4 network and cluster", align="left")
-    results = cdktf_runner.run_cdktf("deploy", "network", "cluster")
-
-    missing = _missing(settings)
-    console.rule(f"[bold]4/4 workloads{', rehearsed, not deployed' if missing else ''}", align="left")
-    if missing:
-        print(f"workloads is only rehearsed here: {missing}")
-    with providers.served(missing) as environment:
-        # cdktf wants to see what workloads stands on, too; only the first run changes that.
-        results |= {
-            stack: result
-            for stack, result in cdktf_runner.run_cdktf("deploy", *STACKS, environment=environment).items()
-            if stack == "workloads"
-        }
-    _sum_up(console, settings, results, missing)
+    with phase("emulator", "Emulated AWS"):
+        start(settings, kubernetes)
+    with phase("state bucket and tokens", "State bucket and runner token"):
+        backend = read_backend(PROJECT / "backend.tf.json")
+        state_bucket.create_state_bucket(settings.aws, backend)
+        seed(settings)
+        _free_dead_locks(settings)
+    with _screen(console, verbose=verbose) as screen, providers.served(kubernetes) as variables:
+        os.environ |= variables
+        for stack in _synthesize():
+            title = f"{stack.name}, rehearsed, not deployed" if _rehearsed(stack.name, kubernetes) else ""
+            with phase(stack.name, title):
+                results[stack.name] = run_terraform(stack, "apply", screen)
+                print(f"{stack.name}: {results[stack.name]}")
+            if stack.name == "cluster" and not is_rehearsed:
+                providers.require_kubernetes_api(results["cluster"].outputs["cluster_endpoint"])
+    _sum_up(console, results, kubernetes, durations)
 
 
-def down() -> None:
-    """Destroy what is deployed on the emulator, and stop it."""
-    settings = load_local_settings()
+def down(settings: Settings, kubernetes: str, *, verbose: bool) -> None:
+    """Destroy the deployed stacks on the emulator, and stop it."""
     if emulator.running_pid() is None:
         print(f"no emulator of ours runs at {settings.aws.endpoint_url}: nothing to destroy")
         return
-    with providers.served(_missing(settings)) as environment:
-        for stack in reversed(STACKS):
-            if cdktf_runner.holds_resources(settings, stack):
-                cdktf_runner.run_cdktf("destroy", stack, environment=environment)
+    console = Console(highlight=False, soft_wrap=True)
+    deployed = [stack for stack in STACKS if _has_resources(settings, stack)]
+    if deployed:
+        _free_dead_locks(settings)
+        with _screen(console, verbose=verbose) as screen, providers.served(kubernetes) as variables:
+            os.environ |= variables
+            for stack in reversed(_synthesize()):
+                if stack.name in deployed:
+                    console.rule(f"[bold]{stack.name}", align="left")
+                    started = time.monotonic()
+                    result = run_terraform(stack, "destroy", screen)
+                    print(f"{stack.name}: {result} ({time.monotonic() - started:.0f} s)")
     emulator.stop()
-    providers.RECORD.unlink(missing_ok=True)
+    RECORD.unlink(missing_ok=True)
     print("destroyed and stopped")
 
 
-def run(command: Sequence[str]) -> int:
-    """Run a cdktf or terraform command of one's own with the providers that `up` would use.
+def run(settings: Settings, command: Sequence[str], kubernetes: str) -> int:
+    """Run a command with the providers and the AWS that `up` uses.
 
     Returns:
         The command's exit status.
@@ -117,51 +132,88 @@ def run(command: Sequence[str]) -> int:
         emulator.EmulatorError: If the emulator does not run.
 
     """
-    settings = load_local_settings()
     if emulator.running_pid() is None:
         raise emulator.EmulatorError(
             f"no emulator of ours runs at {settings.aws.endpoint_url}: `make demo` starts it"
         )
-    missing = _missing(settings)
-    if missing:
-        print(f"workloads is rehearsed, not deployed: {missing}")
-    with (
-        providers.served(missing) as environment,
-        subprocess.Popen(command, env={**os.environ, **environment}) as process,  # noqa: S603 - the user's own
-    ):
-        # Ctrl-C is the command's to handle: it may need the providers until it has ended.
-        interrupted = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        try:
-            return process.wait()
-        finally:
-            signal.signal(signal.SIGINT, interrupted)
+    provider_mirror.prepare(PROJECT / "cdktf.out")
+    with providers.served(kubernetes) as variables:
+        env = {**emulator.inherited_variables(), **aws_variables(settings), **variables}
+        with subprocess.Popen(command, env=env) as process:  # noqa: S603 - the user's own
+            # The command handles Ctrl-C. It may need the providers until it has ended.
+            interrupted = signal.signal(signal.SIGINT, signal.SIG_IGN)
+            try:
+                return process.wait()
+            finally:
+                signal.signal(signal.SIGINT, interrupted)
 
 
-def _missing(settings: Settings) -> str:
-    return providers.missing_for_workloads(cdktf_runner.outputs(settings, "cluster").get("cluster_endpoint"))
+def aws_variables(settings: Settings) -> dict[str, str]:
+    """Return the environment variables with which AWS tools work on the emulator."""
+    return {
+        "AWS_ACCESS_KEY_ID": EMULATOR_CREDENTIALS["access_key"],
+        "AWS_ENDPOINT_URL": str(settings.aws.endpoint_url),
+        "AWS_REGION": settings.aws.region,
+        "AWS_SECRET_ACCESS_KEY": EMULATOR_CREDENTIALS["secret_key"],
+    }
 
 
-def _sum_up(console: Console, settings: Settings, results: dict[str, Result], missing: str) -> None:
+def _synthesize() -> list[Stack]:
+    stacks = synthesize("local")
+    provider_mirror.prepare(PROJECT / "cdktf.out")
+    return stacks
+
+
+@contextmanager
+def _screen(console: Console, *, verbose: bool) -> Iterator[Screen]:
+    with LOG.open("w", encoding="utf-8") as log:
+        yield Screen(console, log, verbose)
+
+
+def _rehearsed(stack: str, kubernetes: str) -> bool:
+    return stack == "workloads" and kubernetes == providers.REHEARSAL
+
+
+def _has_resources(settings: Settings, stack: str) -> bool:
+    backend = read_backend(PROJECT / "backend.tf.json")
+    s3 = create_client("s3", settings.aws, region=backend["region"])
+    try:
+        key = state_key(settings.environment, stack)
+        found = s3.get_object(Bucket=backend["bucket"], Key=key)
+    except (s3.exceptions.NoSuchKey, s3.exceptions.NoSuchBucket):
+        return False
+    return b'"instances"' in found["Body"].read()
+
+
+def _free_dead_locks(settings: Settings) -> None:
+    backend = read_backend(PROJECT / "backend.tf.json")
+    s3 = create_client("s3", settings.aws, region=backend["region"])
+    free_dead_locks(s3, backend["bucket"], settings.environment)
+
+
+def _sum_up(
+    console: Console, results: dict[str, Progress], kubernetes: str, durations: dict[str, float]
+) -> None:
     console.rule("[bold]Summary", align="left")
-    for stack in STACKS:
-        rehearsed = " (rehearsed, not deployed)" if missing and stack == "workloads" else ""
-        table = Table(title=f"{stack}: {results[stack]}{rehearsed}", title_justify="left")
+    for stack, result in results.items():
+        rehearsed = " (rehearsed, not deployed)" if _rehearsed(stack, kubernetes) else ""
+        table = Table(title=f"{stack}: {result}{rehearsed}", title_justify="left")
         table.add_column("output")
         table.add_column("value", overflow="fold")
-        for name, value in cdktf_runner.outputs(settings, stack).items():
-            table.add_row(name, _lines(value) or "(empty)")
+        for name, value in result.outputs.items():
+            table.add_row(name, _format_output(value) or "(empty)")
         console.print(table)
-    if missing:
-        console.print(f"workloads was rehearsed, not deployed: {missing}")
-        console.print("What would be in the cluster: make show")
+    phases = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in durations.items())
+    print(f"\nTime: {phases}; together {sum(durations.values()):.0f} s")
+    print(f"Everything that Terraform printed: {LOG.relative_to(PROJECT)}")
     print("\nConnect kubectl to the cluster:")
-    print(f"  {cdktf_runner.outputs(settings, 'cluster')['update_kubeconfig_command']}")
-    if missing:
+    print(f"  {results['cluster'].outputs['update_kubeconfig_command']}")
+    if kubernetes == providers.REHEARSAL:
         print("  (on an AWS account; here no Kubernetes API answers it)")
-    print("Undo everything: make demo-down")
+    print(NEXT_STEPS)
 
 
-def _lines(value: Any) -> str:
+def _format_output(value: Any) -> str:
     """Return an output's value with one line for each entry."""
     if isinstance(value, dict):
         return "\n".join(f"{key}: {part}" for key, part in value.items())

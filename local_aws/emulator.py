@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import boto3
-
+from deployment.aws import create_client
 from stacks.errors import UserError
-from stacks.settings.aws import EMULATOR_CREDENTIALS
+from stacks.settings.aws import EMULATOR_CREDENTIALS, AwsSettings
 
 PROJECT = Path(__file__).resolve().parent.parent
 WORK = PROJECT / ".work"
@@ -31,21 +30,16 @@ class EmulatorError(UserError):
 
 def client(service: str, *, endpoint_url: str, region: str) -> Any:
     """Return a boto3 client that can reach nothing but the emulator."""
-    return boto3.client(
-        service,
-        endpoint_url=endpoint_url,
-        region_name=region,
-        aws_access_key_id=EMULATOR_CREDENTIALS["access_key"],
-        aws_secret_access_key=EMULATOR_CREDENTIALS["secret_key"],
-    )
+    return create_client(service, AwsSettings(region=region, endpoint_url=endpoint_url), region=region)
 
 
-def start(endpoint_url: str, *, work: Path = WORK) -> bool:
+def start(endpoint_url: str, *, work: Path = WORK, docker: bool = False) -> bool:
     """Start the emulator in the background; return False if it runs already.
 
     Args:
         endpoint_url: Where it listens; the host is always 127.0.0.1.
         work: Folder for its process id, log and temporary files.
+        docker: Whether it may start containers, such as a Kubernetes cluster.
 
     Raises:
         EmulatorError: If the port is taken by another program, or the emulator does not come up.
@@ -55,7 +49,7 @@ def start(endpoint_url: str, *, work: Path = WORK) -> bool:
         return False
     _refuse_taken_port(endpoint_url)
     with _log(work).open("wb") as log:
-        process = _spawn(endpoint_url, work, stdin=subprocess.DEVNULL, log=log)
+        process = _spawn(endpoint_url, work, stdin=subprocess.DEVNULL, log=log, docker=docker)
     _pid_file(work).write_text(str(process.pid), encoding="ascii")
     try:
         _wait_until_it_answers(process, endpoint_url, work)
@@ -107,6 +101,11 @@ def running_pid(work: Path = WORK) -> int | None:
     return pid
 
 
+def inherited_variables() -> dict[str, str]:
+    """Return this program's environment variables without those that lead to a real AWS account."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+
+
 def _pid_file(work: Path) -> Path:
     return work / "emulator.pid"
 
@@ -123,17 +122,21 @@ def _spawn(
     stdin: int,
     log: Any,
     auth: bool = False,
+    docker: bool = False,
 ) -> subprocess.Popen[bytes]:
     temporary = work / "emulator"
     temporary.mkdir(parents=True, exist_ok=True)
     environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
+        **inherited_variables(),
         "BIND_HOST": "127.0.0.1",
+        "IOT_MTLS_ENABLED": "0",  # its MQTT broker would listen on all addresses
         "GATEWAY_PORT": str(urlsplit(endpoint_url).port),
         "LOG_LEVEL": "WARNING",
         "TMPDIR": str(temporary),
         "S3_DATA_DIR": str(temporary / "s3"),
     }
+    if not docker:
+        environment["DOCKER_HOST"] = f"unix://{temporary}/no-docker"
     if auth:  # ministack takes the credentials of its own environment for root
         environment |= {
             "AUTH": "true",

@@ -1,11 +1,11 @@
-"""Let Terraform find its providers where no registry can be reached; `make setup` runs this.
+"""Let Terraform find its providers where no registry can be reached: for the local environment and the tests.
 
 Terraform also looks for providers in `terraform.d/plugins` under its working folder ("CLI
 Configuration File", "Implied Local Mirror Directories"). If this machine keeps a mirror in one of the
 usual places for add-on software, each stack's folder gets such a link, and the lock file without
 which cdktf would ask the registry for checksums. Where it keeps none, Terraform asks the registry as
-ever. This works for make, for cdktf and for plain terraform alike, and a user's own configuration
-file wins over it.
+ever. A user's own configuration file wins over it. Synthesizing another environment removes the
+link (stacks/backend.py).
 """
 
 import json
@@ -18,13 +18,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from stacks import STACKS
-from stacks.settings.load import PROJECT
+from stacks.backend import PROVIDER_LINK, PROVIDER_LOCK
 from stacks.versions import AWS_PROVIDER
 
 PLACES = ("/opt", "/srv", "/usr/local", "/usr/lib", "/usr/share")
 DEPTH = 5  # folders below a place
-LINK = Path("terraform.d/plugins")
-LOCK = ".terraform.lock.hcl"
 
 
 def prepare(output: Path) -> None:
@@ -36,13 +34,15 @@ def prepare(output: Path) -> None:
     """
     mirror = next(_mirrors(), None)
     folders = [output / "stacks" / stack for stack in STACKS]
-    if mirror is None or all((folder / LINK).exists() and (folder / LOCK).exists() for folder in folders):
+    if mirror is None or all(
+        (folder / PROVIDER_LINK).exists() and (folder / PROVIDER_LOCK).exists() for folder in folders
+    ):
         return
     lock = _lock_file(mirror)
     for folder in folders:
         _link(folder, mirror)
-        if not (folder / LOCK).exists():
-            (folder / LOCK).write_text(lock, encoding="utf-8")
+        if not (folder / PROVIDER_LOCK).exists():
+            (folder / PROVIDER_LOCK).write_text(lock, encoding="utf-8")
 
 
 def link(folder: Path) -> None:
@@ -63,7 +63,7 @@ def _mirrors() -> Iterator[Path]:
 
 
 def _link(folder: Path, mirror: Path) -> None:
-    link = folder / LINK
+    link = folder / PROVIDER_LINK
     link.parent.mkdir(parents=True, exist_ok=True)
     link.unlink(missing_ok=True)
     link.symlink_to(mirror)
@@ -80,8 +80,4 @@ def _lock_file(mirror: Path) -> str:
         done = subprocess.run(init, cwd=folder, capture_output=True, text=True, check=False)  # noqa: S603
         if done.returncode:
             sys.exit(f"the provider mirror {mirror} can't be used:\n{done.stderr}")
-        return (folder / LOCK).read_text(encoding="utf-8")
-
-
-if __name__ == "__main__":
-    prepare(PROJECT / "cdktf.out")
+        return (folder / PROVIDER_LOCK).read_text(encoding="utf-8")

@@ -1,14 +1,11 @@
-"""Whether the workloads stack can be deployed on this machine, or only rehearsed.
+"""The helm and kubernetes providers of the local environment: stand-ins, or the real ones.
 
-Intent: real first. Only where the emulated cluster has no Kubernetes API, or Terraform can't have its
-providers, the stand-ins of `rehearsal/` take their place.
+The stand-ins of `rehearsal/` are the default on every machine. A real Kubernetes cluster behind the emulator
+needs Docker, and is used only if the user asks for it.
 """
 
 import contextlib
-import json
 import ssl
-import subprocess
-import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -19,72 +16,67 @@ from docker.errors import DockerException
 
 from local_aws import rehearsal
 from local_aws.emulator import WORK
-from stacks.versions import HELM_PROVIDER, KUBERNETES_PROVIDER
+from stacks.errors import UserError
 
 RECORD = WORK / "rehearsal.json"
+REHEARSAL, DOCKER = "rehearsal", "docker"
 
 
-def missing_for_workloads(endpoint: str | None) -> str:
-    """Return what the workloads stack lacks on this machine and how to get it; empty if nothing.
-
-    Args:
-        endpoint: URL of the deployed cluster's Kubernetes API; None before there is one.
-
-    """
-    if not (_answers(endpoint) if endpoint else _docker_runs()):
-        return (
-            "no Kubernetes API: with a running Docker engine the emulator backs the cluster with a real k3s. "
-            "Start Docker, then `make demo-down demo`."
-        )
-    if not _terraform_finds_providers():
-        return (
-            "no helm and kubernetes providers: let Terraform reach its registry, or put them into a provider "
-            "mirror, then `make demo`."
-        )
-    return ""
+class ProvidersError(UserError):
+    """The chosen Kubernetes can't be used; the message says what to do."""
 
 
 @contextlib.contextmanager
-def served(missing: str, record: Path = RECORD) -> Iterator[dict[str, str]]:
-    """Yield the environment variables with which Terraform finds all providers of the workloads stack."""
-    if not missing:
+def served(kubernetes: str = REHEARSAL, record: Path = RECORD) -> Iterator[dict[str, str]]:
+    """Yield the environment variables that every Terraform command of the local environment needs.
+
+    Args:
+        kubernetes: REHEARSAL or DOCKER.
+        record: The file that stands for the cluster in a rehearsal.
+
+    """
+    if kubernetes == DOCKER:
         yield {}
         return
-    with rehearsal.running(record) as environment:
-        yield environment
+    with rehearsal.running(record) as variables:
+        yield variables
 
 
-def _docker_runs() -> bool:
+def require_docker() -> None:
+    """Check that a Docker engine runs.
+
+    Raises:
+        ProvidersError: If none answers.
+
+    """
     try:
         client = docker.from_env(timeout=3)
+        client.ping()
     except DockerException:
-        return False
+        raise ProvidersError(
+            "KUBERNETES=docker: no Docker engine answers. Start Docker, or leave KUBERNETES out: then the "
+            "workloads stack is rehearsed, without Docker."
+        ) from None
     client.close()
-    return True
 
 
-def _terraform_finds_providers() -> bool:
-    required = {
-        "helm": {"source": "hashicorp/helm", "version": HELM_PROVIDER},
-        "kubernetes": {"source": "hashicorp/kubernetes", "version": KUBERNETES_PROVIDER},
-    }
-    with tempfile.TemporaryDirectory() as folder:
-        configuration = Path(folder) / "main.tf.json"
-        configuration.write_text(
-            json.dumps({"terraform": {"required_providers": required}}), encoding="utf-8"
-        )
-        command = ["terraform", "init", "-input=false"]
-        return subprocess.run(command, cwd=folder, capture_output=True, check=False).returncode == 0  # noqa: S603 - ours
+def require_kubernetes_api(endpoint: str) -> None:
+    """Check that the emulated cluster has a Kubernetes API.
 
+    Raises:
+        ProvidersError: If none answers.
 
-def _answers(endpoint: str) -> bool:
+    """
     context = ssl.create_default_context()
     context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE  # only whether anything answers, on loopback
+    context.verify_mode = ssl.CERT_NONE  # the emulator, on loopback
     try:
         with urllib.request.urlopen(f"{endpoint}/version", timeout=3, context=context):  # noqa: S310
-            return True
+            return
     except urllib.error.HTTPError:
-        return True
+        return
     except (OSError, ValueError):
-        return False
+        raise ProvidersError(
+            f"KUBERNETES=docker: no Kubernetes API answers at {endpoint}. An emulator that was started "
+            "without Docker has none: `make demo-down`, then `make demo KUBERNETES=docker`."
+        ) from None

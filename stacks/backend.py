@@ -4,6 +4,7 @@ Not here: Terraform's backend blocks (state.py). No cdktf import.
 """
 
 import json
+import shutil
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,6 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from stacks.errors import UserError
 from stacks.settings.model import Region
+
+# Terraform, "CLI Configuration File", "Implied Local Mirror Directories".
+PROVIDER_LINK = Path("terraform.d/plugins")
+PROVIDER_LOCK = ".terraform.lock.hcl"
 
 _ACCEPTED = "terraform.backend.s3 with bucket, region, encrypt and use_lockfile, and no other key"
 
@@ -70,3 +75,42 @@ def _describe(mistake: Any) -> str:
         return f"{'.' * bool(key)}{key}: unknown here. Accepted: {_ACCEPTED}"
     value = "missing" if mistake["type"] == "missing" else json.dumps(mistake["input"])
     return f".{key}: {value}. Accepted: {field.description}"
+
+
+def forget_other_environments(output: Path, *, is_local: bool) -> None:
+    """Remove from the stacks' folders what Terraform keeps there about another environment.
+
+    Terraform records the backend of the last `init`. For another backend `init` would offer to migrate the
+    state. Only this record is deleted, never a state. Only the local environment uses a provider mirror of
+    this machine: for others its link goes, with the lock file and the providers that came from it.
+
+    Args:
+        output: The folder that was synthesized to.
+        is_local: Whether the environment is on the emulated AWS.
+
+    """
+    for folder in output.glob("stacks/*"):
+        record = folder / ".terraform" / "terraform.tfstate"
+        if record.exists() and _read_recorded_backend(record) != _read_synthesized_backend(folder):
+            record.unlink()
+        link = folder / PROVIDER_LINK
+        if link.is_symlink() and not is_local:
+            link.unlink()
+            (folder / PROVIDER_LOCK).unlink(missing_ok=True)
+            shutil.rmtree(folder / ".terraform" / "providers", ignore_errors=True)
+
+
+def _read_recorded_backend(record: Path) -> Any:
+    return _drop_unset(json.loads(record.read_text(encoding="utf-8")).get("backend", {}).get("config"))
+
+
+def _read_synthesized_backend(folder: Path) -> Any:
+    document = json.loads((folder / "cdk.tf.json").read_text(encoding="utf-8"))
+    return document["terraform"]["backend"]["s3"]
+
+
+def _drop_unset(value: Any) -> Any:
+    """Return the value without the arguments that are not set."""
+    if not isinstance(value, dict):
+        return value
+    return {name: _drop_unset(item) for name, item in value.items() if item is not None}

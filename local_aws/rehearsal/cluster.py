@@ -1,6 +1,6 @@
 """Intent: what a Kubernetes API and Helm would do with the objects of both providers, on the record.
 
-Not here: a release's values and manifest (release.py), and all that controllers do: no pod ever runs.
+Not here: a release's values (release.py), and all that controllers do: no pod ever runs.
 """
 
 import uuid
@@ -27,7 +27,7 @@ class Cluster:
             return
         if prior is not None:
             plan |= {"id": UNKNOWN, "metadata": UNKNOWN}
-        release.rendered(plan)
+        release.refuse_wrong_values(plan)
 
     def apply(self, kind: str, prior: State | None, plan: State, config: State) -> State:
         """Create the object, or change it where there is a prior state."""

@@ -2,7 +2,7 @@
 
 Document: {"note": ..., "objects": {resource type: {key: entry}}}. A key is `namespace/name`, or `name` for
 what has no namespace. An entry's "state" is what Terraform sees; beside it a Secret holds its "data" (text by
-key) and "binary_data" (base64 by key), a release its merged "values" and its rendered "manifest".
+key) and "binary_data" (base64 by key), a release its merged "values".
 """
 
 import fcntl

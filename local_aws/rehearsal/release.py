@@ -1,13 +1,6 @@
-"""Intent: what Helm would make of a helm_release; rendered by Helm itself where that can be had.
-
-REHEARSAL_CHARTS names a folder of unpacked charts (`<folder>/<chart>/Chart.yaml`). A release of one of them
-is rendered at plan and apply by the helm on PATH, if there is one, and fails with Helm's own message.
-"""
+"""The state and the merged values of a helm_release. Nothing is rendered."""
 
 import json
-import os
-import shutil
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -18,69 +11,32 @@ from ruamel.yaml.error import YAMLError
 from local_aws.rehearsal.planning import UNKNOWN, Refused, State
 from local_aws.rehearsal.record import NOTE
 
-_RENDER_TIMEOUT_SECONDS = 60
-
 
 def deployed(state: State, prior: State | None) -> dict[str, Any]:
-    """Complete a release's state as Helm would; give back what the record keeps beside it."""
-    values, manifest = _values(state), rendered(state)
-    _, about = _chart(state)
+    """Complete a release's state as Helm would, and return what the record keeps beside it."""
+    values = _values(state)
     last = prior["metadata"] if prior else {"revision": 0, "first_deployed": int(time.time())}
     state |= {"id": state["name"], "status": "deployed"}
-    state["version"] = state["version"] or about["version"]
+    state["version"] = state["version"] or "0.0.0+rehearsed"
     state["metadata"] = {
         "name": state["name"],
         "namespace": state["namespace"],
         "revision": last["revision"] + 1,
-        "chart": about["name"],
+        "chart": Path(state["chart"]).name,
         "version": state["version"],
-        "app_version": str(about.get("appVersion", "")),
+        "app_version": "",
         "values": json.dumps(values, sort_keys=True),
         "first_deployed": last["first_deployed"],
         "last_deployed": int(time.time()),
-        "notes": f"{NOTE}: {'rendered by Helm' if manifest else 'values kept, nothing rendered'}.",
+        "notes": f"{NOTE}: values kept, nothing rendered.",
     }
-    return {"values": values, "manifest": manifest}
+    return {"values": values}
 
 
-def rendered(state: State) -> str | None:
-    """The release's manifest as `helm template` prints it; None without chart or Helm, or before apply."""
-    if UNKNOWN in [
-        state["name"],
-        state["namespace"],
-        state["chart"],
-        state["values"],
-        *(state["values"] or []),
-    ]:
-        return None
-    values, (folder, about), helm = _values(state), _chart(state), shutil.which("helm")
-    if folder is None or helm is None:
-        return None
-    if state["version"] not in {None, UNKNOWN, about["version"], f"v{about['version']}"}:
-        message = f"version {state['version']!r} not found: REHEARSAL_CHARTS holds {about['version']}"
-        raise Refused("Error locating chart", message, ("version",))
-    # Values go through stdin: a command line can be read by every user of the machine.
-    command = [helm, "template", state["name"], folder, "--namespace", state["namespace"], "--values", "-"]
-    done = subprocess.run(  # noqa: S603 - the user's own helm, without a shell
-        command,
-        input=json.dumps(values),
-        capture_output=True,
-        text=True,
-        timeout=_RENDER_TIMEOUT_SECONDS,
-        check=False,
-    )
-    if done.returncode:
-        raise Refused("Error rendering the release", done.stderr.strip(), ("values",))
-    return done.stdout
-
-
-def _chart(state: State) -> tuple[Path | None, dict[str, Any]]:
-    """The chart's folder, if it is at hand, and its Chart.yaml; else a version that no real chart has."""
-    name = Path(state["chart"]).name
-    for folder in (Path(state["chart"]), Path(os.environ.get("REHEARSAL_CHARTS", ""), name)):
-        if (folder / "Chart.yaml").is_file():
-            return folder, YAML(typ="safe").load(folder / "Chart.yaml")
-    return None, {"name": name, "version": "0.0.0+rehearsed"}
+def refuse_wrong_values(state: State) -> None:
+    """Refuse values that Helm can't read, unless only the apply knows them."""
+    if UNKNOWN not in [state["values"], *(state["values"] or [])]:
+        _values(state)
 
 
 def _values(state: State) -> dict[str, Any]:

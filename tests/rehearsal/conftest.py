@@ -10,12 +10,6 @@ from local_aws import rehearsal
 from tests.rehearsal.workspace import Workspace
 
 
-@pytest.fixture(autouse=True)
-def _no_charts_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Charts that the user's environment names would make these tests depend on them."""
-    monkeypatch.delenv("REHEARSAL_CHARTS", raising=False)
-
-
 @pytest.fixture
 def workspace(tmp_path: Path) -> Iterator[Workspace]:
     """A workspace with the stand-ins running; no registry and no configuration of the user is in reach."""

@@ -1,9 +1,7 @@
 """Promises of the stand-in providers, kept under real Terraform."""
 
 import json
-import os
 import stat
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -350,32 +348,3 @@ def test_record_is_private_and_outlives_the_server(workspace: Workspace) -> None
     with rehearsal.running(workspace.record) as reattach:
         workspace.environment |= reattach
         assert workspace.plan() == {}
-
-
-@pytest.mark.parametrize(
-    ("outcome", "message"),
-    [("exit 0", ""), ("echo 'Error: runners.config is no TOML' >&2; exit 1", "runners.config is no TOML")],
-)
-def test_release_is_rendered_where_helm_and_the_chart_are_at_hand(
-    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, outcome: str, message: str
-) -> None:
-    """Helm gets name, namespace and merged values; its manifest is recorded, its complaint shown."""
-    helm, chart = tmp_path / "helm", tmp_path / "charts" / "gitlab-runner"
-    chart.mkdir(parents=True)
-    (chart / "Chart.yaml").write_text("{name: gitlab-runner, version: 0.86.0, appVersion: 18.9.0}")
-    helm.write_text(f'#!/bin/sh\necho "# $@"\ncat\n{outcome}\n')
-    helm.chmod(stat.S_IRWXU)
-    monkeypatch.setenv("PATH", os.pathsep.join([str(tmp_path), os.environ["PATH"]]))
-    monkeypatch.setenv("REHEARSAL_CHARTS", str(chart.parent))
-    workspace.write(_release(values=["a: {b: 1}", "a: {c: x}"]))
-    if message:
-        assert message in workspace.terraform("plan", fails=True)
-        return
-    workspace.apply()
-    release = workspace.recorded()["helm_release"]["default/runner"]
-    asked, given = release["manifest"].splitlines()
-    assert asked == f"# template runner {chart} --namespace default --values -"
-    assert json.loads(given) == {"a": {"b": 1, "c": "x"}}
-    assert release["state"]["version"] == "0.86.0"
-    workspace.write(_release(version="0.87.0"))
-    assert "REHEARSAL_CHARTS holds 0.86.0" in workspace.terraform("plan", fails=True)

@@ -1,5 +1,6 @@
 """The emulator's process: where it listens, and that it never outlives its user."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -40,13 +41,18 @@ def test_a_second_start_finds_the_first(tmp_path: Path) -> None:
     assert refuses_connections(url)
 
 
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="only Linux lists sockets under /proc")
 def test_it_listens_on_loopback_only(tmp_path: Path) -> None:
-    """No other address of this machine answers on its port."""
-    with emulator.running(tmp_path) as url:
-        port = int(url.rsplit(":", 1)[1])
-        # Any 127.x.y.z is this machine; a server bound to 0.0.0.0 would answer here.
-        with socket.socket() as probe:
-            assert probe.connect_ex(("127.0.0.2", port)) != 0
+    """All listening sockets of the emulator's processes are bound to 127.0.0.1."""
+    url = free_url()
+    try:
+        emulator.start(url, work=tmp_path)
+        session = emulator.running_pid(tmp_path)
+        assert session is not None
+        addresses = find_listening_addresses(session)
+    finally:
+        emulator.stop(work=tmp_path)
+    assert addresses == {("127.0.0.1", int(url.rpartition(":")[2]))}
 
 
 def test_it_ends_when_its_program_is_killed(tmp_path: Path) -> None:
@@ -68,6 +74,27 @@ def test_it_ends_when_its_program_is_killed(tmp_path: Path) -> None:
     while not refuses_connections(url) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert refuses_connections(url)
+
+
+def find_listening_addresses(session: int) -> set[tuple[str, int]]:
+    """Return address and port of each TCP socket on which a process of the session listens."""
+    sockets = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if os.getsid(int(process.name)) == session:
+                sockets |= {str(item.readlink()) for item in (process / "fd").iterdir()}
+        except OSError:
+            continue  # the process has just ended
+    found = set()
+    for table, family in (("tcp", socket.AF_INET), ("tcp6", socket.AF_INET6)):
+        for line in Path("/proc/net", table).read_text().splitlines()[1:]:
+            _, local, _, state, *rest = line.split()
+            if state == "0A" and f"socket:[{rest[5]}]" in sockets:  # 0A: TCP_LISTEN
+                number, port = local.split(":")
+                # The kernel prints each 32-bit word in the byte order of the machine.
+                words = [bytes.fromhex(number[at : at + 8])[::-1] for at in range(0, len(number), 8)]
+                found.add((socket.inet_ntop(family, b"".join(words)), int(port, 16)))
+    return found
 
 
 def free_url() -> str:

@@ -1,0 +1,86 @@
+"""What the demo decides and prints, without Terraform."""
+
+import io
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from local_aws import locks, providers
+from local_aws.progress import Progress, Screen
+from stacks.settings.load import PROJECT
+
+
+class Locks:
+    """An S3 client with one state and the lock on it."""
+
+    def __init__(self) -> None:
+        self.keys = ["local/network.tfstate", "local/network.tfstate.tflock"]
+
+    def list_objects_v2(self, **_: str) -> dict[str, Any]:
+        """Return all keys."""
+        return {"Contents": [{"Key": key} for key in self.keys]}
+
+    def get_object(self, **_: str) -> dict[str, Any]:
+        """Return the lock."""
+        return {"Body": io.BytesIO(b'{"Created": "2026-01-01"}')}
+
+    def delete_object(self, *, Key: str, **_: str) -> None:  # noqa: N803 - boto3's name
+        """Remove one object."""
+        self.keys.remove(Key)
+
+
+@pytest.mark.parametrize("is_alive", [True, False])
+def test_only_a_dead_lock_is_removed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *, is_alive: bool
+) -> None:
+    """A lock stays while a Terraform of this project runs; the state always stays."""
+    monkeypatch.setattr(locks, "_terraform_may_run", lambda: is_alive)
+    s3 = Locks()
+    locks.free_dead_locks(s3, "bucket", "local")
+    assert len(s3.keys) == (2 if is_alive else 1)
+    assert s3.keys[0] == "local/network.tfstate"
+    assert ("removed" in capsys.readouterr().out) is not is_alive
+
+
+def test_docker_without_an_engine_is_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message names the setting and the way without Docker."""
+    monkeypatch.setenv("DOCKER_HOST", "unix:///not/there")
+    with pytest.raises(providers.ProvidersError, match=r"no Docker engine answers.*leave KUBERNETES out"):
+        providers.require_docker()
+
+
+def test_a_resource_is_one_line_and_an_error_is_kept() -> None:
+    """The terminal shows a created resource with its seconds; the log has everything."""
+    terminal, log = io.StringIO(), io.StringIO()
+    console = Console(file=terminal)
+    progress = Progress("network", Screen(console, log, verbose=False), console.status(""))
+    hook = {"resource": {"addr": "aws_vpc.vpc"}, "action": "create", "elapsed_seconds": 11}
+    diagnostic = {"severity": "error", "summary": "Refused", "detail": "The reason."}
+    for event in (
+        {"type": "version", "@message": "Terraform 1.11.4"},
+        {"type": "apply_complete", "@message": "Creation complete", "hook": hook},
+        {"type": "diagnostic", "@message": "Error: Refused", "diagnostic": diagnostic},
+    ):
+        progress.read_line(json.dumps(event))
+    assert terminal.getvalue() == "aws_vpc.vpc: created in 11 s\n"
+    assert progress.errors == ["Error: Refused\nThe reason."]
+    assert "Terraform 1.11.4" in log.getvalue()
+
+
+def test_a_closed_pipe_ends_without_a_traceback() -> None:
+    """`make show | head` reads a part of the output and no more."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "local_aws", "show"],
+        cwd=PROJECT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout
+        assert process.stderr
+        process.stdout.close()
+        assert process.stderr.read() == ""
