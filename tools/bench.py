@@ -9,7 +9,6 @@ import json
 import os
 import resource
 import shlex
-import shutil
 import statistics
 import subprocess
 import sys
@@ -25,7 +24,9 @@ from stacks.settings.load import PROJECT
 
 ROUNDS = 3
 WAYS = {"lean imports": "1", "ordinary imports": "0"}
-TEST_LOG = PROJECT / ".work" / "terraform_commands.jsonl"  # the tests write a line for each command
+# A program of the tests that notes each Terraform command, and the file to which the tests let it write.
+COUNTING_TERRAFORM = PROJECT / "tests" / "emulator" / "terraform"
+TEST_NOTES = PROJECT / ".work" / "terraform_commands.jsonl"
 
 
 @dataclass(frozen=True)
@@ -70,30 +71,25 @@ def compare_synths() -> None:
 
 
 def measure_demo() -> None:
-    """Run `make demo`, and print its cost. A wrapper on the PATH counts its Terraform commands."""
+    """Run `make demo`, and print its cost and that of its Terraform commands."""
     with tempfile.TemporaryDirectory() as folder:
-        log = Path(folder, "commands")
-        log.touch()
-        wrapper = Path(folder, "terraform")
-        terraform = shlex.quote(shutil.which("terraform") or sys.exit("terraform: not found on the PATH"))
-        wrapper.write_text(f'#!/bin/sh\necho "$1" >> {shlex.quote(str(log))}\nexec {terraform} "$@"\n')
-        wrapper.chmod(0o700)
-        cost = run(["make", "demo"], {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"})
-        count = len(log.read_text().splitlines())
-    print(f"make demo: {cost}, {count} Terraform commands")
+        notes = Path(folder, "commands.jsonl")
+        path = f"{COUNTING_TERRAFORM.parent}{os.pathsep}{os.environ['PATH']}"
+        cost = run(["make", "demo"], {"PATH": path, "TERRAFORM_COMMANDS": str(notes)})
+        print(f"make demo: {cost}, {sum_up_notes(notes)}")
 
 
 def measure_tests() -> None:
-    """Run `make test`, and print its cost and the sums of the tests' own log of Terraform commands."""
-    TEST_LOG.unlink(missing_ok=True)
-    print(f"make test: {run(['make', 'test'], {})}, {sum_up_log(TEST_LOG)}")
+    """Run `make test`, and print its cost and that of its Terraform commands."""
+    TEST_NOTES.unlink(missing_ok=True)
+    print(f"make test: {run(['make', 'test'], {})}, {sum_up_notes(TEST_NOTES)}")
 
 
-def sum_up_log(log: Path) -> str:
-    """Return the number of Terraform commands in a log of JSON lines, and the sums of their times."""
-    if not log.exists():
-        return f"no log of Terraform commands in {log.relative_to(PROJECT)}"
-    commands = [json.loads(line) for line in log.read_text().splitlines()]
+def sum_up_notes(notes: Path) -> str:
+    """Return the number of Terraform commands in a file of JSON lines, and the sums of their times."""
+    if not notes.exists():
+        return "no notes of Terraform commands"
+    commands = [json.loads(line) for line in notes.read_text().splitlines()]
     wall, cpu = (sum(command[key] for command in commands) for key in ("seconds", "cpu_seconds"))
     return f"{len(commands)} Terraform commands with {Cost(wall, cpu)}"
 
