@@ -39,10 +39,12 @@ unexport TF_CLI_CONFIG_FILE
 endif
 endif
 
+##@ Use
+
 .PHONY: help
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r name text; do printf '  %-15s %s\n' "$$name" "$$text"; done
-	@echo "ENV=<file name under environments/> chooses the environment (now: $(ENV))."
+	@awk -F ':.*## ' '/^##@ / { printf "%s%s\n", gap, substr($$0, 5); gap = "\n" } /^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@printf '\nENV=<file name under environments/> chooses the environment (now: %s).\n' "$(ENV)"
 
 .PHONY: setup
 setup: .work/ready ## Make .venv and node_modules with the pinned tools
@@ -128,25 +130,32 @@ unlock: setup ## Remove the lock that a killed Terraform has left on STACKS="net
 show: setup ## Show what the rehearsal of the local environment put into its cluster
 	@$(VENV)/python -m local_aws show
 
+##@ Develop
+
 .PHONY: test
-test: lint ## Lint, types, unit tests, and real Terraform against the emulator
-	@$(VENV)/pytest
+test: lint ## Run lint and all tests but the long ones, with real Terraform against the emulator
+	@$(VENV)/pytest -n 2 --dist loadgroup -m "not long"
+
+.PHONY: test-long
+test-long: setup ## Run the long tests: the same promises with more cases
+	@$(VENV)/pytest -n 2 --dist loadgroup -m long
+
+.PHONY: lint
+lint: setup ## Check formatting, lint, types and imports
+	@$(VENV)/ruff format --check .
+	@$(VENV)/ruff check .
+	@$(VENV)/mypy
+	@$(VENV)/lint-imports --no-logo --no-cache
 
 .PHONY: docs
-docs: setup ## Write docs/settings.md and docs/outputs.md anew from the models
+docs: setup ## Write docs/settings.md and docs/outputs.md from the models
 	@$(VENV)/python -m tools.generate_docs
 
 .PHONY: snapshots
-snapshots: setup ## Write tests/snapshots anew: the example environment's JSON
+snapshots: setup ## Write tests/snapshots: the JSON of the example environment
 	@ENV=example CDKTF_OUTDIR=.work/snapshots $(VENV)/python main.py
 	@for stack in network cluster workloads; do cp .work/snapshots/stacks/$$stack/cdk.tf.json tests/snapshots/$$stack.json; done
 
 .PHONY: bench
-bench: setup ## Measure what the lean imports save, as a ratio
-	@$(VENV)/python -m tools.bench_synth
-
-.PHONY: lint
-lint: setup ## Formatting, lint and types
-	@$(VENV)/ruff format --check .
-	@$(VENV)/ruff check .
-	@$(VENV)/mypy
+bench: setup ## Compare two ways of a synth; OPTIONS="--demo --test" measures these targets too
+	@$(VENV)/python -m tools.bench $(OPTIONS)

@@ -16,6 +16,7 @@ from deployment import state_bucket
 from deployment.aws import create_client
 from deployment.terraform import Stack, synthesize
 from local_aws import emulator, provider_mirror, providers
+from local_aws.aws_provider import stack_types
 from local_aws.locks import free_dead_locks
 from local_aws.progress import LOG, Progress, Screen, run_terraform
 from local_aws.providers import RECORD
@@ -88,7 +89,10 @@ def up(settings: Settings, kubernetes: str, *, verbose: bool) -> None:
         state_bucket.create_state_bucket(settings.aws, backend)
         seed(settings)
         _free_dead_locks(settings)
-    with _screen(console, verbose=verbose) as screen, providers.served(kubernetes) as variables:
+    with (
+        _screen(console, verbose=verbose) as screen,
+        providers.served(kubernetes, types=stack_types()) as variables,
+    ):
         os.environ |= variables
         for stack in _synthesize():
             title = f"{stack.name}, rehearsed, not deployed" if _rehearsed(stack.name, kubernetes) else ""
@@ -109,7 +113,10 @@ def down(settings: Settings, kubernetes: str, *, verbose: bool) -> None:
     deployed = [stack for stack in STACKS if _has_resources(settings, stack)]
     if deployed:
         _free_dead_locks(settings)
-        with _screen(console, verbose=verbose) as screen, providers.served(kubernetes) as variables:
+        with (
+            _screen(console, verbose=verbose) as screen,
+            providers.served(kubernetes, types=stack_types()) as variables,
+        ):
             os.environ |= variables
             for stack in reversed(_synthesize()):
                 if stack.name in deployed:
@@ -137,8 +144,10 @@ def run(settings: Settings, command: Sequence[str], kubernetes: str) -> int:
             f"no emulator of ours runs at {settings.aws.endpoint_url}: `make demo` starts it"
         )
     provider_mirror.prepare(PROJECT / "cdktf.out")
-    with providers.served(kubernetes) as variables:
-        env = {**emulator.inherited_variables(), **aws_variables(settings), **variables}
+    credentials = aws_variables(settings)
+    # The command may be a Terraform of any configuration: it gets every type.
+    with providers.served(kubernetes, types=None, aws_variables=credentials) as variables:
+        env = {**emulator.inherited_variables(), **credentials, **variables}
         with subprocess.Popen(command, env=env) as process:  # noqa: S603 - the user's own
             # The command handles Ctrl-C. It may need the providers until it has ended.
             interrupted = signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -176,10 +185,10 @@ def _rehearsed(stack: str, kubernetes: str) -> bool:
 
 def _has_resources(settings: Settings, stack: str) -> bool:
     backend = read_backend(PROJECT / "backend.tf.json")
-    s3 = create_client("s3", settings.aws, region=backend["region"])
+    s3 = create_client("s3", settings.aws, region=backend.region)
     try:
         key = state_key(settings.environment, stack)
-        found = s3.get_object(Bucket=backend["bucket"], Key=key)
+        found = s3.get_object(Bucket=backend.bucket, Key=key)
     except (s3.exceptions.NoSuchKey, s3.exceptions.NoSuchBucket):
         return False
     return b'"instances"' in found["Body"].read()
@@ -187,8 +196,8 @@ def _has_resources(settings: Settings, stack: str) -> bool:
 
 def _free_dead_locks(settings: Settings) -> None:
     backend = read_backend(PROJECT / "backend.tf.json")
-    s3 = create_client("s3", settings.aws, region=backend["region"])
-    free_dead_locks(s3, backend["bucket"], settings.environment)
+    s3 = create_client("s3", settings.aws, region=backend.region)
+    free_dead_locks(s3, backend.bucket, settings.environment)
 
 
 def _sum_up(

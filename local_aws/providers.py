@@ -5,16 +5,16 @@ needs Docker, and is used only if the user asks for it.
 """
 
 import contextlib
+import json
 import ssl
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Collection, Iterator, Mapping
 
 import docker
 from docker.errors import DockerException
 
-from local_aws import rehearsal
+from local_aws import aws_provider, rehearsal
 from local_aws.emulator import WORK
 from stacks.errors import UserError
 
@@ -27,19 +27,28 @@ class ProvidersError(UserError):
 
 
 @contextlib.contextmanager
-def served(kubernetes: str = REHEARSAL, record: Path = RECORD) -> Iterator[dict[str, str]]:
+def served(
+    kubernetes: str, *, types: Collection[str] | None, aws_variables: Mapping[str, str] | None = None
+) -> Iterator[dict[str, str]]:
     """Yield the environment variables that every Terraform command of the local environment needs.
 
     Args:
         kubernetes: REHEARSAL or DOCKER.
-        record: The file that stands for the cluster in a rehearsal.
+        types: The AWS types that the commands may use; None for all.
+        aws_variables: Environment variables of the AWS provider.
+
+    Raises:
+        EmulatorError: If Terraform can't have the AWS provider.
 
     """
     if kubernetes == DOCKER:
         yield {}
         return
-    with rehearsal.running(record) as variables:
-        yield variables
+    with (
+        rehearsal.running(RECORD) as stand_ins,
+        aws_provider.running(aws_provider.installed_provider(), types, aws_variables) as aws,
+    ):
+        yield {"TF_REATTACH_PROVIDERS": json.dumps({**stand_ins, **aws})}
 
 
 def require_docker() -> None:

@@ -4,13 +4,13 @@ Terraform finds already running providers by the environment variable TF_REATTAC
 for debugging providers: nothing is installed, `terraform init` asks no registry for them.
 """
 
-import json
 import os
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import grpc
 
@@ -18,11 +18,10 @@ from local_aws.rehearsal.provider import Provider, schemas
 
 
 @contextmanager
-def running(record: Path) -> Iterator[dict[str, str]]:
+def running(record: Path) -> Iterator[dict[str, Any]]:
     """Serve both providers, a socket each, in a folder of this user alone that is gone afterwards.
 
-    Yields the environment variables that point Terraform (and cdktf) at them; add them to the command's
-    environment.
+    Yields their entries of TF_REATTACH_PROVIDERS.
     """
     reattach = {}
     with ExitStack() as stack:
@@ -40,7 +39,7 @@ def running(record: Path) -> Iterator[dict[str, str]]:
                 "Test": True,  # or Terraform would end this process after its run
                 "Addr": {"Network": "unix", "String": f"{folder}/{name}"},
             }
-        yield {"TF_REATTACH_PROVIDERS": json.dumps(reattach)}
+        yield reattach
 
 
 def _stop(server: grpc.Server) -> None:

@@ -13,8 +13,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from local_aws import emulator, rehearsal
-from main import forget_other_environments
-from stacks.backend import state_key
+from stacks.backend import forget_other_environments, state_key
 from stacks.settings import Settings
 from stacks.settings.load import PROJECT, load_settings
 from tests.emulator import terraform_commands
@@ -28,8 +27,7 @@ NOT_COPIED = (".git", ".venv", ".work", "node_modules", "cdktf.out", ".*_cache",
 def terraform_environment(aws_reattach: dict[str, Any], record: Path) -> Iterator[dict[str, str]]:
     """Serve the stand-in providers; yield the variables with which Terraform finds all its providers."""
     with rehearsal.running(record) as stand_ins:
-        reattach = json.loads(stand_ins["TF_REATTACH_PROVIDERS"]) | aws_reattach
-        yield {"TF_REATTACH_PROVIDERS": json.dumps(reattach)}
+        yield {"TF_REATTACH_PROVIDERS": json.dumps({**stand_ins, **aws_reattach})}
 
 
 def inherited_environment() -> dict[str, str]:
@@ -147,8 +145,8 @@ class Project:
     def synthesize(self) -> None:
         """Write the stacks' JSON anew, in this process: main.py as a program takes ten times as long."""
         settings, output = load_settings(self._file), self.folder / self._output
-        forget_other_environments(output, settings.environment)
         synthesize(settings, output)
+        forget_other_environments(output, is_local=True)
 
     def plan(self, stack: str) -> subprocess.CompletedProcess[str]:
         """Plan a stack, without colours and frames and on one line, so that messages can be found."""

@@ -1,5 +1,6 @@
 """The stand-ins, running beside a fresh folder."""
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,4 +18,4 @@ def workspace(tmp_path: Path) -> Iterator[Workspace]:
     own = {"CHECKPOINT_DISABLE": "1", "TF_CLI_CONFIG_FILE": str(tmp_path / "terraform.rc")}
     clean = {name: value for name, value in os.environ.items() if not name.startswith("TF_")}
     with rehearsal.running(tmp_path / "record.json") as reattach:
-        yield Workspace(tmp_path, {**clean, **own, **reattach})
+        yield Workspace(tmp_path, {**clean, **own, "TF_REATTACH_PROVIDERS": json.dumps(reattach)})

@@ -346,5 +346,5 @@ def test_record_is_private_and_outlives_the_server(workspace: Workspace) -> None
     workspace.apply()
     assert stat.S_IMODE(workspace.record.stat().st_mode) == stat.S_IRUSR | stat.S_IWUSR
     with rehearsal.running(workspace.record) as reattach:
-        workspace.environment |= reattach
+        workspace.environment["TF_REATTACH_PROVIDERS"] = json.dumps(reattach)
         assert workspace.plan() == {}

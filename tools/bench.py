@@ -1,0 +1,111 @@
+"""Measure the cost of a synth, of `make demo` and of `make test`: `make bench`.
+
+Seconds depend on the machine, so a synth is given as a ratio of two ways that run in turn. The number of
+Terraform commands does not depend on the machine: it decides how long a demo and the tests take.
+"""
+
+import argparse
+import json
+import os
+import resource
+import shlex
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.progress import track
+
+from stacks.settings.load import PROJECT
+
+ROUNDS = 3
+WAYS = {"lean imports": "1", "ordinary imports": "0"}
+# A program of the tests that notes each Terraform command, and the file to which the tests let it write.
+COUNTING_TERRAFORM = PROJECT / "tests" / "emulator" / "terraform"
+TEST_NOTES = PROJECT / ".work" / "terraform_commands.jsonl"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The time that one command and its child processes took."""
+
+    wall_seconds: float
+    cpu_seconds: float
+
+    def __str__(self) -> str:
+        """Return the cost for people."""
+        return f"{self.wall_seconds:.0f} s, {self.cpu_seconds:.0f} s of processor time"
+
+
+def main() -> None:
+    """Measure a synth, and the commands that the options name."""
+    parser = argparse.ArgumentParser(prog="python -m tools.bench", description=__doc__.partition("\n")[0])
+    parser.add_argument(
+        "--demo", action="store_true", help="run `make demo` too, and count its Terraform commands"
+    )
+    parser.add_argument(
+        "--test", action="store_true", help="run `make test` too, and count its Terraform commands"
+    )
+    arguments = parser.parse_args()
+    compare_synths()
+    if arguments.demo:
+        measure_demo()
+    if arguments.test:
+        measure_tests()
+
+
+def compare_synths() -> None:
+    """Time a synth of the example environment both ways, and print the ratio."""
+    times: dict[str, list[float]] = {way: [] for way in WAYS}
+    for _ in track(range(ROUNDS), description="synth, both ways", transient=True):
+        for way, switch in WAYS.items():
+            with tempfile.TemporaryDirectory() as folder:
+                env = {"ENV": "example", "LEAN_IMPORTS": switch, "CDKTF_OUTDIR": folder}
+                times[way].append(run([sys.executable, str(PROJECT / "main.py")], env).wall_seconds)
+    lean, ordinary = (statistics.median(times[way]) for way in WAYS)
+    print(f"A synth with lean imports takes {lean / ordinary:.0%} of the time with ordinary ones.")
+
+
+def measure_demo() -> None:
+    """Run `make demo`, and print its cost and that of its Terraform commands."""
+    with tempfile.TemporaryDirectory() as folder:
+        notes = Path(folder, "commands.jsonl")
+        path = f"{COUNTING_TERRAFORM.parent}{os.pathsep}{os.environ['PATH']}"
+        cost = run(["make", "demo"], {"PATH": path, "TERRAFORM_COMMANDS": str(notes)})
+        print(f"make demo: {cost}, {sum_up_notes(notes)}")
+
+
+def measure_tests() -> None:
+    """Run `make test`, and print its cost and that of its Terraform commands."""
+    TEST_NOTES.unlink(missing_ok=True)
+    print(f"make test: {run(['make', 'test'], {})}, {sum_up_notes(TEST_NOTES)}")
+
+
+def sum_up_notes(notes: Path) -> str:
+    """Return the number of Terraform commands in a file of JSON lines, and the sums of their times."""
+    if not notes.exists():
+        return "no notes of Terraform commands"
+    commands = [json.loads(line) for line in notes.read_text().splitlines()]
+    wall, cpu = (sum(command[key] for command in commands) for key in ("seconds", "cpu_seconds"))
+    return f"{len(commands)} Terraform commands with {Cost(wall, cpu)}"
+
+
+def run(command: list[str], env: Mapping[str, str]) -> Cost:
+    """Run a command in the project's folder, and return its cost. End if it fails."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    start = time.perf_counter()
+    status = subprocess.run(command, cwd=PROJECT, env={**os.environ, **env}, check=False).returncode  # noqa: S603 - ours
+    wall_seconds = time.perf_counter() - start
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if status:
+        sys.exit(f"{shlex.join(command)}: exit status {status}")
+    cpu_seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Cost(wall_seconds, cpu_seconds)
+
+
+if __name__ == "__main__":
+    main()
