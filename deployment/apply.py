@@ -7,8 +7,9 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from deployment.plan import PlansRecord, compute_sha256, describe_state, find_plans_folder, shorten_path
-from deployment.terraform import PROVIDER_LOCK, Stack, TerraformError
+from deployment.terraform import Stack, TerraformError
 from plan_review.exit_status import ExitStatus
+from stacks.backend import PROVIDER_LOCK
 from stacks.errors import UserError
 
 

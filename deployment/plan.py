@@ -18,10 +18,11 @@ from pydantic import BaseModel
 from rich.console import Console
 from rich.markdown import Markdown
 
-from deployment.terraform import PROVIDER_LOCK, Stack, TerraformError
+from deployment.terraform import Stack, TerraformError
 from plan_review import markdown
 from plan_review.plan import Plan, PlanError, read_plan
 from plan_review.review import PlannedStack, Review
+from stacks.backend import PROVIDER_LOCK
 from stacks.settings import Settings
 from stacks.settings.load import PROJECT
 
@@ -173,8 +174,11 @@ class _Planner:
         (self._folder / f"{stack.name}.txt").write_text(text, encoding="utf-8")
         document = stack.capture("show", "-json", str(file))
         (self._folder / f"{stack.name}.json").write_text(document, encoding="utf-8")
-        # Terraform applies a saved plan only with the providers of this lock file.
-        shutil.copy(stack.folder / PROVIDER_LOCK, self._folder / f"{stack.name}{PROVIDER_LOCK}")
+        # Terraform applies a saved plan only with the providers of this lock file. There is none where
+        # running providers serve it (TF_REATTACH_PROVIDERS).
+        lock = stack.folder / PROVIDER_LOCK
+        if lock.exists():
+            shutil.copy(lock, self._folder / f"{stack.name}{PROVIDER_LOCK}")
         return read_plan(document)
 
     def _record(self, stack: Stack, state: dict[str, Any], planned: PlannedStack) -> None:

@@ -16,8 +16,6 @@ from typing import Any
 from stacks.errors import UserError
 from stacks.settings.load import PROJECT
 
-PROVIDER_LOCK = ".terraform.lock.hcl"
-
 
 class TerraformError(UserError):
     """Terraform or the synthesis failed; the message is theirs."""
