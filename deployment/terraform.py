@@ -1,5 +1,6 @@
 """Terraform in the folder of a synthesized stack."""
 
+import hashlib
 import json
 import os
 import re
@@ -15,6 +16,8 @@ from typing import Any
 
 from stacks.errors import UserError
 from stacks.settings.load import PROJECT
+
+SYNTHESIS = "synthesis.sha256"  # in the output folder, beside cdktf's manifest.json
 
 
 class TerraformError(UserError):
@@ -89,14 +92,17 @@ class Stack:
 def synthesize(environment: str) -> list[Stack]:
     """Write the Terraform JSON of every stack of an environment, and return the stacks in their order.
 
-    main.py runs as a program of its own. In this process its Node.js would live until the end, and would
-    print a stack trace at an interrupt that is meant for Terraform.
+    The same inputs give the same JSON. So main.py runs only if an input or the JSON has changed since. It runs
+    as a program of its own: in this process its Node.js would live until the end, and would print a stack
+    trace at an interrupt that is meant for Terraform.
 
     Raises:
         TerraformError: If main.py fails; the message is its own.
 
     """
     output = Path(os.environ.get("CDKTF_OUTDIR") or PROJECT / "cdktf.out").resolve()
+    if is_synthesized(output, environment):
+        return read_stacks(output)
     done = subprocess.run(
         [sys.executable, "main.py"],
         cwd=PROJECT,
@@ -108,7 +114,33 @@ def synthesize(environment: str) -> list[Stack]:
     )
     if done.returncode:
         raise TerraformError(done.stderr.strip())
+    note_synthesis(output, environment)
     return read_stacks(output)
+
+
+def note_synthesis(output: Path, environment: str, project: Path = PROJECT) -> None:
+    """Write down which inputs the JSON in a folder was made from."""
+    (output / SYNTHESIS).write_text(_compute_checksum(output, environment, project), encoding="utf-8")
+
+
+def is_synthesized(output: Path, environment: str, project: Path = PROJECT) -> bool:
+    """Return whether a folder holds the JSON of this environment, this code and these packages, unchanged."""
+    note = output / SYNTHESIS
+    return note.exists() and note.read_text(encoding="utf-8") == _compute_checksum(
+        output, environment, project
+    )
+
+
+def _compute_checksum(output: Path, environment: str, project: Path) -> str:
+    files = [
+        *(project / name for name in ("main.py", "backend.tf.json", "constraints.txt")),
+        project / "environments" / f"{environment}.yaml",
+        *sorted((project / "stacks").rglob("*.py")),
+        output / "manifest.json",
+        *sorted(output.glob("stacks/*/cdk.tf.json")),
+    ]
+    parts = (f"{file} {hashlib.sha256(file.read_bytes()).hexdigest()}" for file in files if file.exists())
+    return hashlib.sha256("\n".join([sys.version, *parts]).encode()).hexdigest()
 
 
 def read_stacks(output: Path) -> list[Stack]:

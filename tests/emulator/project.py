@@ -12,6 +12,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from deployment.terraform import note_synthesis
 from local_aws import emulator, rehearsal
 from stacks.backend import forget_other_environments, state_key
 from stacks.settings import Settings
@@ -147,6 +148,7 @@ class Project:
         settings, output = load_settings(self._file), self.folder / self._output
         synthesize(settings, output)
         forget_other_environments(output, is_local=True)
+        note_synthesis(output, settings.environment, self.folder)
 
     def plan(self, stack: str) -> subprocess.CompletedProcess[str]:
         """Plan a stack, without colours and frames and on one line, so that messages can be found."""

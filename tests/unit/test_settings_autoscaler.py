@@ -30,7 +30,7 @@ def test_priorities_need_the_expander_priority(mistakes: Mistakes, changes: Chan
     [
         pytest.param(
             {"main": 1, "big": 2, "spot": 3},
-            ".spot: 3: must be the priority of one of big, main",
+            ".spot: 3: must be the priority of one of main, big",
             id="no such group",
         ),
         pytest.param(

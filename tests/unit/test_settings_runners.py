@@ -219,7 +219,7 @@ def test_requests_limits_and_maxima_may_be_equal(write_environment: WriteEnviron
 @pytest.mark.parametrize(
     ("names", "path", "accepted"),
     [
-        pytest.param(["big", "spot"], ".1", '"spot": must be one of big, main', id="unknown"),
+        pytest.param(["big", "spot"], ".1", '"spot": must be one of main, big', id="unknown"),
         pytest.param(["big", "big"], ".1", '"big": must not be in the list twice', id="twice"),
         pytest.param("big", "", '"big": must be a list', id="no list"),
     ],

@@ -5,15 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from deployment.terraform import TerraformError, read_stacks
-from tests.environments import STACKS, Synthesized
+from deployment.terraform import TerraformError, is_synthesized, note_synthesis, read_stacks
+from stacks.settings.load import PROJECT, load_settings
+from tests.environments import STACKS, synthesize
 
 
-@pytest.fixture
-def output(example: Synthesized, tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="module")
+def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder with the synthesized example environment."""
-    assert example
-    return next(tmp_path_factory.getbasetemp().glob("example*"))
+    folder = tmp_path_factory.mktemp("output")
+    synthesize(load_settings(PROJECT / "environments" / "example.yaml"), folder)
+    return folder
 
 
 def test_stacks_come_in_the_order_in_which_they_read_each_other(output: Path) -> None:
@@ -35,3 +37,54 @@ def test_only_outputs_that_are_read_count(output: Path) -> None:
     read = cluster.find_outputs_read("network")
     assert "private_subnet_ids" in read
     assert "nat_public_ips" not in read
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project of an environment `small`, with one synthesized stack in cdktf.out."""
+    files = {
+        "main.py": "",
+        "backend.tf.json": "{}",
+        "constraints.txt": "cdktf==0.21.0",
+        "environments/small.yaml": "a: 1",
+        "environments/other.yaml": "a: 1",
+        "stacks/network.py": "",
+        "cdktf.out/manifest.json": "{}",
+        "cdktf.out/stacks/network/cdk.tf.json": "{}",
+    }
+    for name, text in files.items():
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    note_synthesis(tmp_path / "cdktf.out", "small", tmp_path)
+    return tmp_path
+
+
+def test_unchanged_stacks_are_not_synthesized_again(project: Path) -> None:
+    """The JSON of the same settings, code and packages is used as it is."""
+    assert is_synthesized(project / "cdktf.out", "small", project)
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "main.py",
+        "backend.tf.json",
+        "constraints.txt",
+        "environments/small.yaml",
+        "stacks/network.py",
+        "stacks/settings/new.py",
+        "cdktf.out/manifest.json",
+        "cdktf.out/stacks/network/cdk.tf.json",
+    ],
+)
+def test_a_change_is_synthesized(project: Path, file: str) -> None:
+    """A changed setting, module, package or JSON file makes the stacks anew."""
+    (project / file).parent.mkdir(exist_ok=True)
+    (project / file).write_text("changed")
+    assert not is_synthesized(project / "cdktf.out", "small", project)
+
+
+def test_another_environment_is_synthesized(project: Path) -> None:
+    """The folder holds one environment; another one with the same settings has other names."""
+    assert not is_synthesized(project / "cdktf.out", "other", project)
