@@ -4,6 +4,8 @@ ENV ?= local
 override ENV := $(ENV:.yaml=)
 $(if $(findstring command,$(origin env)),$(error env=$(env): write ENV=$(env), in capital letters))
 PYTHON ?= python3
+# Terraform mostly waits, so more test processes than cores pay off.
+WORKERS ?= 4
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -134,11 +136,11 @@ show: setup ## Show what the rehearsal of the local environment put into its clu
 
 .PHONY: test
 test: lint ## Run lint and all tests but the long ones, with real Terraform against the emulator
-	@$(VENV)/pytest -n 2 --dist loadgroup -m "not long"
+	@$(VENV)/pytest -n $(WORKERS) --no-loadscope-reorder -m "not long"
 
 .PHONY: test-long
 test-long: setup ## Run the long tests: the same promises with more cases
-	@$(VENV)/pytest -n 2 --dist loadgroup -m long
+	@$(VENV)/pytest -n $(WORKERS) --no-loadscope-reorder -m long
 
 .PHONY: lint
 lint: setup ## Check formatting, lint, types and imports

@@ -3,7 +3,6 @@
 import contextlib
 import secrets
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -55,12 +54,3 @@ def deployed(project: Project) -> Project:
     done = project.cdktf("deploy", "*", "--auto-approve")
     assert done.returncode == 0, done.stdout + done.stderr
     return project
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give each worker of pytest-xdist whole deployments: one for `deployed`, one for each other module."""
-    for item in items:
-        if item.path.parent == Path(__file__).parent:
-            group = "deployed" if "deployed" in getattr(item, "fixturenames", ()) else item.path.stem
-            item.add_marker(pytest.mark.xdist_group(group))

@@ -143,3 +143,19 @@ def test_a_larger_group_is_an_update_in_place(deployed: Project) -> None:
     finally:
         stack.write_text(before)
         deployed.terraform("cluster", "apply", "-auto-approve", "-input=false")
+
+
+def test_a_vpc_that_the_environment_made_is_forgotten_not_destroyed(deployed: Project) -> None:
+    """Naming the environment's own VPC as an existing one plans to forget it, and publishes the same."""
+    made = deployed.outputs("network")
+    names = ("vpc_id", "private_subnet_ids", "public_subnet_ids")
+    with deployed.changed({"network.existing": {name: made[name] for name in names}}):
+        changes = deployed.planned_changes("network")
+        plan = json.loads(deployed.terraform("network", "show", "-json", "test.tfplan").stdout)
+    assert changes.keys() == {
+        address
+        for address in deployed.terraform("network", "state", "list").stdout.split()
+        if not address.startswith("data.")
+    }
+    assert {tuple(item["change"]["actions"]) for item in changes.values()} == {("forget",)}
+    assert {tuple(item["actions"]) for item in plan["output_changes"].values()} == {("no-op",)}

@@ -1,0 +1,29 @@
+"""Which tests one worker of pytest-xdist runs: a plugin for pytest.
+
+A deployment takes minutes. So one worker runs all tests of the shared deployment, and every other file goes to
+one worker as a whole.
+"""
+
+from typing import Any
+
+import pytest
+from xdist.scheduler.loadscope import LoadScopeScheduling
+
+from stacks.settings.load import PROJECT
+
+
+class _WholeDeployments(LoadScopeScheduling):  # type: ignore[misc]
+    def _split_scope(self, nodeid: str) -> str:
+        """Return the name of the group that a test belongs to."""
+        file = nodeid.partition("::")[0]
+        if file.startswith("tests/emulator/") and "(deployed: " in (PROJECT / file).read_text(
+            encoding="utf-8"
+        ):
+            return "deployed"
+        return file
+
+
+@pytest.hookimpl
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Return the scheduler of `pytest -n`, whatever `--dist` says."""
+    return _WholeDeployments(config, log)
