@@ -89,12 +89,13 @@ def up(settings: Settings, kubernetes: str, *, verbose: bool) -> None:
         state_bucket.create_state_bucket(settings.aws, backend)
         seed(settings)
         _free_dead_locks(settings)
+    stacks = _synthesize()
     with (
         _screen(console, verbose=verbose) as screen,
         providers.served(kubernetes, types=stack_types()) as variables,
     ):
         os.environ |= variables
-        for stack in _synthesize():
+        for stack in stacks:
             title = f"{stack.name}, rehearsed, not deployed" if _rehearsed(stack.name, kubernetes) else ""
             with phase(stack.name, title):
                 results[stack.name] = run_terraform(stack, "apply", screen)
@@ -113,12 +114,13 @@ def down(settings: Settings, kubernetes: str, *, verbose: bool) -> None:
     deployed = [stack for stack in STACKS if _has_resources(settings, stack)]
     if deployed:
         _free_dead_locks(settings)
+        stacks = _synthesize()
         with (
             _screen(console, verbose=verbose) as screen,
             providers.served(kubernetes, types=stack_types()) as variables,
         ):
             os.environ |= variables
-            for stack in reversed(_synthesize()):
+            for stack in reversed(stacks):
                 if stack.name in deployed:
                     console.rule(f"[bold]{stack.name}", align="left")
                     started = time.monotonic()
@@ -168,6 +170,10 @@ def aws_variables(settings: Settings) -> dict[str, str]:
 
 
 def _synthesize() -> list[Stack]:
+    """Synthesize the stacks, and give them the provider mirror.
+
+    Call it before the providers are served: Terraform writes no lock file for a provider that runs already.
+    """
     stacks = synthesize("local")
     provider_mirror.prepare(PROJECT / "cdktf.out")
     return stacks
