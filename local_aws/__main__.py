@@ -7,12 +7,15 @@ The modules of the commands are imported late, so that a mistake in the settings
 import argparse
 import os
 import sys
+from typing import TYPE_CHECKING
 
+from deployment.command_line import run_command
 from stacks.errors import UserError
-from stacks.settings import Settings
-from stacks.settings.load import load_environment
 
-BROKEN_PIPE = 141  # the exit status of a program that SIGPIPE ends
+if TYPE_CHECKING:
+    from stacks.settings import Settings
+
+INTERRUPTED = "interrupted; `make demo` goes on from here, `make demo-down` undoes it"
 KUBERNETES = ("rehearsal", "docker")
 
 COMMANDS = {
@@ -33,18 +36,7 @@ class NotLocalError(UserError):
 def main() -> None:
     """Run one command; every expected error ends in one message and the exit status 1."""
     arguments = _parse_command_line()
-    try:
-        status = _run(arguments, _load_settings())
-        sys.stdout.flush()
-    except UserError as error:
-        sys.exit(str(error))
-    except BrokenPipeError:
-        # Python writes the rest of its buffer at the end, and would complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(BROKEN_PIPE)
-    except KeyboardInterrupt:
-        sys.exit("interrupted; `make demo` goes on from here, `make demo-down` undoes it")
-    sys.exit(status)
+    run_command(lambda: _run(arguments, _load_settings()), interrupted=INTERRUPTED)
 
 
 def _parse_command_line() -> argparse.Namespace:
@@ -86,7 +78,7 @@ def _parse_command_line() -> argparse.Namespace:
     return arguments
 
 
-def _load_settings() -> Settings:
+def _load_settings() -> "Settings":
     """Return the settings of the local environment, whatever `ENV` says.
 
     Raises:
@@ -94,6 +86,8 @@ def _load_settings() -> Settings:
         NotLocalError: If the environment is not on an emulated AWS.
 
     """
+    from stacks.settings.load import load_environment
+
     settings = load_environment("local")
     if not settings.aws.is_local:
         raise NotLocalError(
@@ -102,7 +96,7 @@ def _load_settings() -> Settings:
     return settings
 
 
-def _run(arguments: argparse.Namespace, settings: Settings) -> int:
+def _run(arguments: argparse.Namespace, settings: "Settings") -> int:
     from botocore.exceptions import BotoCoreError, ClientError
 
     from local_aws import demo, emulator
