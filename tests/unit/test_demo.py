@@ -4,6 +4,7 @@ import io
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -38,12 +39,42 @@ def test_only_a_dead_lock_is_removed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *, is_alive: bool
 ) -> None:
     """A lock stays while a Terraform of this project runs; the state always stays."""
-    monkeypatch.setattr(locks, "_terraform_may_run", lambda: is_alive)
+    monkeypatch.setattr(locks, "terraform_may_run", lambda: is_alive)
     s3 = Locks()
     locks.free_dead_locks(s3, "bucket", "local")
     assert len(s3.keys) == (2 if is_alive else 1)
     assert s3.keys[0] == "local/network.tfstate"
     assert ("removed" in capsys.readouterr().out) is not is_alive
+
+
+@pytest.mark.skipif(not locks.PROCESSES.is_dir(), reason="only Linux lists processes under /proc")
+@pytest.mark.parametrize(
+    ("name", "folder", "is_found"),
+    [
+        ("terraform", "cdktf.out/stacks/network", True),
+        ("terraform", "examples", False),
+        ("other", "cdktf.out/stacks/network", False),
+    ],
+)
+def test_only_a_terraform_in_a_stacks_folder_may_hold_a_lock(
+    tmp_path: Path, name: str, folder: str, *, is_found: bool
+) -> None:
+    """A Terraform of another project does not keep the demo from going on."""
+    program = tmp_path / name
+    program.write_text("#!/bin/sh\nread -r line\n")
+    program.chmod(0o755)
+    (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+    with subprocess.Popen([program], cwd=tmp_path / folder, stdin=subprocess.PIPE):
+        assert locks.terraform_may_run(tmp_path / "cdktf.out") is is_found
+    assert locks.terraform_may_run(tmp_path / "cdktf.out") is False
+
+
+def test_a_lock_stays_where_processes_cannot_be_listed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Only Linux lists them under /proc."""
+    monkeypatch.setattr(locks, "PROCESSES", tmp_path / "proc")
+    assert locks.terraform_may_run() is True
 
 
 def test_docker_without_an_engine_is_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
