@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from local_aws.rehearsal import release
-from local_aws.rehearsal.planning import UNKNOWN, Refused, State, settled
+from local_aws.rehearsal.planning import UNKNOWN, RefusedError, State, settled
 from local_aws.rehearsal.record import Objects, changing, read
 
 _NAMESPACE, _RELEASE, _SECRET = "kubernetes_namespace_v1", "helm_release", "kubernetes_secret_v1"
@@ -41,13 +41,13 @@ class Cluster:
         with changing(self._record) as objects:
             entries = objects.setdefault(kind, {})
             if prior is None and (key in entries or (kind == _NAMESPACE and key in _BORN_WITH)):
-                raise Refused(f'{kind} "{key}" already exists')
+                raise RefusedError(f'{kind} "{key}" already exists')
             if prior is not None and key not in entries:
-                raise Refused(f'{kind} "{key}" not found')
+                raise RefusedError(f'{kind} "{key}" not found')
             if not state.get("create_namespace"):
                 _require_namespace(objects, key.rpartition("/")[0])
             if kind == _SECRET:
-                entry |= _secret_data(entries.get(key, {}), prior, state, config)
+                entry["data"] = _secret_data(entries.get(key, {}), prior, state, config)
             entries[key] = entry
         return state
 
@@ -62,7 +62,7 @@ class Cluster:
         with changing(self._record) as objects:
             objects.get(kind, {}).pop(key, None)
             for entries in objects.values() if kind == _NAMESPACE else []:
-                for inside in [each for each in entries if each.startswith(f"{key}/")]:
+                for inside in [item for item in entries if item.startswith(f"{key}/")]:
                     del entries[inside]
 
 
@@ -76,7 +76,7 @@ def _born(state: State) -> None:
     """Give a new object of Kubernetes what the API server gives it."""
     metadata = state["metadata"][0]
     if not metadata["name"]:
-        raise Refused("metadata.name: Required value", path=("metadata", 0, "name"))
+        raise RefusedError("metadata.name: Required value", path=("metadata", 0, "name"))
     metadata |= {"uid": str(uuid.uuid4()), "resource_version": "1", "generation": 0}
     state["id"] = key_of("", state)
 
@@ -84,22 +84,18 @@ def _born(state: State) -> None:
 def _require_namespace(objects: Objects, name: str) -> None:
     """Refuse a namespace that is not there, in the API server's words."""
     if name and name not in _BORN_WITH and name not in objects.get(_NAMESPACE, {}):
-        raise Refused(f'namespaces "{name}" not found')
+        raise RefusedError(f'namespaces "{name}" not found')
 
 
 def _secret_data(held: dict[str, Any], prior: State | None, state: State, config: State) -> dict[str, Any]:
-    """What the Secret holds after an apply.
+    """Return the data of a Secret after an apply.
 
-    As the real provider 2.38 does it: write-only data counts only when its revision is set or changes, so
-    that data_wo without a revision makes an empty Secret (terraform-provider-kubernetes issue 2833).
+    As in the real provider 2.38, write-only data counts only if its revision is set or changes. So data_wo without
+    a revision makes an empty Secret (terraform-provider-kubernetes issue 2833).
     """
-    data = {}
-    for field in ("data", "binary_data"):
-        revision = f"{field}_wo_revision"
-        if state[revision] is None:
-            data[field] = state[field] or {}
-        elif prior is None or state[revision] != prior[revision]:
-            data[field] = config[f"{field}_wo"] or {}
-        else:
-            data[field] = held[field]
+    if state["data_wo_revision"] is None:
+        return state["data"] or {}
+    if prior is None or state["data_wo_revision"] != prior["data_wo_revision"]:
+        return config["data_wo"] or {}
+    data: dict[str, Any] = held["data"]
     return data

@@ -70,7 +70,7 @@ class _Module:
 
     def _properties(self, name: str) -> dict[str, Any]:
         properties = self._assembly.get(self._types + name, {}).get("properties", [])
-        return {each["name"]: each for each in properties}
+        return {item["name"]: item for item in properties}
 
     def _serializer(self, name: str, *, whole: bool) -> str:
         """The function that lists a struct's fields with their types; a computed one has nothing to list."""
@@ -106,11 +106,11 @@ def _provider(provider: str, resources: dict[str, int]) -> dict[str, Any]:
     """The answer to GetProviderSchema without facts, and the version of the provider that it describes."""
     package = distribution(f"cdktf-cdktf-provider-{provider}")
     (archive,) = Path(str(package.locate_file(f"cdktf_cdktf_provider_{provider}/_jsii"))).glob("*.tgz")
-    names = {each: each.removeprefix(f"{provider}_") for each in resources}
+    names = {item: item.removeprefix(f"{provider}_") for item in resources}
     with tempfile.TemporaryDirectory() as folder, tarfile.open(archive) as files:
         modules = {name: f"lib/{name.replace('_', '-')}/index.js" for name in ("provider", *names.values())}
-        for each in (".jsii", *modules.values()):
-            files.extract(f"package/{each}", folder, filter="data")
+        for item in (".jsii", *modules.values()):
+            files.extract(f"package/{item}", folder, filter="data")
         assembly = json.loads(Path(folder, "package/.jsii").read_text())
         sources = {name: Path(folder, "package", path).read_text() for name, path in modules.items()}
 
@@ -118,13 +118,13 @@ def _provider(provider: str, resources: dict[str, int]) -> dict[str, Any]:
         return _Module(provider, module, assembly, sources[module]).block(name, "Config")
 
     own = block("provider", f"{provider.capitalize()}Provider")
-    own["attributes"] = [each for each in own["attributes"] if each["name"] != "alias"]  # cdktf's own
+    own["attributes"] = [item for item in own["attributes"] if item["name"] != "alias"]  # cdktf's own
     schemas = {
-        each: {
-            "version": resources[each],
+        item: {
+            "version": resources[item],
             "block": block(name, "".join(map(str.capitalize, name.split("_")))),
         }
-        for each, name in names.items()
+        for item, name in names.items()
     }
     (version,) = set(re.findall(rf"providers/hashicorp/{provider}/([\d.]+)/", json.dumps(assembly["types"])))
     return {"version": version, "provider": {"block": own}, "resource_schemas": schemas}
@@ -132,24 +132,24 @@ def _provider(provider: str, resources: dict[str, int]) -> dict[str, Any]:
 
 def walk(path: str, block: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Every attribute and nested block below `path`, with its dotted path."""
-    for each in [*block["attributes"], *block.get("block_types", [])]:
-        yield f"{path}.{each['name']}", each
-        if "block" in each:
-            yield from walk(f"{path}.{each['name']}", each["block"])
+    for item in [*block["attributes"], *block.get("block_types", [])]:
+        yield f"{path}.{item['name']}", item
+        if "block" in item:
+            yield from walk(f"{path}.{item['name']}", item["block"])
 
 
 def build() -> dict[str, Any]:
     """The schema of both providers. Fails when a fact names nothing: facts can't outlive their attribute."""
     facts = json.loads(FACTS.read_text())
     schema = {provider: _provider(provider, resources) for provider, resources in facts["resources"].items()}
-    blocks = [each for provider in schema.values() for each in provider["resource_schemas"].items()]
-    paths = [each for name, resource in blocks for each in walk(name, resource["block"])]
+    blocks = [item for provider in schema.values() for item in provider["resource_schemas"].items()]
+    paths = [item for name, resource in blocks for item in walk(name, resource["block"])]
     for pattern, fact in facts["attributes"].items():
-        found = [each for path, each in paths if fnmatchcase(path, pattern)]
+        found = [item for path, item in paths if fnmatchcase(path, pattern)]
         if not found:
             raise ValueError(f"facts.json names what no binding has: {pattern}")
-        for each in found:
-            each.update(fact)
+        for item in found:
+            item.update(fact)
     return schema
 
 

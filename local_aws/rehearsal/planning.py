@@ -17,7 +17,7 @@ Path = tuple[str | int, ...]
 UNKNOWN = ExtType(0, b"\0")  # as it travels
 
 
-class Refused(Exception):  # noqa: N818 - it is an answer to the user, not a fault of the program
+class RefusedError(Exception):
     """Terraform gets this as an error diagnostic; `path` leads to the line in the configuration."""
 
     def __init__(self, summary: str, detail: str = "", path: Path = ()) -> None:
@@ -25,7 +25,7 @@ class Refused(Exception):  # noqa: N818 - it is an answer to the user, not a fau
         self.summary, self.detail, self.path = summary, detail, path
 
 
-def complaints(block: Block, config: State, path: Path = ()) -> Iterator[Refused]:
+def complaints(block: Block, config: State, path: Path = ()) -> Iterator[RefusedError]:
     """What is wrong with a configuration that Terraform itself accepts."""
     for attribute in block["attributes"]:
         name, wrong = attribute["name"], []
@@ -33,8 +33,8 @@ def complaints(block: Block, config: State, path: Path = ()) -> Iterator[Refused
         if value is None or value is UNKNOWN:
             continue
         if "matches" in attribute:
-            given = [each for each in (value if isinstance(value, list) else [value]) if each is not UNKNOWN]
-            if not all(re.fullmatch(attribute["matches"], str(each)) for each in given):
+            given = [item for item in (value if isinstance(value, list) else [value]) if item is not UNKNOWN]
+            if not all(re.fullmatch(attribute["matches"], str(item)) for item in given):
                 wrong.append(f"{name} is {value!r}: it must match {attribute['matches']}")
         if config.get(attribute.get("conflicts")) is not None:
             wrong.append(f'"{name}": conflicts with {attribute["conflicts"]}')
@@ -42,7 +42,7 @@ def complaints(block: Block, config: State, path: Path = ()) -> Iterator[Refused
             wrong.append(f'"{name}": all of `{name},{attribute["requires"]}` must be specified')
         if "instead" in attribute:
             wrong.append(f"{name} can't be rehearsed: use {attribute['instead']}")
-        yield from (Refused("Invalid configuration", text, (*path, name)) for text in wrong)
+        yield from (RefusedError("Invalid configuration", text, (*path, name)) for text in wrong)
     for step, nested, (inner,) in _nested(block, config):
         yield from complaints(nested, inner, path + step)
 
@@ -63,9 +63,9 @@ def complete(block: Block, proposed: State, config: State, *, creating: bool) ->
 
 def replacements(block: Block, prior: State, plan: State, path: Path = ()) -> Iterator[Path]:
     """Where the plan changes something that can't be changed in place."""
-    for each in _fields(block):
-        name, immutable = each["name"], each.get("replace", False)  # true, or the attribute that makes it so
-        if (immutable is True or prior.get(immutable)) and prior[name] != plan[name]:
+    for item in _fields(block):
+        name = item["name"]
+        if item.get("replace") and prior[name] != plan[name]:
             yield (*path, name)
     for step, nested, (old, new) in _nested(block, prior, plan):
         yield from replacements(nested, old, new, path + step)
@@ -74,9 +74,9 @@ def replacements(block: Block, prior: State, plan: State, path: Path = ()) -> It
 def settled(value: Any) -> Any:
     """The value with null for all that is still unknown: what no one sets is absent."""
     if isinstance(value, dict):
-        return {name: settled(each) for name, each in value.items()}
+        return {name: settled(item) for name, item in value.items()}
     if isinstance(value, list):
-        return [settled(each) for each in value]
+        return [settled(item) for item in value]
     return None if value is UNKNOWN else value
 
 
@@ -86,7 +86,7 @@ def _fields(block: Block) -> list[dict[str, Any]]:
 
 def _nested(block: Block, *values: State) -> Iterator[tuple[Path, Block, tuple[State, ...]]]:
     """The objects one level down, side by side where all of the values have them, with path and schema."""
-    for name, nested in ((each["name"], each["block"]) for each in _fields(block) if "block" in each):
+    for name, nested in ((item["name"], item["block"]) for item in _fields(block) if "block" in item):
         inner = [value[name] for value in values]
         found: dict[Path, tuple[Any, ...]] = {(name,): tuple(inner)}
         if all(isinstance(value, list) for value in inner):

@@ -20,7 +20,7 @@ from local_aws.rehearsal.planning import (
     UNKNOWN,
     Block,
     Path,
-    Refused,
+    RefusedError,
     State,
     complaints,
     complete,
@@ -72,7 +72,7 @@ class Provider:
         def answer(request: Message, _context: object) -> Message:
             try:
                 return response(**method(request))
-            except Refused as refused:
+            except RefusedError as refused:
                 # An apply that is refused leaves what was.
                 kept = {"new_state": request.prior_state} if call.name == "ApplyResourceChange" else {}
                 return response(diagnostics=_diagnostics([refused]), **kept)
@@ -91,11 +91,13 @@ class Provider:
         wrong = []
         if access is not UNKNOWN:
             empty = [name for name in ("host", "token") if not access.get(name)]
-            wrong += [Refused("No cluster to reach", f"{name} is empty.", (*path, name)) for name in empty]
+            wrong += [
+                RefusedError("No cluster to reach", f"{name} is empty.", (*path, name)) for name in empty
+            ]
             host = access.get("host") or UNKNOWN
             if host is not UNKNOWN and not _LOOPBACK.fullmatch(host):
                 detail = f"The rehearsal serves the local environment only: {host} is not on loopback."
-                wrong.append(Refused(NOTE, detail, (*path, "host")))
+                wrong.append(RefusedError(NOTE, detail, (*path, "host")))
         detail = f"A stand-in for the {self._name} provider keeps what would be in the cluster in a file."
         note = {"severity": "WARNING", "summary": NOTE, "detail": detail}
         return {"diagnostics": [*_diagnostics(wrong), note]}
@@ -128,12 +130,6 @@ class Provider:
         state = self._cluster.apply(kind, prior, plan, _unpack(request.config))
         return {"new_state": _pack(state), **self._typing}
 
-    def import_resource_state(self, request: Message) -> Fields:
-        kind, state = request.type_name, self._cluster.read(request.type_name, request.id)
-        if state is None:
-            raise Refused(f'{kind} "{request.id}" not found')
-        return {"imported_resources": [{"type_name": kind, "state": _pack(state)}]}
-
     def _block(self, request: Message) -> Block:
         block: Block = self._schema["resource_schemas"][request.type_name]["block"]
         return block
@@ -142,8 +138,8 @@ class Provider:
 def schemas() -> dict[str, Any]:
     """Read schema.json, by provider; a type is JSON text to Terraform."""
 
-    def with_type(each: dict[str, Any]) -> dict[str, Any]:
-        return {**each, "type": json.dumps(each["type"])} if "type" in each else each
+    def with_type(item: dict[str, Any]) -> dict[str, Any]:
+        return {**item, "type": json.dumps(item["type"])} if "type" in item else item
 
     found: dict[str, Any] = json.loads(_SCHEMA.read_text(), object_hook=with_type)
     return found
@@ -163,8 +159,8 @@ def _path(path: Path) -> Fields:
     return {"steps": [{"element_key_int" if isinstance(at, int) else "attribute_name": at} for at in path]}
 
 
-def _diagnostics(refusals: Iterable[Refused]) -> list[Fields]:
+def _diagnostics(refusals: Iterable[RefusedError]) -> list[Fields]:
     return [
-        {"severity": "ERROR", "summary": each.summary, "detail": each.detail, "attribute": _path(each.path)}
-        for each in refusals
+        {"severity": "ERROR", "summary": item.summary, "detail": item.detail, "attribute": _path(item.path)}
+        for item in refusals
     ]

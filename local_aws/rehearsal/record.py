@@ -1,8 +1,8 @@
 """Intent: the record, one private file that holds what would be in the cluster.
 
 Document: {"note": ..., "objects": {resource type: {key: entry}}}. A key is `namespace/name`, or `name` for
-what has no namespace. An entry's "state" is what Terraform sees; beside it a Secret holds its "data" (text by
-key) and "binary_data" (base64 by key), a release its merged "values".
+what has no namespace. An entry's "state" is what Terraform sees. Beside it stands the "data" of a Secret, or
+the merged "values" of a release.
 """
 
 import fcntl

@@ -8,7 +8,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from local_aws.rehearsal.planning import UNKNOWN, Refused, State
+from local_aws.rehearsal.planning import UNKNOWN, RefusedError, State
 from local_aws.rehearsal.record import NOTE
 
 
@@ -46,9 +46,9 @@ def _values(state: State) -> dict[str, Any]:
         try:
             given = YAML(typ="safe").load(text or "") or {}
         except YAMLError as error:
-            raise Refused("Error unmarshaling values", str(error), ("values", at)) from error
+            raise RefusedError("Error unmarshaling values", str(error), ("values", at)) from error
         if not isinstance(given, dict):
-            raise Refused("Error unmarshaling values", "values must be a map", ("values", at))
+            raise RefusedError("Error unmarshaling values", "values must be a map", ("values", at))
         _merge(values, given)
     return values
 

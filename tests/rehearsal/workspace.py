@@ -56,7 +56,7 @@ class Workspace:
         shown = subprocess.check_output(
             ["terraform", "show", "-json", "plan"], cwd=self.folder, env=self.environment
         )
-        changes = {each["address"]: each["change"] for each in json.loads(shown)["resource_changes"]}
+        changes = {item["address"]: item["change"] for item in json.loads(shown)["resource_changes"]}
         return {address: change for address, change in changes.items() if change["actions"] != ["no-op"]}
 
     def recorded(self) -> rehearsal.record.Objects:
