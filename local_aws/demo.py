@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import time
@@ -138,9 +139,11 @@ def run(settings: Settings, command: Sequence[str], kubernetes: str) -> int:
         The command's exit status.
 
     Raises:
-        emulator.EmulatorError: If the emulator does not run.
+        emulator.EmulatorError: If the program is not found, or the emulator does not run.
 
     """
+    if shutil.which(command[0]) is None:
+        raise emulator.EmulatorError(f"{command[0]}: not found. Accepted: a program on the PATH, or its path")
     if emulator.running_pid() is None:
         raise emulator.EmulatorError(
             f"no emulator of ours runs at {settings.aws.endpoint_url}: `make demo` starts it"
@@ -163,6 +166,7 @@ def aws_variables(settings: Settings) -> dict[str, str]:
     """Return the environment variables with which AWS tools work on the emulator."""
     return {
         "AWS_ACCESS_KEY_ID": EMULATOR_CREDENTIALS["access_key"],
+        "AWS_DEFAULT_REGION": settings.aws.region,  # boto3 does not read AWS_REGION
         "AWS_ENDPOINT_URL": str(settings.aws.endpoint_url),
         "AWS_REGION": settings.aws.region,
         "AWS_SECRET_ACCESS_KEY": EMULATOR_CREDENTIALS["secret_key"],

@@ -2,17 +2,20 @@
 
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 from rich.console import Console
 
-from local_aws import locks, providers
+from local_aws import demo, locks, providers
+from local_aws.emulator import EmulatorError
 from local_aws.progress import Progress, Screen
-from stacks.settings.load import PROJECT
+from stacks.settings.load import PROJECT, load_environment
 
 
 class Locks:
@@ -82,6 +85,25 @@ def test_docker_without_an_engine_is_one_message(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("DOCKER_HOST", "unix:///not/there")
     with pytest.raises(providers.ProvidersError, match=r"no Docker engine answers.*leave KUBERNETES out"):
         providers.require_docker()
+
+
+def test_a_program_that_is_not_found_is_one_message() -> None:
+    """`python -m local_aws run` says so before it starts the providers."""
+    settings = load_environment("local")
+    with pytest.raises(EmulatorError, match="no-such-program: not found"):
+        demo.run(settings, ["no-such-program"], providers.REHEARSAL)
+
+
+def test_boto3_finds_the_emulator_and_its_region(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program under `python -m local_aws run` needs no options to reach the emulated AWS."""
+    settings = load_environment("local")
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name, value in demo.aws_variables(settings).items():
+        monkeypatch.setenv(name, value)
+    sts = boto3.Session().client("sts")
+    assert sts.meta.region_name == settings.aws.region
+    assert sts.meta.endpoint_url == settings.aws.endpoint_url
 
 
 def test_a_resource_is_one_line_and_an_error_is_kept() -> None:
