@@ -1,6 +1,6 @@
 """`python -m local_aws`: the emulated AWS of the local environment.
 
-The modules of the commands are imported late, so that a mistake in the settings is reported within a second.
+Each command imports its own modules, so that a mistake in the settings is reported within a second.
 """
 # ruff: noqa: PLC0415
 
@@ -20,11 +20,11 @@ KUBERNETES = ("rehearsal", "docker")
 
 COMMANDS = {
     "start": "start the emulator in the background",
-    "stop": "stop the emulator; everything on it is gone",
+    "stop": "stop the emulator; everything on it is lost",
     "seed": "store a demo token for each runner fleet that has none",
     "demo": "start the emulator, deploy every stack to it, and sum up",
     "down": "destroy the deployed stacks and stop the emulator",
-    "show": "print the objects that a rehearsal of workloads has recorded",
+    "show": "print the objects that the rehearsal of workloads has recorded",
     "run": "run a command, such as terraform or aws, on the emulated AWS",
 }
 
@@ -51,7 +51,7 @@ def _parse_command_line() -> argparse.Namespace:
                 "--kubernetes",
                 choices=KUBERNETES,
                 default=os.environ.get("KUBERNETES") or "rehearsal",
-                help="rehearsal: stand-in providers, without Docker. docker: a real cluster, not tested. "
+                help="rehearsal: stand-in providers, without Docker. docker: a real cluster (not tested). "
                 "Default: the environment variable KUBERNETES, else rehearsal",
             )
         if name in {"demo", "down"}:
@@ -79,7 +79,7 @@ def _parse_command_line() -> argparse.Namespace:
 
 
 def _load_settings() -> "Settings":
-    """Return the settings of the local environment, whatever `ENV` says.
+    """Return the settings of the local environment; `ENV` does not count.
 
     Raises:
         SettingsError: If the file holds a mistake.

@@ -30,7 +30,7 @@ from stacks.settings.load import PROJECT
 from stacks.versions import AWS_PROVIDER
 
 _SERVICE = "/tfplugin5.Provider/"
-_STDIO = "/plugin.GRPCStdio/StreamStdio"  # open as long as Terraform's connection is
+_STDIO = "/plugin.GRPCStdio/StreamStdio"  # this call lasts as long as Terraform's connection
 _NO_LIMIT = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 _THREADS = 256  # Terraform works on ten resources at a time, with two provider configurations a command
 # Without this variable of HashiCorp's go-plugin, a provider says that it is a plugin, and ends.
@@ -49,10 +49,10 @@ def stack_types() -> frozenset[str]:
 
 
 def installed_provider() -> Path:
-    """Return the provider's program: `terraform init` finds or downloads it, and checks it.
+    """Return the path of the provider's program; `terraform init` finds or downloads it, and checks it.
 
     Raises:
-        EmulatorError: If Terraform can't have the provider; the message is Terraform's.
+        EmulatorError: If Terraform can't install the provider; the message is Terraform's.
 
     """
     requirement = {"aws": {"source": "hashicorp/aws", "version": AWS_PROVIDER}}

@@ -30,9 +30,9 @@ from stacks.settings.load import PROJECT
 DEMO_TOKEN_BYTES = 15
 NEXT_STEPS = """\
 Next:
-  make show           what would be in the Kubernetes cluster
-  make plan           what a change of environments/local.yaml would do
-  make apply          do it
+  make show           show the objects of the Kubernetes cluster
+  make plan           plan a change of environments/local.yaml
+  make apply          apply the plan
   make demo-down      destroy everything, and stop the emulator"""
 REAL_CLUSTER = """\
 KUBERNETES=docker: workloads is deployed to a real Kubernetes cluster in Docker. This is not tested. \

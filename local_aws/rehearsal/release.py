@@ -1,4 +1,4 @@
-"""The state and the merged values of a helm_release. Nothing is rendered."""
+"""The state and the merged values of a helm_release. No chart is rendered."""
 
 import json
 import time
@@ -12,7 +12,7 @@ from local_aws.rehearsal.planning import UNKNOWN, RefusedError, State
 from local_aws.rehearsal.record import NOTE
 
 
-def deployed(state: State, prior: State | None) -> dict[str, Any]:
+def complete_state(state: State, prior: State | None) -> dict[str, Any]:
     """Complete a release's state as Helm would, and return what the record keeps beside it."""
     values = _values(state)
     last = prior["metadata"] if prior else {"revision": 0, "first_deployed": int(time.time())}
@@ -40,7 +40,7 @@ def refuse_wrong_values(state: State) -> None:
 
 
 def _values(state: State) -> dict[str, Any]:
-    """All values of the release, merged in Helm's order."""
+    """Return all values of the release, merged in Helm's order."""
     values: dict[str, Any] = {}
     for at, text in enumerate(state["values"] or []):
         try:

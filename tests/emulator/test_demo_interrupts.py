@@ -31,7 +31,7 @@ CREATED = re.compile(r"^(\S+): created in \d+ s$", re.MULTILINE)
 
 @dataclass
 class Run:
-    """What one demo has printed, and the processes that it has left.
+    """The output of one demo, and the processes that it has left.
 
     Attributes:
         output: Its standard output.
@@ -153,7 +153,7 @@ def read_to_first_resource(process: subprocess.Popen[str]) -> str:
 
 
 def finish(process: subprocess.Popen[str], folder: Path, output: str) -> Run:
-    """Wait until the demo has ended, and its processes have had a moment to end, too."""
+    """Wait until the demo has ended, and give its processes five seconds to end, too."""
     rest, errors = process.communicate(timeout=WAIT_SECONDS)
     deadline = time.monotonic() + 5
     while find_processes(folder) and time.monotonic() < deadline:
@@ -162,7 +162,7 @@ def finish(process: subprocess.Popen[str], folder: Path, output: str) -> Run:
 
 
 def find_processes(folder: Path) -> dict[int, str]:
-    """Return process IDs and command lines of what runs in the copy, without the emulator's session."""
+    """Return IDs and command lines of the processes in the copy, without those of the emulator."""
     session, found = emulator.running_pid(folder / ".work"), {}
     for process in Path("/proc").glob("[0-9]*"):
         try:

@@ -9,7 +9,7 @@ from tests.rehearsal.workspace import Workspace
 
 
 def _attributes(schema: dict[str, Any]) -> dict[str, Any]:
-    """Every attribute and nested block by its path, without what is nested in it."""
+    """Return every attribute and nested block by its path, without the attributes inside it."""
     return {
         path: {name: value for name, value in item.items() if name != "block"}
         for provider, own in schema.items()
@@ -19,14 +19,14 @@ def _attributes(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_schema_agrees_with_the_bindings_attribute_by_attribute() -> None:
-    """schema.json says what the installed bindings and facts.json say; regenerate it when they move."""
+    """schema.json agrees with the installed bindings and facts.json; write it anew when they change."""
     schema = generate.build()
     assert _attributes(json.loads(generate.SCHEMA.read_text())) == _attributes(schema)
     assert generate.SCHEMA.read_text() == generate.render(schema)
 
 
 def test_terraform_sees_every_attribute_that_the_bindings_offer(workspace: Workspace) -> None:
-    """What Terraform gets has the bindings' names, and is write-only just where the real providers are."""
+    """Terraform gets the bindings' names, and the real providers' write-only attributes."""
     workspace.write({"terraform_data": {"nothing": {}}})
     command = ["terraform", "providers", "schema", "-json"]
     printed = subprocess.check_output(command, cwd=workspace.folder, env=workspace.environment)

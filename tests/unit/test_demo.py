@@ -1,4 +1,4 @@
-"""What the demo decides and prints, without Terraform."""
+"""The demo's decisions and its output, without Terraform."""
 
 import io
 import json
@@ -107,7 +107,7 @@ def test_boto3_finds_the_emulator_and_its_region(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_resource_is_one_line_and_an_error_is_kept() -> None:
-    """The terminal shows a created resource with its seconds; the log has everything."""
+    """The terminal shows a created resource with its seconds; the log has all events."""
     terminal, log = io.StringIO(), io.StringIO()
     console = Console(file=terminal)
     progress = Progress("network", Screen(console, log, verbose=False), console.status(""))
@@ -125,7 +125,7 @@ def test_a_resource_is_one_line_and_an_error_is_kept() -> None:
 
 
 def test_a_closed_pipe_ends_without_a_traceback() -> None:
-    """`make show | head` reads a part of the output and no more."""
+    """`make show | head` reads only a part of the output."""
     with subprocess.Popen(
         [sys.executable, "-m", "local_aws", "show"],
         cwd=PROJECT,
