@@ -8,18 +8,14 @@ import argparse
 import json
 import os
 import sys
+from typing import TYPE_CHECKING
 
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
-
+from deployment.command_line import run_command
 from plan_review.exit_status import EXIT_STATUS_HELP, Parser
-from plan_review.plan import PlanError
 from stacks import STACKS
-from stacks.backend import read_backend
-from stacks.errors import UserError
-from stacks.settings import Settings
-from stacks.settings.load import PROJECT, load_environment
 
-BROKEN_PIPE = 141  # the exit status of a program that SIGPIPE ends
+if TYPE_CHECKING:
+    from stacks.settings import Settings
 
 _EPILOG = f"""exit statuses of plan:
 {EXIT_STATUS_HELP}exit statuses of the other commands:
@@ -31,27 +27,7 @@ _EPILOG = f"""exit statuses of plan:
 def main() -> None:
     """Run one command; every expected error ends in one message and the exit status 1."""
     arguments = _parse_command_line()
-    try:
-        settings = load_environment(arguments.environment)
-        status = _run(arguments, settings)
-        sys.stdout.flush()
-    except (UserError, PlanError) as error:
-        sys.exit(str(error))
-    except NoCredentialsError:
-        sys.exit("no AWS credentials found: choose some, for example with AWS_PROFILE")
-    except ClientError as error:
-        sys.exit(f"AWS refused: {error}")
-    except BotoCoreError as error:
-        sys.exit(f"AWS could not be asked: {error}")
-    except BrokenPipeError:
-        # Python writes the rest of its buffer at the end, and would complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(BROKEN_PIPE)
-    except FileNotFoundError as error:
-        sys.exit(f"{error.filename}: not found")
-    except KeyboardInterrupt:
-        sys.exit("interrupted")
-    sys.exit(status)
+    run_command(lambda: _run(arguments))
 
 
 def _parse_command_line() -> argparse.Namespace:
@@ -118,8 +94,31 @@ def _parse_stack(name: str) -> str:
     return name
 
 
-def _run(arguments: argparse.Namespace, settings: Settings) -> int:
+def _run(arguments: argparse.Namespace) -> int:
     """Run a command, and return its exit status."""
+    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+
+    from plan_review.plan import PlanError
+    from stacks.settings.load import load_environment
+
+    try:
+        return _run_with_settings(arguments, load_environment(arguments.environment))
+    except PlanError as error:
+        sys.exit(str(error))
+    except NoCredentialsError:
+        sys.exit("no AWS credentials found: choose some, for example with AWS_PROFILE")
+    except ClientError as error:
+        sys.exit(f"AWS refused: {error}")
+    except BotoCoreError as error:
+        sys.exit(f"AWS could not be asked: {error}")
+    except FileNotFoundError as error:
+        sys.exit(f"{error.filename}: not found")
+
+
+def _run_with_settings(arguments: argparse.Namespace, settings: "Settings") -> int:
+    from stacks.backend import read_backend
+    from stacks.settings.load import PROJECT
+
     backend = read_backend(PROJECT / "backend.tf.json")
     match arguments.command:
         case "validate":
@@ -144,7 +143,7 @@ def _run(arguments: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
-def _run_terraform_command(arguments: argparse.Namespace, settings: Settings) -> int:
+def _run_terraform_command(arguments: argparse.Namespace, settings: "Settings") -> int:
     """Run a command that needs the synthesized stacks, and return its exit status."""
     from deployment import aws, tokens
     from deployment.questions import require_terminal

@@ -1,27 +1,30 @@
 """`python -m local_aws`: the emulated AWS of the local environment.
 
-The modules of the commands are imported late, so that a mistake in the settings is reported within a second.
+Each command imports its own modules, so that a mistake in the settings is reported within a second.
 """
 # ruff: noqa: PLC0415
 
 import argparse
 import os
 import sys
+from typing import TYPE_CHECKING
 
+from deployment.command_line import run_command
 from stacks.errors import UserError
-from stacks.settings import Settings
-from stacks.settings.load import load_environment
 
-BROKEN_PIPE = 141  # the exit status of a program that SIGPIPE ends
+if TYPE_CHECKING:
+    from stacks.settings import Settings
+
+INTERRUPTED = "interrupted; `make demo` goes on from here, `make demo-down` undoes it"
 KUBERNETES = ("rehearsal", "docker")
 
 COMMANDS = {
     "start": "start the emulator in the background",
-    "stop": "stop the emulator; everything on it is gone",
+    "stop": "stop the emulator; everything on it is lost",
     "seed": "store a demo token for each runner fleet that has none",
     "demo": "start the emulator, deploy every stack to it, and sum up",
     "down": "destroy the deployed stacks and stop the emulator",
-    "show": "print the objects that a rehearsal of workloads has recorded",
+    "show": "print the objects that the rehearsal of workloads has recorded",
     "run": "run a command, such as terraform or aws, on the emulated AWS",
 }
 
@@ -33,18 +36,7 @@ class NotLocalError(UserError):
 def main() -> None:
     """Run one command; every expected error ends in one message and the exit status 1."""
     arguments = _parse_command_line()
-    try:
-        status = _run(arguments, _load_settings())
-        sys.stdout.flush()
-    except UserError as error:
-        sys.exit(str(error))
-    except BrokenPipeError:
-        # Python writes the rest of its buffer at the end, and would complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(BROKEN_PIPE)
-    except KeyboardInterrupt:
-        sys.exit("interrupted; `make demo` goes on from here, `make demo-down` undoes it")
-    sys.exit(status)
+    run_command(lambda: _run(arguments, _load_settings()), interrupted=INTERRUPTED)
 
 
 def _parse_command_line() -> argparse.Namespace:
@@ -59,7 +51,7 @@ def _parse_command_line() -> argparse.Namespace:
                 "--kubernetes",
                 choices=KUBERNETES,
                 default=os.environ.get("KUBERNETES") or "rehearsal",
-                help="rehearsal: stand-in providers, without Docker. docker: a real cluster, not tested. "
+                help="rehearsal: stand-in providers, without Docker. docker: a real cluster (not tested). "
                 "Default: the environment variable KUBERNETES, else rehearsal",
             )
         if name in {"demo", "down"}:
@@ -86,14 +78,16 @@ def _parse_command_line() -> argparse.Namespace:
     return arguments
 
 
-def _load_settings() -> Settings:
-    """Return the settings of the local environment, whatever `ENV` says.
+def _load_settings() -> "Settings":
+    """Return the settings of the local environment; `ENV` does not count.
 
     Raises:
         SettingsError: If the file holds a mistake.
         NotLocalError: If the environment is not on an emulated AWS.
 
     """
+    from stacks.settings.load import load_environment
+
     settings = load_environment("local")
     if not settings.aws.is_local:
         raise NotLocalError(
@@ -102,7 +96,7 @@ def _load_settings() -> Settings:
     return settings
 
 
-def _run(arguments: argparse.Namespace, settings: Settings) -> int:
+def _run(arguments: argparse.Namespace, settings: "Settings") -> int:
     from botocore.exceptions import BotoCoreError, ClientError
 
     from local_aws import demo, emulator

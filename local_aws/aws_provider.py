@@ -2,8 +2,8 @@
 
 A Terraform command spends about 8 s of processor time on the AWS provider before it reads a resource: the
 provider describes and checks some 1,500 resource types, and Terraform decodes that. `running` answers these
-two questions from memory, and tells Terraform of the types that the stacks use alone. Every other call goes
-to the provider unchanged, and each command still gets a provider process of its own.
+two calls from memory, and describes only the types that the stacks use. It passes every other call on to the
+provider unchanged, and each command still gets a provider process of its own.
 
 Terraform finds `running` by TF_REATTACH_PROVIDERS, as it finds the stand-in providers. Only the emulated AWS
 and the tests use it.
@@ -30,29 +30,29 @@ from stacks.settings.load import PROJECT
 from stacks.versions import AWS_PROVIDER
 
 _SERVICE = "/tfplugin5.Provider/"
-_STDIO = "/plugin.GRPCStdio/StreamStdio"  # open as long as Terraform's connection is
+_STDIO = "/plugin.GRPCStdio/StreamStdio"  # this call lasts as long as Terraform's connection
 _NO_LIMIT = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 _THREADS = 256  # Terraform works on ten resources at a time, with two provider configurations a command
-# HashiCorp's go-plugin: a program that is started without this says that it is a plugin, and ends.
+# Without this variable of HashiCorp's go-plugin, a provider says that it is a plugin, and ends.
 _COOKIE = {"TF_PLUGIN_MAGIC_COOKIE": "d602bf8f470bc67ca7faa0386276bbdd4330efaf76d1a219cb4d6991ca9872b2"}
-# The provider ends when its standard input closes, however this program ended.
+# The provider ends when its standard input closes: also after a SIGKILL to this program.
 _UNTIL_INPUT_CLOSES = '"$0" & cat > /dev/null; kill $!'
 
 _SCHEMAS = grpc.protos("local_aws/aws_provider.proto").Schemas
 
 
 def stack_types() -> frozenset[str]:
-    """Return the AWS resource, data source and ephemeral types that the code of the stacks names."""
+    """Return the AWS types of the resources, data sources and ephemeral resources in the stacks' code."""
     code = "\n".join(path.read_text(encoding="utf-8") for path in (PROJECT / "stacks").glob("*.py"))
-    modules = re.findall(r"cdktf_cdktf_provider_aws\.(?:data_aws_)?(\w+)", code)
+    modules = re.findall(r"cdktf_cdktf_provider_aws\.(?:data_aws_)?(?!provider\b)(\w+)", code)
     return frozenset({f"aws_{module}" for module in modules} | set(re.findall(r"\baws_\w+", code)))
 
 
 def installed_provider() -> Path:
-    """Return the provider's program: `terraform init` finds or downloads it, and checks it.
+    """Return the path of the provider's program; `terraform init` finds or downloads it, and checks it.
 
     Raises:
-        EmulatorError: If Terraform can't have the provider; the message is Terraform's.
+        EmulatorError: If Terraform can't install the provider; the message is Terraform's.
 
     """
     requirement = {"aws": {"source": "hashicorp/aws", "version": AWS_PROVIDER}}
@@ -68,6 +68,22 @@ def installed_provider() -> Path:
         return found.resolve()
 
 
+def drop_other_types(answer: bytes, types: Collection[str]) -> bytes:
+    """Return an answer to GetSchema without the schemas of all types but the given ones."""
+    schemas = _SCHEMAS.FromString(answer)
+    kinds: list[Mapping[str, bytes]] = [
+        schemas.resource_schemas,
+        schemas.data_source_schemas,
+        schemas.ephemeral_resource_schemas,
+        schemas.functions,
+    ]
+    for kind in kinds:
+        for name in set(kind) - set(types):
+            del kind[name]  # type: ignore[attr-defined]
+    filtered: bytes = schemas.SerializeToString()
+    return filtered
+
+
 @contextmanager
 def running(
     program: Path, types: Collection[str] | None, variables: Mapping[str, str] | None = None
@@ -76,8 +92,11 @@ def running(
 
     Args:
         program: The provider's program.
-        types: The types that Terraform is told of; None for all 1,500.
+        types: The types that Terraform can use; None for all 1,500.
         variables: Environment variables of the provider. It does not see those of the Terraform command.
+
+    Raises:
+        EmulatorError: If the provider does not start.
 
     """
     with ExitStack() as stack:
@@ -89,7 +108,7 @@ def running(
         server.start()
         stack.callback(lambda: server.stop(grace=None).wait())
         address = {"Network": "tcp", "String": f"127.0.0.1:{port}"}
-        # Test: or Terraform would end this process after its run.
+        # Without "Test", Terraform would end this process after its run.
         reattach = {"Protocol": "grpc", "ProtocolVersion": 5, "Pid": os.getpid(), "Test": True}
         yield {"hashicorp/aws": {**reattach, "Addr": address}}
 
@@ -105,7 +124,7 @@ class _Process:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            start_new_session=True,  # a Ctrl-C in the terminal is Terraform's to handle
+            start_new_session=True,  # Terraform handles a Ctrl-C in the terminal
         )
         # go-plugin's first line: core version | protocol | network | address | kind | certificate
         fields = self._process.stdout.readline().strip().split("|") if self._process.stdout else []
@@ -126,7 +145,7 @@ class _Process:
 
 
 class _Provider:
-    """The provider as one of Terraform's connections sees it."""
+    """The provider: a process for each connection that has configured it, and one for all the others."""
 
     def __init__(self, program: Path, types: Collection[str] | None, environment: Mapping[str, str]) -> None:
         self._start = partial(_Process, program, environment)
@@ -144,7 +163,7 @@ class _Provider:
             case "Configure":
                 process = self._configured[connection] = self._start()
             case "Stop" if connection not in self._configured:
-                return b""  # nothing of this connection runs
+                return b""  # this connection has no process
             case _:
                 process = self._configured.get(connection, self._unconfigured)
         return process.call(_SERVICE + call, request)
@@ -160,28 +179,14 @@ class _Provider:
             process.stop()
 
     def _kept_answer(self, call: str, request: bytes) -> bytes:
-        """Answer from memory: the same question has the same answer for as long as a process lives."""
+        """Answer from memory: the provider answers the same request always in the same way."""
         with self._lock:
             if (call, request) not in self._answers:
                 answer = self._unconfigured.call(_SERVICE + call, request)
-                self._answers[call, request] = self._without_unused(answer) if call == "GetSchema" else answer
+                if call == "GetSchema" and self._types is not None:
+                    answer = drop_other_types(answer, self._types)
+                self._answers[call, request] = answer
             return self._answers[call, request]
-
-    def _without_unused(self, answer: bytes) -> bytes:
-        if self._types is None:
-            return answer
-        schemas = _SCHEMAS.FromString(answer)
-        kinds: list[Mapping[str, bytes]] = [
-            schemas.resource_schemas,
-            schemas.data_source_schemas,
-            schemas.ephemeral_resource_schemas,
-            schemas.functions,
-        ]
-        for kind in kinds:
-            for name in set(kind) - set(self._types):
-                del kind[name]  # type: ignore[attr-defined]
-        filtered: bytes = schemas.SerializeToString()
-        return filtered
 
 
 class _Handler(grpc.GenericRpcHandler):  # type: ignore[misc]

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import time
@@ -29,9 +30,9 @@ from stacks.settings.load import PROJECT
 DEMO_TOKEN_BYTES = 15
 NEXT_STEPS = """\
 Next:
-  make show           what would be in the Kubernetes cluster
-  make plan           what a change of environments/local.yaml would do
-  make apply          do it
+  make show           show the objects of the Kubernetes cluster
+  make plan           plan a change of environments/local.yaml
+  make apply          apply the plan
   make demo-down      destroy everything, and stop the emulator"""
 REAL_CLUSTER = """\
 KUBERNETES=docker: workloads is deployed to a real Kubernetes cluster in Docker. This is not tested. \
@@ -89,12 +90,13 @@ def up(settings: Settings, kubernetes: str, *, verbose: bool) -> None:
         state_bucket.create_state_bucket(settings.aws, backend)
         seed(settings)
         _free_dead_locks(settings)
+    stacks = _synthesize()
     with (
         _screen(console, verbose=verbose) as screen,
         providers.served(kubernetes, types=stack_types()) as variables,
     ):
         os.environ |= variables
-        for stack in _synthesize():
+        for stack in stacks:
             title = f"{stack.name}, rehearsed, not deployed" if _rehearsed(stack.name, kubernetes) else ""
             with phase(stack.name, title):
                 results[stack.name] = run_terraform(stack, "apply", screen)
@@ -113,12 +115,13 @@ def down(settings: Settings, kubernetes: str, *, verbose: bool) -> None:
     deployed = [stack for stack in STACKS if _has_resources(settings, stack)]
     if deployed:
         _free_dead_locks(settings)
+        stacks = _synthesize()
         with (
             _screen(console, verbose=verbose) as screen,
             providers.served(kubernetes, types=stack_types()) as variables,
         ):
             os.environ |= variables
-            for stack in reversed(_synthesize()):
+            for stack in reversed(stacks):
                 if stack.name in deployed:
                     console.rule(f"[bold]{stack.name}", align="left")
                     started = time.monotonic()
@@ -136,9 +139,11 @@ def run(settings: Settings, command: Sequence[str], kubernetes: str) -> int:
         The command's exit status.
 
     Raises:
-        emulator.EmulatorError: If the emulator does not run.
+        emulator.EmulatorError: If the program is not found, or the emulator does not run.
 
     """
+    if shutil.which(command[0]) is None:
+        raise emulator.EmulatorError(f"{command[0]}: not found. Accepted: a program on the PATH, or its path")
     if emulator.running_pid() is None:
         raise emulator.EmulatorError(
             f"no emulator of ours runs at {settings.aws.endpoint_url}: `make demo` starts it"
@@ -161,6 +166,7 @@ def aws_variables(settings: Settings) -> dict[str, str]:
     """Return the environment variables with which AWS tools work on the emulator."""
     return {
         "AWS_ACCESS_KEY_ID": EMULATOR_CREDENTIALS["access_key"],
+        "AWS_DEFAULT_REGION": settings.aws.region,  # boto3 does not read AWS_REGION
         "AWS_ENDPOINT_URL": str(settings.aws.endpoint_url),
         "AWS_REGION": settings.aws.region,
         "AWS_SECRET_ACCESS_KEY": EMULATOR_CREDENTIALS["secret_key"],
@@ -168,6 +174,10 @@ def aws_variables(settings: Settings) -> dict[str, str]:
 
 
 def _synthesize() -> list[Stack]:
+    """Synthesize the stacks, and give them the provider mirror.
+
+    Call it before the providers are served: Terraform writes no lock file for a provider that runs already.
+    """
     stacks = synthesize("local")
     provider_mirror.prepare(PROJECT / "cdktf.out")
     return stacks

@@ -42,7 +42,7 @@ def start(endpoint_url: str, *, work: Path = WORK, docker: bool = False) -> bool
         docker: Whether it may start containers, such as a Kubernetes cluster.
 
     Raises:
-        EmulatorError: If the port is taken by another program, or the emulator does not come up.
+        EmulatorError: If another program has the port, or the emulator does not start.
 
     """
     if running_pid(work) is not None and _answers(endpoint_url):
@@ -70,7 +70,7 @@ def stop(*, work: Path = WORK) -> bool:
 
 @contextlib.contextmanager
 def running(work: Path, *, auth: bool = False) -> Iterator[str]:
-    """Run an emulator of one's own on a free port, and yield its URL; it ends with this program.
+    """Run another emulator on a free port, and yield its URL; it ends with this program.
 
     Args:
         work: Folder for its log and temporary files.
@@ -137,7 +137,7 @@ def _spawn(
     }
     if not docker:
         environment["DOCKER_HOST"] = f"unix://{temporary}/no-docker"
-    if auth:  # ministack takes the credentials of its own environment for root
+    if auth:  # ministack takes the credentials in its environment variables for root's
         environment |= {
             "AUTH": "true",
             "AWS_ACCESS_KEY_ID": EMULATOR_CREDENTIALS["access_key"],
@@ -150,7 +150,7 @@ def _spawn(
         stdin=stdin,
         stdout=log,
         stderr=subprocess.STDOUT,
-        start_new_session=True,  # a Ctrl-C in the terminal is not meant for it
+        start_new_session=True,  # a Ctrl-C in the terminal must not end it
     )
 
 
@@ -178,7 +178,7 @@ def _wait_until_it_answers(process: subprocess.Popen[bytes], endpoint_url: str, 
         if _answers(endpoint_url):
             return
         time.sleep(0.2)
-    raise EmulatorError(f"the emulator did not come up at {endpoint_url}; its log is {_log(work)}")
+    raise EmulatorError(f"the emulator did not start at {endpoint_url}; its log is {_log(work)}")
 
 
 def _end(pid: int) -> None:

@@ -12,12 +12,12 @@ PROCESSES = Path("/proc")
 def free_dead_locks(s3: Any, bucket: str, environment: str) -> None:
     """Remove the locks of the environment's states, unless a Terraform of this project runs.
 
-    Only for the emulator: nobody else uses it, so a lock without a process here is dead.
+    This is right only on the emulator: only this machine uses it, so a lock without a process here is dead.
     """
     # Terraform, "Backend Type: s3", "State Locking".
     listed = s3.list_objects_v2(Bucket=bucket, Prefix=f"{environment}/").get("Contents", [])
     keys = [item["Key"] for item in listed if item["Key"].endswith(".tflock")]
-    if not keys or _terraform_may_run():
+    if not keys or terraform_may_run():
         return
     for key in keys:
         lock = json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
@@ -25,8 +25,8 @@ def free_dead_locks(s3: Any, bucket: str, environment: str) -> None:
         print(f"{key}: removed, a lock of {lock['Created']} whose Terraform was killed")
 
 
-def _terraform_may_run(folder: Path = PROJECT / "cdktf.out") -> bool:
-    """Return whether a process works in a synthesized stack's folder; true if this can't be known."""
+def terraform_may_run(folder: Path = PROJECT / "cdktf.out") -> bool:
+    """Return whether a Terraform works in a synthesized stack's folder; true if we can't know."""
     if not PROCESSES.is_dir():  # not Linux
         return True
     for process in PROCESSES.glob("[0-9]*"):

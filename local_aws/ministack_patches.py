@@ -1,10 +1,9 @@
-"""What AWS answers and ministack 1.5.33 does not, so that a second plan is empty and edits apply.
+"""Patches for ministack 1.5.33: with them a second plan is empty, and changes can be applied.
 
-Seven gaps: fields of a created cluster or node group that EKS would echo; the calls that change one
-in place; the filters of Auto Scaling's DescribeTags; the sizes of instance types (moto has a copy of what
-EC2 says of them); the addresses of NAT gateways; the filter of DescribeRouteTables by ID; tags
-that are set on a thing of EKS later on.
-When ministack closes them, this file goes.
+They add to EKS: fields in the description of a new cluster or node group, the calls that change one in
+place, and tags that are set later. They add to EC2: the sizes of instance types (from moto's copy of EC2's
+answer), the addresses of NAT gateways, and the filter of DescribeRouteTables by ID. They add to Auto
+Scaling: the filters of DescribeTags. Delete a patch when ministack no longer needs it.
 """
 
 import gzip
@@ -28,7 +27,7 @@ _NODE_GROUP = rf"{_CLUSTER}/node-groups/(?P<node_group>[\w-]+)"
 
 
 def apply() -> None:
-    """Hook into ministack; call once, before it serves."""
+    """Replace functions of ministack; call this once, before it serves."""
     create_cluster, create_node_group = eks._create_cluster, eks._create_nodegroup
     handle = eks._handle_request_sync
 
@@ -54,8 +53,8 @@ def apply() -> None:
     eks._create_cluster = create_cluster_and_echo
     eks._create_nodegroup = create_node_group_and_echo
     eks._handle_request_sync = handle_or_update
-    eks._tag_resource = _shown_in_record(eks._tag_resource)
-    eks._untag_resource = _shown_in_record(eks._untag_resource)
+    eks._tag_resource = _change_record_too(eks._tag_resource)
+    eks._untag_resource = _change_record_too(eks._untag_resource)
     autoscaling._ACTION_MAP["DescribeTags"] = _describe_tags
     ec2._ACTION_MAP["DescribeInstanceTypes"] = _describe_instance_types
     ec2._ACTION_MAP["DescribeNatGateways"] = _describe_nat_gateways
@@ -139,10 +138,10 @@ def _echo(record: dict[str, Any] | None, body: dict[str, Any], fields: tuple[str
         record.update({name: body[name] for name in fields if name in body})
 
 
-def _shown_in_record(change: Callable[[str, Any], Response]) -> Callable[[str, Any], Response]:
-    """Let what changes the tags of an ARN change them where the thing is described, too."""
+def _change_record_too(change: Callable[[str, Any], Response]) -> Callable[[str, Any], Response]:
+    """Return a function that changes the tags of an ARN, and the tags in the EKS resource's description."""
 
-    def change_and_show(arn: str, given: Any) -> Response:
+    def change_both(arn: str, given: Any) -> Response:
         response = change(arn, given)
         for kind in (eks._clusters, eks._nodegroups, eks._addons, eks._access_entries):
             for record in kind.values():
@@ -150,7 +149,7 @@ def _shown_in_record(change: Callable[[str, Any], Response]) -> Callable[[str, A
                     record["tags"] = dict(eks._tags.get(arn, {}))
         return response
 
-    return change_and_show
+    return change_both
 
 
 def _update_cluster(body: dict[str, Any], cluster: str) -> Response:

@@ -34,7 +34,7 @@ class Screen:
 
 @dataclass
 class Progress:
-    """What the events of `terraform apply -json` say about one stack.
+    """The progress of one stack, read from the events of `terraform apply -json`.
 
     Terraform, "Machine-Readable UI".
 

@@ -1,11 +1,10 @@
-"""Let Terraform find its providers where no registry can be reached: for the local environment and the tests.
+"""Let Terraform find its providers without a registry: for the local environment and the tests.
 
-Terraform also looks for providers in `terraform.d/plugins` under its working folder ("CLI
-Configuration File", "Implied Local Mirror Directories"). If this machine keeps a mirror in one of the
-usual places for add-on software, each stack's folder gets such a link, and the lock file without
-which cdktf would ask the registry for checksums. Where it keeps none, Terraform asks the registry as
-ever. A user's own configuration file wins over it. Synthesizing another environment removes the
-link (stacks/backend.py).
+Terraform also looks for providers in `terraform.d/plugins` under its working folder ("CLI Configuration
+File", "Implied Local Mirror Directories"). If this machine has a mirror in one of the usual places for add-on
+software, each stack's folder gets a link to it, and a lock file: without it cdktf would ask the registry for
+checksums. If there is no mirror, Terraform asks the registry. The user's own configuration file takes
+precedence. The synthesis of another environment removes the link (stacks/backend.py).
 """
 
 import json
@@ -52,7 +51,7 @@ def link(folder: Path) -> None:
 
 
 def _mirrors() -> Iterator[Path]:
-    """Yield each folder that is laid out as `<host>/<namespace>/<provider>/<version>` and holds ours."""
+    """Yield each folder `<host>/<namespace>/<provider>/<version>` that holds our version."""
     for place in PLACES:
         for folder, names, _ in os.walk(place):
             if "hashicorp" in names and (Path(folder) / "hashicorp/aws" / AWS_PROVIDER).is_dir():
@@ -70,7 +69,7 @@ def _link(folder: Path, mirror: Path) -> None:
 
 
 def _lock_file(mirror: Path) -> str:
-    """Return the lock file that Terraform writes for what the mirror holds."""
+    """Return the lock file that Terraform writes for the mirror's AWS provider."""
     requirement = {"aws": {"source": "hashicorp/aws", "version": AWS_PROVIDER}}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -34,11 +34,11 @@ def served(
 
     Args:
         kubernetes: REHEARSAL or DOCKER.
-        types: The AWS types that the commands may use; None for all.
+        types: The AWS types that the commands can use; None for all.
         aws_variables: Environment variables of the AWS provider.
 
     Raises:
-        EmulatorError: If Terraform can't have the AWS provider.
+        EmulatorError: If Terraform can't install the AWS provider, or the provider does not start.
 
     """
     if kubernetes == DOCKER:

@@ -1,4 +1,4 @@
-"""The emulator's process: ministack with its gaps filled. Started by emulator.py, not by hand."""
+"""The emulator's process: ministack with our patches. emulator.py starts it."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ from local_aws import ministack_patches
 
 
 def _stop_with_parent() -> None:
-    """End when the pipe to the program that started this one closes, however that program ended."""
+    """End when standard input closes: the program that started this one has ended, or was killed."""
     while os.read(sys.stdin.fileno(), 1024):
         pass
     os.kill(os.getpid(), signal.SIGTERM)

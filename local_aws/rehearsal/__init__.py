@@ -1,12 +1,10 @@
-"""Stand-in helm and kubernetes providers: rehearse a Terraform stack where there is no Kubernetes.
+"""Stand-in helm and kubernetes providers: rehearse a Terraform stack without Kubernetes.
 
-Intent: real Terraform plans and applies the real configuration; only the two providers behind it are
-stand-ins, served by this process. They keep what would be in the cluster in one private file, the record.
-Rehearsed, not deployed. Not here: anything about this project's stacks. Nothing in stacks/ knows of this
-package either.
+Real Terraform plans and applies the real configuration. The stand-ins write the objects to a private file,
+the record, and not to a cluster: rehearsed, not deployed. This package knows nothing of the project's stacks.
 
-Flow: session (two sockets) -> provider (the protocol) -> planning (what would change) -> cluster, release
-(what changes) -> record (the file). schema.json is data, written by generate.
+session.py serves provider.py, which speaks Terraform's protocol. planning.py plans each change by
+schema.json, which generate.py has written. cluster.py and release.py carry the change out in record.py.
 """
 
 from local_aws.rehearsal.record import read

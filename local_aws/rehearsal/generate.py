@@ -1,11 +1,11 @@
-"""Intent: write schema.json, the stand-ins' schema, from what the provider bindings say of themselves.
+"""Write schema.json, the schema of the stand-ins, from the bindings of the real providers.
 
-Sources: the bindings' jsii assembly (names, what is required, what only the provider sets), the compiled
-class beside it (types, list or set), and facts.json for what bindings leave out (optional and computed,
-write-only, defaults, what forces a replacement, limits), read in the providers' own sources at the bound
-versions. schema.json is the JSON form of the protocol's schema message, with those facts besides.
+There are three sources. The bindings' jsii assembly has the names, and says which fields are required and
+which only the provider sets. The compiled class beside it has the types. facts.json adds the rest, which was
+read in the providers' code: computed and write-only fields, defaults, limits, and the fields whose change
+replaces the resource. schema.json is the JSON form of the protocol's schema message, with these facts added.
 
-Run `python -m local_aws.rehearsal.generate` after bumping a bindings package; a test fails until it is done.
+Run `python -m local_aws.rehearsal.generate` after an update of a bindings package; a test fails until then.
 """
 
 import json
@@ -36,7 +36,7 @@ class _Module:
         self._nests_attributes = provider == "helm"
 
     def block(self, name: str, config: str = "") -> dict[str, Any]:
-        """The struct `name`, or a class by its `Config`: what may be set, then what is only computed."""
+        """Return the block of a struct, or of a class with its `Config`; computed fields come last."""
         given = self._properties(name + config)
         found: dict[str, Any] = {"attributes": [], "block_types": []}
         for field, kind, storage in _FIELD.findall(self._serializer(name, whole=bool(config))):
@@ -51,11 +51,11 @@ class _Module:
                 found["attributes"].append({"name": field, **mode, "block": block})
             else:
                 limits = {"min_items": int(required), "max_items": int("collection" not in json.dumps(about))}
-                limits = {} if nesting == "SINGLE" else limits  # which allows one and requires none
+                limits = {} if nesting == "SINGLE" else limits  # it allows one and requires none
                 block = self.block(struct)
                 found["block_types"].append({"name": field, "nesting": nesting, **limits, "block": block})
         for field, about in self._properties(name if config else f"{name}OutputReference").items():
-            # What the provider alone sets is a getter without an ...Input twin.
+            # A field that only the provider sets is a getter without a getter ...Input beside it.
             getter = about.get("immutable") and not about.get("static")
             if not getter or field.endswith("Input") or field in given:
                 continue
@@ -70,10 +70,10 @@ class _Module:
 
     def _properties(self, name: str) -> dict[str, Any]:
         properties = self._assembly.get(self._types + name, {}).get("properties", [])
-        return {each["name"]: each for each in properties}
+        return {item["name"]: item for item in properties}
 
     def _serializer(self, name: str, *, whole: bool) -> str:
-        """The function that lists a struct's fields with their types; a computed one has nothing to list."""
+        """Return the function that lists a struct's fields with their types; empty for a computed struct."""
         start = (
             "\n    synthesizeHclAttributes()"
             if whole
@@ -91,26 +91,26 @@ def _snake(camel: str) -> str:
 
 
 def _struct(about: dict[str, Any]) -> str:
-    """Name of the bindings' own struct in the type of a property, or nothing."""
+    """Return the name of the struct in the type of a property; empty if it has none."""
     found = re.search(r'"@cdktf/[\w-]+\.\w+\.(\w+)"', json.dumps(about["type"]))
     return found[1] if found else ""
 
 
 def _type(kind: str, storage: str) -> str | list[str]:
-    """Terraform's type in its own JSON: "string" or ["list", "string"]."""
+    """Return the type in Terraform's JSON: "string" or ["list", "string"]."""
     scalar = next(name for prefix, name in _SCALARS.items() if storage.startswith(prefix))
     return scalar if kind == "simple" else [kind, scalar]
 
 
 def _provider(provider: str, resources: dict[str, int]) -> dict[str, Any]:
-    """The answer to GetProviderSchema without facts, and the version of the provider that it describes."""
+    """Return the answer to GetProviderSchema without facts, and the version of the provider."""
     package = distribution(f"cdktf-cdktf-provider-{provider}")
     (archive,) = Path(str(package.locate_file(f"cdktf_cdktf_provider_{provider}/_jsii"))).glob("*.tgz")
-    names = {each: each.removeprefix(f"{provider}_") for each in resources}
+    names = {item: item.removeprefix(f"{provider}_") for item in resources}
     with tempfile.TemporaryDirectory() as folder, tarfile.open(archive) as files:
         modules = {name: f"lib/{name.replace('_', '-')}/index.js" for name in ("provider", *names.values())}
-        for each in (".jsii", *modules.values()):
-            files.extract(f"package/{each}", folder, filter="data")
+        for item in (".jsii", *modules.values()):
+            files.extract(f"package/{item}", folder, filter="data")
         assembly = json.loads(Path(folder, "package/.jsii").read_text())
         sources = {name: Path(folder, "package", path).read_text() for name, path in modules.items()}
 
@@ -118,43 +118,48 @@ def _provider(provider: str, resources: dict[str, int]) -> dict[str, Any]:
         return _Module(provider, module, assembly, sources[module]).block(name, "Config")
 
     own = block("provider", f"{provider.capitalize()}Provider")
-    own["attributes"] = [each for each in own["attributes"] if each["name"] != "alias"]  # cdktf's own
+    own["attributes"] = [item for item in own["attributes"] if item["name"] != "alias"]  # cdktf's own
     schemas = {
-        each: {
-            "version": resources[each],
+        item: {
+            "version": resources[item],
             "block": block(name, "".join(map(str.capitalize, name.split("_")))),
         }
-        for each, name in names.items()
+        for item, name in names.items()
     }
     (version,) = set(re.findall(rf"providers/hashicorp/{provider}/([\d.]+)/", json.dumps(assembly["types"])))
     return {"version": version, "provider": {"block": own}, "resource_schemas": schemas}
 
 
 def walk(path: str, block: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every attribute and nested block below `path`, with its dotted path."""
-    for each in [*block["attributes"], *block.get("block_types", [])]:
-        yield f"{path}.{each['name']}", each
-        if "block" in each:
-            yield from walk(f"{path}.{each['name']}", each["block"])
+    """Yield every attribute and nested block below `path` with its path."""
+    for item in [*block["attributes"], *block.get("block_types", [])]:
+        yield f"{path}.{item['name']}", item
+        if "block" in item:
+            yield from walk(f"{path}.{item['name']}", item["block"])
 
 
 def build() -> dict[str, Any]:
-    """The schema of both providers. Fails when a fact names nothing: facts can't outlive their attribute."""
+    """Return the schema of both providers.
+
+    Raises:
+        ValueError: If a fact is about an attribute that the bindings do not have.
+
+    """
     facts = json.loads(FACTS.read_text())
     schema = {provider: _provider(provider, resources) for provider, resources in facts["resources"].items()}
-    blocks = [each for provider in schema.values() for each in provider["resource_schemas"].items()]
-    paths = [each for name, resource in blocks for each in walk(name, resource["block"])]
+    blocks = [item for provider in schema.values() for item in provider["resource_schemas"].items()]
+    paths = [item for name, resource in blocks for item in walk(name, resource["block"])]
     for pattern, fact in facts["attributes"].items():
-        found = [each for path, each in paths if fnmatchcase(path, pattern)]
+        found = [item for path, item in paths if fnmatchcase(path, pattern)]
         if not found:
-            raise ValueError(f"facts.json names what no binding has: {pattern}")
-        for each in found:
-            each.update(fact)
+            raise ValueError(f"facts.json: {pattern}: the bindings have no such attribute")
+        for item in found:
+            item.update(fact)
     return schema
 
 
 def render(schema: dict[str, Any]) -> str:
-    """One line an attribute, so that a bump of the bindings is a readable diff."""
+    """Return the schema as JSON with a line for each attribute, so that its changes are readable."""
     lines = json.dumps(schema, indent=1)
     return re.sub(r"\{[^{}]*\}", lambda found: re.sub(r"\s*\n\s*", " ", found[0]), lines) + "\n"
 

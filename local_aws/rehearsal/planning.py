@@ -1,7 +1,7 @@
-"""Intent: what all resources share, from the schema alone: check, plan, find what forces a replacement.
+"""Check and plan any resource by its schema.
 
-A block is one of schema.json's: {"attributes": [...], "block_types": [...]}. Values are plain Python, as
-msgpack unpacks them, with UNKNOWN for what only the apply will know.
+A block is one of schema.json: {"attributes": [...], "block_types": [...]}. Values are plain Python, as
+msgpack unpacks them. UNKNOWN stands for a value that Terraform knows only at the apply.
 """
 
 import re
@@ -14,27 +14,27 @@ Block = dict[str, Any]
 State = dict[str, Any]
 Path = tuple[str | int, ...]
 
-UNKNOWN = ExtType(0, b"\0")  # as it travels
+UNKNOWN = ExtType(0, b"\0")  # its form in msgpack
 
 
-class Refused(Exception):  # noqa: N818 - it is an answer to the user, not a fault of the program
-    """Terraform gets this as an error diagnostic; `path` leads to the line in the configuration."""
+class RefusedError(Exception):
+    """A refusal that Terraform shows to the user; `path` leads to the line in the configuration."""
 
     def __init__(self, summary: str, detail: str = "", path: Path = ()) -> None:
         super().__init__(summary)
         self.summary, self.detail, self.path = summary, detail, path
 
 
-def complaints(block: Block, config: State, path: Path = ()) -> Iterator[Refused]:
-    """What is wrong with a configuration that Terraform itself accepts."""
+def find_mistakes(block: Block, config: State, path: Path = ()) -> Iterator[RefusedError]:
+    """Yield the mistakes in a configuration that Terraform itself accepts."""
     for attribute in block["attributes"]:
         name, wrong = attribute["name"], []
         value = config[name]
         if value is None or value is UNKNOWN:
             continue
         if "matches" in attribute:
-            given = [each for each in (value if isinstance(value, list) else [value]) if each is not UNKNOWN]
-            if not all(re.fullmatch(attribute["matches"], str(each)) for each in given):
+            given = [item for item in (value if isinstance(value, list) else [value]) if item is not UNKNOWN]
+            if not all(re.fullmatch(attribute["matches"], str(item)) for item in given):
                 wrong.append(f"{name} is {value!r}: it must match {attribute['matches']}")
         if config.get(attribute.get("conflicts")) is not None:
             wrong.append(f'"{name}": conflicts with {attribute["conflicts"]}')
@@ -42,13 +42,13 @@ def complaints(block: Block, config: State, path: Path = ()) -> Iterator[Refused
             wrong.append(f'"{name}": all of `{name},{attribute["requires"]}` must be specified')
         if "instead" in attribute:
             wrong.append(f"{name} can't be rehearsed: use {attribute['instead']}")
-        yield from (Refused("Invalid configuration", text, (*path, name)) for text in wrong)
+        yield from (RefusedError("Invalid configuration", text, (*path, name)) for text in wrong)
     for step, nested, (inner,) in _nested(block, config):
-        yield from complaints(nested, inner, path + step)
+        yield from find_mistakes(nested, inner, path + step)
 
 
 def complete(block: Block, proposed: State, config: State, *, creating: bool) -> None:
-    """Make Terraform's proposal a plan: fill in defaults and unknowns, and null for what is write-only."""
+    """Make a plan of Terraform's proposal: set defaults and UNKNOWN, and null for write-only fields."""
     for attribute in block["attributes"]:
         name = attribute["name"]
         if attribute.get("write_only"):
@@ -61,22 +61,22 @@ def complete(block: Block, proposed: State, config: State, *, creating: bool) ->
         complete(nested, inner, given, creating=creating)
 
 
-def replacements(block: Block, prior: State, plan: State, path: Path = ()) -> Iterator[Path]:
-    """Where the plan changes something that can't be changed in place."""
-    for each in _fields(block):
-        name, immutable = each["name"], each.get("replace", False)  # true, or the attribute that makes it so
-        if (immutable is True or prior.get(immutable)) and prior[name] != plan[name]:
+def find_replacements(block: Block, prior: State, plan: State, path: Path = ()) -> Iterator[Path]:
+    """Yield the paths of the changes that replace the resource."""
+    for item in _fields(block):
+        name = item["name"]
+        if item.get("replace") and prior[name] != plan[name]:
             yield (*path, name)
     for step, nested, (old, new) in _nested(block, prior, plan):
-        yield from replacements(nested, old, new, path + step)
+        yield from find_replacements(nested, old, new, path + step)
 
 
-def settled(value: Any) -> Any:
-    """The value with null for all that is still unknown: what no one sets is absent."""
+def drop_unknown(value: Any) -> Any:
+    """Return the value with null for each UNKNOWN: the apply has not set it."""
     if isinstance(value, dict):
-        return {name: settled(each) for name, each in value.items()}
+        return {name: drop_unknown(item) for name, item in value.items()}
     if isinstance(value, list):
-        return [settled(each) for each in value]
+        return [drop_unknown(item) for item in value]
     return None if value is UNKNOWN else value
 
 
@@ -85,8 +85,8 @@ def _fields(block: Block) -> list[dict[str, Any]]:
 
 
 def _nested(block: Block, *values: State) -> Iterator[tuple[Path, Block, tuple[State, ...]]]:
-    """The objects one level down, side by side where all of the values have them, with path and schema."""
-    for name, nested in ((each["name"], each["block"]) for each in _fields(block) if "block" in each):
+    """Yield path, schema and objects of the nested blocks that all of the values have."""
+    for name, nested in ((item["name"], item["block"]) for item in _fields(block) if "block" in item):
         inner = [value[name] for value in values]
         found: dict[Path, tuple[Any, ...]] = {(name,): tuple(inner)}
         if all(isinstance(value, list) for value in inner):

@@ -1,7 +1,6 @@
-"""Intent: one stand-in as Terraform sees it: plugin protocol 6 outside, plain Python inside.
+"""One stand-in as Terraform sees it: it speaks Terraform's plugin protocol 6.
 
-Messages are compiled from tfplugin6.proto when this module is imported, a tenth of a second: no generated
-code. Not here: what differs between resource types; that is schema.json and cluster.py.
+The import of this module compiles the messages of tfplugin6.proto, which takes a tenth of a second.
 """
 
 import json
@@ -15,16 +14,16 @@ import msgpack
 from google.protobuf.json_format import ParseDict
 from google.protobuf.message_factory import GetMessageClass
 
-from local_aws.rehearsal.cluster import Cluster, key_of
+from local_aws.rehearsal.cluster import Cluster, find_key
 from local_aws.rehearsal.planning import (
     UNKNOWN,
     Block,
     Path,
-    Refused,
+    RefusedError,
     State,
-    complaints,
     complete,
-    replacements,
+    find_mistakes,
+    find_replacements,
 )
 from local_aws.rehearsal.record import NOTE
 
@@ -38,21 +37,21 @@ _LOOPBACK = re.compile(r"(https?://)?(127\.0\.0\.1|localhost|\[::1\])(:\d+)?(/.*
 
 
 class Provider:
-    """The service tfplugin6.Provider: a method per call, named as the call in snake case.
+    """The service tfplugin6.Provider: a method for each call, with its name in snake case.
 
-    A method gets the request and returns the fields of the answer. A call without a method is answered with
-    an empty message.
+    A method gets the request and returns the fields of the answer. A call without a method gets an empty
+    answer.
     """
 
     def __init__(self, name: str, schema: dict[str, Any], record: pathlib.Path) -> None:
         self._name = name
         self._schema = schema
         self._cluster = Cluster(record)
-        # The kubernetes provider is built on Terraform's older SDK; Terraform knows its looser rules by this.
+        # The kubernetes provider is built on Terraform's older SDK, for which Terraform has looser rules.
         self._typing = {"legacy_type_system": name == "kubernetes"}
 
     def handler(self) -> Message:
-        """All calls, as a handler for a gRPC server."""
+        """Return the handler of all calls for a gRPC server."""
         calls = {
             call.name: grpc.unary_unary_rpc_method_handler(
                 self._answering(call),
@@ -72,8 +71,8 @@ class Provider:
         def answer(request: Message, _context: object) -> Message:
             try:
                 return response(**method(request))
-            except Refused as refused:
-                # An apply that is refused leaves what was.
+            except RefusedError as refused:
+                # A refused apply does not change the object.
                 kept = {"new_state": request.prior_state} if call.name == "ApplyResourceChange" else {}
                 return response(diagnostics=_diagnostics([refused]), **kept)
 
@@ -81,7 +80,7 @@ class Provider:
 
     def get_provider_schema(self, _request: Message) -> Fields:
         answer = _PROTOCOL.GetProviderSchema.Response()
-        ParseDict(self._schema, answer, ignore_unknown_fields=True)  # the facts beside what Terraform knows
+        ParseDict(self._schema, answer, ignore_unknown_fields=True)  # Terraform does not know the facts
         return {"provider": answer.provider, "resource_schemas": answer.resource_schemas}
 
     def configure_provider(self, request: Message) -> Fields:
@@ -91,24 +90,26 @@ class Provider:
         wrong = []
         if access is not UNKNOWN:
             empty = [name for name in ("host", "token") if not access.get(name)]
-            wrong += [Refused("No cluster to reach", f"{name} is empty.", (*path, name)) for name in empty]
+            wrong += [
+                RefusedError("No cluster to reach", f"{name} is empty.", (*path, name)) for name in empty
+            ]
             host = access.get("host") or UNKNOWN
             if host is not UNKNOWN and not _LOOPBACK.fullmatch(host):
                 detail = f"The rehearsal serves the local environment only: {host} is not on loopback."
-                wrong.append(Refused(NOTE, detail, (*path, "host")))
-        detail = f"A stand-in for the {self._name} provider keeps what would be in the cluster in a file."
+                wrong.append(RefusedError(NOTE, detail, (*path, "host")))
+        detail = f"A stand-in for the {self._name} provider writes the objects to a file, not to a cluster."
         note = {"severity": "WARNING", "summary": NOTE, "detail": detail}
         return {"diagnostics": [*_diagnostics(wrong), note]}
 
     def validate_resource_config(self, request: Message) -> Fields:
-        return {"diagnostics": _diagnostics(complaints(self._block(request), _unpack(request.config)))}
+        return {"diagnostics": _diagnostics(find_mistakes(self._block(request), _unpack(request.config)))}
 
     def upgrade_resource_state(self, request: Message) -> Fields:
         return {"upgraded_state": {"json": request.raw_state.json}}
 
     def read_resource(self, request: Message) -> Fields:
         kind = request.type_name
-        return {"new_state": _pack(self._cluster.read(kind, key_of(kind, _unpack(request.current_state))))}
+        return {"new_state": _pack(self._cluster.read(kind, find_key(kind, _unpack(request.current_state))))}
 
     def plan_resource_change(self, request: Message) -> Fields:
         prior, plan = _unpack(request.prior_state), _unpack(request.proposed_new_state)
@@ -117,7 +118,7 @@ class Provider:
         block = self._block(request)
         complete(block, plan, _unpack(request.config), creating=prior is None)
         self._cluster.plan(request.type_name, prior, plan)
-        replace = [] if prior is None else [_path(path) for path in replacements(block, prior, plan)]
+        replace = [] if prior is None else [_path(path) for path in find_replacements(block, prior, plan)]
         return {"planned_state": _pack(plan), "requires_replace": replace, **self._typing}
 
     def apply_resource_change(self, request: Message) -> Fields:
@@ -128,29 +129,23 @@ class Provider:
         state = self._cluster.apply(kind, prior, plan, _unpack(request.config))
         return {"new_state": _pack(state), **self._typing}
 
-    def import_resource_state(self, request: Message) -> Fields:
-        kind, state = request.type_name, self._cluster.read(request.type_name, request.id)
-        if state is None:
-            raise Refused(f'{kind} "{request.id}" not found')
-        return {"imported_resources": [{"type_name": kind, "state": _pack(state)}]}
-
     def _block(self, request: Message) -> Block:
         block: Block = self._schema["resource_schemas"][request.type_name]["block"]
         return block
 
 
 def schemas() -> dict[str, Any]:
-    """Read schema.json, by provider; a type is JSON text to Terraform."""
+    """Return the schemas of schema.json by provider, with each type as the JSON that Terraform expects."""
 
-    def with_type(each: dict[str, Any]) -> dict[str, Any]:
-        return {**each, "type": json.dumps(each["type"])} if "type" in each else each
+    def with_type(item: dict[str, Any]) -> dict[str, Any]:
+        return {**item, "type": json.dumps(item["type"])} if "type" in item else item
 
     found: dict[str, Any] = json.loads(_SCHEMA.read_text(), object_hook=with_type)
     return found
 
 
 def _unpack(value: Message) -> Any:
-    # Extension type 12 is an unknown value too, one of which something is known.
+    # Extension type 12 is an unknown value, too: Terraform knows only some of its properties.
     return msgpack.unpackb(value.msgpack, ext_hook=lambda _code, _data: UNKNOWN, strict_map_key=False)
 
 
@@ -159,12 +154,12 @@ def _pack(value: State | None) -> Fields:
 
 
 def _path(path: Path) -> Fields:
-    """Names of attributes and blocks, positions in lists."""
+    """Return the message for a path: names of attributes and blocks, and positions in lists."""
     return {"steps": [{"element_key_int" if isinstance(at, int) else "attribute_name": at} for at in path]}
 
 
-def _diagnostics(refusals: Iterable[Refused]) -> list[Fields]:
+def _diagnostics(refusals: Iterable[RefusedError]) -> list[Fields]:
     return [
-        {"severity": "ERROR", "summary": each.summary, "detail": each.detail, "attribute": _path(each.path)}
-        for each in refusals
+        {"severity": "ERROR", "summary": item.summary, "detail": item.detail, "attribute": _path(item.path)}
+        for item in refusals
     ]

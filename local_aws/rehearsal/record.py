@@ -1,8 +1,8 @@
-"""Intent: the record, one private file that holds what would be in the cluster.
+"""The record: a private file with the objects that a deployment would create in the cluster.
 
 Document: {"note": ..., "objects": {resource type: {key: entry}}}. A key is `namespace/name`, or `name` for
-what has no namespace. An entry's "state" is what Terraform sees; beside it a Secret holds its "data" (text by
-key) and "binary_data" (base64 by key), a release its merged "values".
+an object without a namespace. The "state" of an entry is Terraform's. The entry of a Secret has its "data",
+too, and the entry of a release its merged "values".
 """
 
 import fcntl
@@ -18,13 +18,13 @@ Objects = dict[str, dict[str, dict[str, Any]]]
 
 
 def read(path: Path) -> Objects:
-    """What the record at `path` holds: objects by resource type, then by `namespace/name` (or `name`)."""
+    """Return the objects of the record, by resource type and key."""
     return dict(json.loads(path.read_text())["objects"]) if path.exists() else {}
 
 
 @contextmanager
 def changing(path: Path) -> Iterator[Objects]:
-    """Objects to change; saved, all or nothing, when the block ends without an error."""
+    """Yield the objects to change; write all changes when the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_name(f".{path.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # Terraform works on ten objects at a time

@@ -1,4 +1,4 @@
-"""The state and the merged values of a helm_release. Nothing is rendered."""
+"""The state and the merged values of a helm_release. No chart is rendered."""
 
 import json
 import time
@@ -8,11 +8,11 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from local_aws.rehearsal.planning import UNKNOWN, Refused, State
+from local_aws.rehearsal.planning import UNKNOWN, RefusedError, State
 from local_aws.rehearsal.record import NOTE
 
 
-def deployed(state: State, prior: State | None) -> dict[str, Any]:
+def complete_state(state: State, prior: State | None) -> dict[str, Any]:
     """Complete a release's state as Helm would, and return what the record keeps beside it."""
     values = _values(state)
     last = prior["metadata"] if prior else {"revision": 0, "first_deployed": int(time.time())}
@@ -40,15 +40,15 @@ def refuse_wrong_values(state: State) -> None:
 
 
 def _values(state: State) -> dict[str, Any]:
-    """All values of the release, merged in Helm's order."""
+    """Return all values of the release, merged in Helm's order."""
     values: dict[str, Any] = {}
     for at, text in enumerate(state["values"] or []):
         try:
             given = YAML(typ="safe").load(text or "") or {}
         except YAMLError as error:
-            raise Refused("Error unmarshaling values", str(error), ("values", at)) from error
+            raise RefusedError("Error unmarshaling values", str(error), ("values", at)) from error
         if not isinstance(given, dict):
-            raise Refused("Error unmarshaling values", "values must be a map", ("values", at))
+            raise RefusedError("Error unmarshaling values", "values must be a map", ("values", at))
         _merge(values, given)
     return values
 

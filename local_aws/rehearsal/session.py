@@ -1,7 +1,7 @@
-"""Intent: serve the stand-ins while a block of Python runs.
+"""Serve the stand-ins while a block of Python runs.
 
-Terraform finds already running providers by the environment variable TF_REATTACH_PROVIDERS, its own mechanism
-for debugging providers: nothing is installed, `terraform init` asks no registry for them.
+Terraform finds running providers by the environment variable TF_REATTACH_PROVIDERS, which it has for
+debugging providers. `terraform init` then asks no registry for them.
 """
 
 import os
@@ -19,9 +19,9 @@ from local_aws.rehearsal.provider import Provider, schemas
 
 @contextmanager
 def running(record: Path) -> Iterator[dict[str, Any]]:
-    """Serve both providers, a socket each, in a folder of this user alone that is gone afterwards.
+    """Serve both providers, and yield their entries of TF_REATTACH_PROVIDERS.
 
-    Yields their entries of TF_REATTACH_PROVIDERS.
+    Each has a socket in a temporary folder that only this user can read.
     """
     reattach = {}
     with ExitStack() as stack:
@@ -36,7 +36,7 @@ def running(record: Path) -> Iterator[dict[str, Any]]:
                 "Protocol": "grpc",
                 "ProtocolVersion": 6,
                 "Pid": os.getpid(),
-                "Test": True,  # or Terraform would end this process after its run
+                "Test": True,  # without it Terraform would end this process after its run
                 "Addr": {"Network": "unix", "String": f"{folder}/{name}"},
             }
         yield reattach

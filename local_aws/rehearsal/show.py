@@ -1,4 +1,4 @@
-"""Print what a rehearsal has recorded."""
+"""Print the objects that a rehearsal has recorded."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The stand-ins, running beside a fresh folder."""
+"""A Terraform folder, and stand-ins that run."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from tests.rehearsal.workspace import Workspace
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Iterator[Workspace]:
-    """A workspace with the stand-ins running; no registry and no configuration of the user is in reach."""
+    """A workspace with running stand-ins, without a registry and without the user's configuration file."""
     (tmp_path / "terraform.rc").touch()
     own = {"CHECKPOINT_DISABLE": "1", "TF_CLI_CONFIG_FILE": str(tmp_path / "terraform.rc")}
     clean = {name: value for name, value in os.environ.items() if not name.startswith("TF_")}

@@ -1,4 +1,4 @@
-"""What `show` prints of a record."""
+"""The output of `show`."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from tests.rehearsal.workspace import Workspace
 
 
 def test_show_hides_secrets_until_asked(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
-    """What a Secret holds is masked, and printed with --reveal."""
+    """The data of a Secret is masked; `--reveal` prints it."""
     metadata = {"name": "token", "namespace": "default"}
     release = {"name": "r", "chart": "c", "values": ["a: [red]"]}
     secret = {"metadata": metadata, "data": {"runner-token": "glrt-a"}}

@@ -1,4 +1,4 @@
-"""A folder with real Terraform in it, and the record behind the stand-ins that it uses."""
+"""A Terraform folder, and the record of the stand-ins that it uses."""
 
 import json
 import subprocess
@@ -11,7 +11,7 @@ ACCESS = {"host": "https://localhost:16443", "token": "cluster-token"}
 
 
 class Workspace:
-    """One Terraform configuration, its state, and the record behind it."""
+    """One Terraform configuration with its state and its record."""
 
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         self.folder = folder
@@ -33,7 +33,7 @@ class Workspace:
             self.terraform("init")
 
     def terraform(self, *arguments: str, fails: bool = False) -> str:
-        """Run Terraform; give back all that it printed, on one line."""
+        """Run Terraform, and return its output and errors on one line."""
         done = subprocess.run(
             ["terraform", arguments[0], "-no-color", *arguments[1:]],
             cwd=self.folder,
@@ -47,18 +47,18 @@ class Workspace:
         return printed
 
     def apply(self) -> str:
-        """Apply without asking."""
+        """Apply without a question, and return the output."""
         return self.terraform("apply", "-auto-approve")
 
     def plan(self) -> dict[str, Any]:
-        """Changes that Terraform plans: {address: change}, what stays as it is left out."""
+        """Return the planned changes by address, without those that change nothing."""
         self.terraform("plan", "-out=plan")
         shown = subprocess.check_output(
             ["terraform", "show", "-json", "plan"], cwd=self.folder, env=self.environment
         )
-        changes = {each["address"]: each["change"] for each in json.loads(shown)["resource_changes"]}
+        changes = {item["address"]: item["change"] for item in json.loads(shown)["resource_changes"]}
         return {address: change for address, change in changes.items() if change["actions"] != ["no-op"]}
 
     def recorded(self) -> rehearsal.record.Objects:
-        """What would be in the cluster."""
+        """Return the objects of the record."""
         return rehearsal.read(self.record)

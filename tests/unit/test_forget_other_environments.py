@@ -1,4 +1,4 @@
-"""Synthesizing an environment leaves nothing of another one in the stacks' folders."""
+"""The synthesis of an environment removes Terraform's files about another one."""
 
 import json
 from pathlib import Path
@@ -35,7 +35,7 @@ def record(folder: Path) -> Path:
 
 
 def test_the_record_of_the_same_backend_stays(folder: Path) -> None:
-    """Terraform goes on without another `init`."""
+    """Terraform needs no second `init`."""
     forget_other_environments(folder.parents[1], is_local=True)
     assert record(folder).exists()
 
@@ -51,8 +51,8 @@ def test_the_record_of_the_same_backend_stays(folder: Path) -> None:
         {"use_path_style": True},
     ],
 )
-def test_the_record_of_another_backend_goes(folder: Path, change: dict[str, Any]) -> None:
-    """Else Terraform would offer to migrate the state, for example after a change of the emulator's port."""
+def test_the_record_of_another_backend_is_removed(folder: Path, change: dict[str, Any]) -> None:
+    """With the record Terraform would offer to migrate the state, for example to another emulator's port."""
     backend = {name: value for name, value in {**BACKEND, **change}.items() if value is not None}
     (folder / "cdk.tf.json").write_text(json.dumps({"terraform": {"backend": {"s3": backend}}}))
     forget_other_environments(folder.parents[1], is_local=True)
@@ -61,7 +61,7 @@ def test_the_record_of_another_backend_goes(folder: Path, change: dict[str, Any]
 
 @pytest.mark.parametrize("is_local", [True, False])
 def test_only_the_local_environment_keeps_the_provider_mirror(folder: Path, *, is_local: bool) -> None:
-    """In another environment Terraform asks its registry for the providers."""
+    """In other environments Terraform asks the registry for its providers."""
     link, lock, providers = folder / PROVIDER_LINK, folder / PROVIDER_LOCK, folder / ".terraform/providers"
     link.parent.mkdir()
     link.symlink_to(folder)
@@ -72,7 +72,7 @@ def test_only_the_local_environment_keeps_the_provider_mirror(folder: Path, *, i
 
 
 def test_the_lock_file_of_a_registry_stays(folder: Path) -> None:
-    """Without a link to a mirror the lock file did not come from one."""
+    """Without a link to a mirror the lock file is not from a mirror."""
     (folder / PROVIDER_LOCK).touch()
     forget_other_environments(folder.parents[1], is_local=False)
     assert (folder / PROVIDER_LOCK).exists()

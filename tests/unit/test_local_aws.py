@@ -1,4 +1,4 @@
-"""The emulator's process: where it listens, and that it never outlives its user."""
+"""The emulator's process: it listens on loopback only, and ends with its program."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ WAIT_SECONDS = 20
 
 
 def test_a_taken_port_is_named(tmp_path: Path) -> None:
-    """If another program has the port, the message says so and which setting chooses another."""
+    """If another program has the port, the message says so, and names the setting of the port."""
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -29,7 +29,7 @@ def test_a_taken_port_is_named(tmp_path: Path) -> None:
 
 def test_a_second_start_finds_the_first(tmp_path: Path) -> None:
     """Starting twice leaves one process; stopping it leaves none."""
-    url = free_url()
+    url = find_free_url()
     try:
         assert emulator.start(url, work=tmp_path) is True
         first = emulator.running_pid(tmp_path)
@@ -44,7 +44,7 @@ def test_a_second_start_finds_the_first(tmp_path: Path) -> None:
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="only Linux lists sockets under /proc")
 def test_it_listens_on_loopback_only(tmp_path: Path) -> None:
     """All listening sockets of the emulator's processes are bound to 127.0.0.1."""
-    url = free_url()
+    url = find_free_url()
     try:
         emulator.start(url, work=tmp_path)
         session = emulator.running_pid(tmp_path)
@@ -56,7 +56,7 @@ def test_it_listens_on_loopback_only(tmp_path: Path) -> None:
 
 
 def test_it_ends_when_its_program_is_killed(tmp_path: Path) -> None:
-    """Even SIGKILL, which nobody can handle, leaves no emulator behind."""
+    """SIGKILL gives the program no time to stop its emulator."""
     program = (
         "import pathlib, sys, time\n"
         "from local_aws import emulator\n"
@@ -97,14 +97,14 @@ def find_listening_addresses(session: int) -> set[tuple[str, int]]:
     return found
 
 
-def free_url() -> str:
-    """Return a URL on a port that nobody listens on."""
+def find_free_url() -> str:
+    """Return a URL with a free port."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return f"http://127.0.0.1:{free.getsockname()[1]}"
 
 
 def refuses_connections(url: str) -> bool:
-    """Whether nobody listens at the URL."""
+    """Return whether no program listens at the URL."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", int(url.rsplit(":", 1)[1]))) != 0

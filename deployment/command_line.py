@@ -1,0 +1,34 @@
+"""The end of a command: its exit status, or one message and the exit status 1."""
+
+import os
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+from stacks.errors import UserError
+
+BROKEN_PIPE = 141  # the exit status of a program that SIGPIPE ends
+
+
+def run_command(command: Callable[[], int], *, interrupted: str = "interrupted") -> NoReturn:
+    """Run a command, and end this program with its exit status; print no traceback for an expected error.
+
+    The command imports the modules that take long: a Ctrl-C during their import ends in the message, too.
+
+    Args:
+        command: Returns the exit status.
+        interrupted: The message after a Ctrl-C.
+
+    """
+    try:
+        status = command()
+        sys.stdout.flush()
+    except UserError as error:
+        sys.exit(str(error))
+    except BrokenPipeError:
+        # Python writes the rest of its buffer at the end, and would complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(BROKEN_PIPE)
+    except KeyboardInterrupt:
+        sys.exit(interrupted)
+    sys.exit(status)

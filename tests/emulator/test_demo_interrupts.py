@@ -1,0 +1,175 @@
+"""A demo that is killed or interrupted while Terraform creates the network's first resources."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from local_aws import emulator
+from stacks.backend import read_backend, state_key
+from stacks.settings.load import load_settings
+from tests.emulator.project import copy_project, inherited_environment
+
+pytestmark = [
+    pytest.mark.xdist_group("demo"),
+    pytest.mark.skipif(not Path("/proc").is_dir(), reason="only Linux lists processes under /proc"),
+]
+
+WAIT_SECONDS = 60
+CREATED = re.compile(r"^(\S+): created in \d+ s$", re.MULTILINE)
+
+
+@dataclass
+class Run:
+    """The output of one demo, and the processes that it has left.
+
+    Attributes:
+        output: Its standard output.
+        errors: Its standard error.
+        status: Its exit status.
+        left: Command lines of the processes that it has left, without the emulator's.
+
+    """
+
+    output: str
+    errors: str
+    status: int
+    left: list[str]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A copy of the project whose emulator has a port of its own; the emulator is stopped at the end."""
+    folder = tmp_path_factory.mktemp("demo") / "project"
+    copy_project(folder)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    local = folder / "environments" / "local.yaml"
+    local.write_text(local.read_text().replace(":4566", f":{port}"))
+    try:
+        yield folder
+    finally:
+        emulator.stop(work=folder / ".work")
+
+
+@pytest.fixture(scope="module")
+def killed(folder: Path) -> Run:
+    """A first demo; SIGKILL ends it and its Terraform."""
+    with started_demo(folder) as process:
+        output = read_to_first_resource(process)
+        (terraform,) = (pid for pid, line in find_processes(folder).items() if "terraform apply" in line)
+        process.kill()
+        os.kill(terraform, signal.SIGKILL)
+        return finish(process, folder, output)
+
+
+@pytest.fixture(scope="module")
+def interrupted(killed: Run, folder: Path) -> Run:
+    """The demo after the killed one; a Ctrl-C in the terminal sends SIGINT to its process group."""
+    assert killed.status == -signal.SIGKILL
+    with started_demo(folder) as process:
+        output = read_to_first_resource(process)
+        os.killpg(process.pid, signal.SIGINT)
+        return finish(process, folder, output)
+
+
+def test_a_killed_demo_leaves_only_the_emulator(killed: Run) -> None:
+    """The providers end with the demo, even if it can't stop them."""
+    assert killed.left == []
+
+
+def test_the_next_demo_frees_the_dead_lock_and_goes_on(interrupted: Run) -> None:
+    """It says that it has removed the lock of the killed Terraform, and creates resources."""
+    removed = "local/network.tfstate.tflock: removed"
+    before, _, after = interrupted.output.partition(removed)
+    assert CREATED.search(after)
+    assert not CREATED.search(before)
+
+
+def test_an_interrupted_demo_ends_in_one_message(interrupted: Run) -> None:
+    """There is no traceback, and the exit status is 1."""
+    assert interrupted.errors == "interrupted; `make demo` goes on from here, `make demo-down` undoes it\n"
+    assert interrupted.status == 1
+
+
+def test_an_interrupted_demo_leaves_only_the_emulator(interrupted: Run) -> None:
+    """Terraform and the providers end before the demo."""
+    assert interrupted.left == []
+
+
+def test_an_interrupted_demo_keeps_its_resources_and_no_lock(interrupted: Run, folder: Path) -> None:
+    """Terraform has written the state and has unlocked it, so that the next demo can go on."""
+    created = set(CREATED.findall(interrupted.output))
+    aws = load_settings(folder / "environments" / "local.yaml").aws
+    s3 = emulator.client("s3", endpoint_url=str(aws.endpoint_url), region=aws.region)
+    backend = read_backend(folder / "backend.tf.json")
+    keys = [item["Key"] for item in s3.list_objects_v2(Bucket=backend.bucket)["Contents"]]
+    assert keys == [state_key("local", "network")]
+    state = json.loads(s3.get_object(Bucket=backend.bucket, Key=keys[0])["Body"].read())
+    kept = {f"{item['type']}.{item['name']}" for item in state["resources"] if item["mode"] == "managed"}
+    assert created <= kept
+
+
+@contextmanager
+def started_demo(folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """Start a demo in a process group of its own; it does not outlive the block."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "local_aws", "demo"],
+        cwd=folder,
+        # Without the program that counts Terraform commands: Terraform would survive a SIGKILL to it.
+        env={**inherited_environment(), "PATH": os.environ["PATH"], "PYTHONUNBUFFERED": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def read_to_first_resource(process: subprocess.Popen[str]) -> str:
+    """Return what the demo prints until Terraform has created a resource."""
+    output = ""
+    for line in process.stdout or ():
+        output += line
+        if CREATED.search(line):
+            return output
+    errors = process.stderr.read() if process.stderr else ""
+    raise AssertionError(output + errors)
+
+
+def finish(process: subprocess.Popen[str], folder: Path, output: str) -> Run:
+    """Wait until the demo has ended, and give its processes five seconds to end, too."""
+    rest, errors = process.communicate(timeout=WAIT_SECONDS)
+    deadline = time.monotonic() + 5
+    while find_processes(folder) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return Run(output + rest, errors, process.returncode, list(find_processes(folder).values()))
+
+
+def find_processes(folder: Path) -> dict[int, str]:
+    """Return IDs and command lines of the processes in the copy, without those of the emulator."""
+    session, found = emulator.running_pid(folder / ".work"), {}
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            pid = int(process.name)
+            line = (process / "cmdline").read_text().replace("\0", " ").strip()
+            if line and (process / "cwd").readlink().is_relative_to(folder) and os.getsid(pid) != session:
+                found[pid] = line
+        except OSError:
+            continue  # the process has just ended, or belongs to somebody else
+    return found

@@ -1,0 +1,41 @@
+"""The AWS provider of the local environment describes only the types that the stacks use."""
+
+import json
+from importlib.util import find_spec
+from pathlib import Path
+
+import grpc
+
+from local_aws.aws_provider import drop_other_types, stack_types
+from stacks.settings.load import PROJECT
+
+KINDS = ("data", "ephemeral", "resource")
+PROVIDER_FIELD = b"\x0a\x04kept"  # field 1 of GetSchema's answer, which aws_provider.proto does not name
+
+SCHEMAS = grpc.protos("local_aws/aws_provider.proto").Schemas
+
+
+def test_every_type_of_the_example_is_described() -> None:
+    """Terraform refuses a type that the provider does not describe."""
+    documents = [json.loads(file.read_text()) for file in (PROJECT / "tests" / "snapshots").glob("*.json")]
+    used = {name for document in documents for kind in KINDS for name in document.get(kind, {})}
+    assert {name for name in used if name.startswith("aws_")} <= stack_types()
+
+
+def test_every_described_type_exists() -> None:
+    """Each has a module in the bindings of the AWS provider; the module `provider` is not a type."""
+    package = find_spec("cdktf_cdktf_provider_aws")
+    assert package
+    assert package.origin
+    modules = {folder.name for folder in Path(package.origin).parent.iterdir()} - {"provider"}
+    assert stack_types() <= {f"aws_{module.removeprefix('data_aws_')}" for module in modules}
+
+
+def test_only_the_schemas_of_other_types_are_dropped() -> None:
+    """The configuration of the provider itself, which the filter does not know, stays."""
+    used, both = {"aws_vpc": b"1"}, {"aws_vpc": b"1", "aws_other": b"2"}
+    answer = SCHEMAS(resource_schemas=both, data_source_schemas=both, ephemeral_resource_schemas=both)
+    wanted = SCHEMAS(resource_schemas=used, data_source_schemas=used, ephemeral_resource_schemas=used)
+    filtered = drop_other_types(answer.SerializeToString() + PROVIDER_FIELD, {"aws_vpc"})
+    assert SCHEMAS.FromString(filtered) == SCHEMAS.FromString(wanted.SerializeToString() + PROVIDER_FIELD)
+    assert PROVIDER_FIELD in filtered

@@ -1,0 +1,39 @@
+"""The end of `python -m deployment` and `python -m local_aws`."""
+
+import subprocess
+import sys
+
+import pytest
+
+from deployment.command_line import run_command
+from stacks.errors import UserError
+from stacks.settings.load import PROJECT
+
+
+def raise_error(error: BaseException) -> int:
+    """Stand for a command that does not come to its end."""
+    raise error
+
+
+def test_the_exit_status_is_the_commands() -> None:
+    """A pipeline decides by the exit status of `plan`."""
+    with pytest.raises(SystemExit) as ended:
+        run_command(lambda: 3)
+    assert ended.value.code == 3
+
+
+@pytest.mark.parametrize(
+    ("error", "message"), [(UserError("a mistake"), "a mistake"), (KeyboardInterrupt(), "interrupted")]
+)
+def test_an_expected_error_is_one_message(error: BaseException, message: str) -> None:
+    """Python prints the message of a SystemExit, and ends with 1."""
+    with pytest.raises(SystemExit) as ended:
+        run_command(lambda: raise_error(error))
+    assert ended.value.code == message
+
+
+@pytest.mark.parametrize("package", ["deployment", "local_aws"])
+def test_a_program_imports_the_slow_modules_in_its_command(package: str) -> None:
+    """A Ctrl-C during the import of pydantic or botocore ends in one message, too."""
+    program = f"import sys, {package}.__main__; print({{'botocore', 'pydantic'}} & set(sys.modules))"
+    assert subprocess.check_output([sys.executable, "-c", program], cwd=PROJECT, text=True) == "set()\n"
