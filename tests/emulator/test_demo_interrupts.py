@@ -21,7 +21,6 @@ from stacks.settings.load import load_settings
 from tests.emulator.project import copy_project, inherited_environment
 
 pytestmark = [
-    pytest.mark.xdist_group("demo"),
     pytest.mark.skipif(not Path("/proc").is_dir(), reason="only Linux lists processes under /proc"),
 ]
 
