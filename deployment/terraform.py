@@ -92,9 +92,9 @@ class Stack:
 def synthesize(environment: str) -> list[Stack]:
     """Write the Terraform JSON of every stack of an environment, and return the stacks in their order.
 
-    The same inputs give the same JSON. So main.py runs only if an input or the JSON has changed since. It runs
-    as a program of its own: in this process its Node.js would live until the end, and would print a stack
-    trace at an interrupt that is meant for Terraform.
+    The same inputs give the same JSON. So main.py runs only if an input or the JSON has changed since.
+    main.py runs as a program of its own: in this process its Node.js would live until the end, and would
+    print a stack trace at an interrupt that is meant for Terraform.
 
     Raises:
         TerraformError: If main.py fails; the message is its own.

@@ -1,5 +1,6 @@
 """Network and cluster: applied by cdktf and real Terraform, looked at through the emulated AWS."""
 
+import json
 from typing import Any
 
 import pytest
