@@ -1,7 +1,7 @@
 """Which tests one worker of pytest-xdist runs: a plugin for pytest.
 
-A deployment takes minutes. So one worker runs all tests of the shared deployment. Every other file goes to one
-worker as a whole.
+A deployment takes minutes. So one worker runs all tests of the shared deployment. Every other file goes to
+one worker as a whole.
 """
 
 from typing import Any
