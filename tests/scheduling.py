@@ -16,11 +16,9 @@ class _WholeDeployments(LoadScopeScheduling):  # type: ignore[misc]
     def _split_scope(self, nodeid: str) -> str:
         """Return the name of the group that a test belongs to."""
         file = nodeid.partition("::")[0]
-        if file.startswith("tests/emulator/") and "(deployed: " in (PROJECT / file).read_text(
-            encoding="utf-8"
-        ):
-            return "deployed"
-        return file
+        text = (PROJECT / file).read_text(encoding="utf-8")
+        shares_deployment = "deployed: Project" in text and "def deployed(" not in text
+        return "deployed" if shares_deployment else file
 
 
 @pytest.hookimpl

@@ -2,19 +2,21 @@
 
 import json
 import os
+import secrets
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 
+from deployment import state_bucket
 from deployment.terraform import note_synthesis
 from local_aws import emulator, rehearsal
-from stacks.backend import forget_other_environments, state_key
+from stacks.backend import forget_other_environments, read_backend, state_key
 from stacks.settings import Settings
 from stacks.settings.load import PROJECT, load_settings
 from tests.emulator import terraform_commands
@@ -191,3 +193,31 @@ def _changed(document: str, changes: dict[str, Any]) -> dict[str, Any]:
     settings: dict[str, Any] = YAML(typ="safe").load(document)
     change_settings(settings, changes)
     return settings
+
+
+@contextmanager
+def running_project(folder: Path, aws_reattach: dict[str, Any]) -> Iterator[Project]:
+    """Copy the project into a folder; start an emulated AWS with a state bucket and the tokens."""
+    copy_project(folder)
+    with ExitStack() as stack:
+        endpoint_url = stack.enter_context(emulator.running(folder / ".work"))
+        local = folder / "environments" / "local.yaml"
+        local.write_text(local.read_text().replace("http://127.0.0.1:4566", endpoint_url))
+        settings = load_settings(local)
+        backend = read_backend(folder / "backend.tf.json")
+        state_bucket.create_state_bucket(settings.aws, backend)
+        record = folder / ".work" / "rehearsal.json"
+        terraform = stack.enter_context(terraform_environment(aws_reattach, record))
+        project = Project(
+            folder=folder,
+            settings=settings,
+            state_bucket=backend.bucket,
+            token=f"glrt-{secrets.token_urlsafe(15)}",
+            record=record,
+            environment={**inherited_environment(), **terraform, "CI": "1", "ENV": "local", "NO_COLOR": "1"},
+        )
+        for fleet in settings.runners.values():
+            project.client("ssm").put_parameter(
+                Name=fleet.token_parameter, Type="SecureString", Value=project.token
+            )
+        yield project

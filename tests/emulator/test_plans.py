@@ -14,10 +14,23 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from tests.emulator.project import Project
+from tests.emulator.project import Project, running_project
 from tests.environments import STACKS
 
 ANOTHER_ZONE = "eu-central-1c"
+
+
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory: pytest.TempPathFactory, aws_reattach: dict[str, Any]) -> Iterator[Project]:
+    """A deployment of its own, since other tests share theirs; without the cache, which takes a minute."""
+    folder = tmp_path_factory.mktemp("plans") / "project"
+    with (
+        running_project(folder, aws_reattach) as project,
+        project.changed({"runners.default.cache": False}),
+    ):
+        for stack in STACKS:
+            project.apply(stack)
+        yield project
 
 
 def run(project: Project, command: str) -> subprocess.CompletedProcess[str]:
