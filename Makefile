@@ -27,7 +27,7 @@ export PIP_CACHE_DIR := $(CURDIR)/.work/pip
 export npm_config_cache := $(CURDIR)/.work/npm
 export TF_PLUGIN_CACHE_DIR := $(CURDIR)/.work/terraform-plugins
 export TF_PLUGIN_CACHE_MAY_BREAK_DEPENDENCY_LOCK_FILE := 1
-# No questions to the makers' servers.
+# No update checks and no usage reports.
 export CHECKPOINT_DISABLE := 1
 export DISABLE_VERSION_CHECK := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -92,7 +92,7 @@ seed: setup ## Store a demo token on the emulated AWS for each fleet that has no
 bootstrap: setup ## Create the state bucket of backend.tf.json for ENV
 	@$(VENV)/python -m deployment bootstrap
 
-# What sets up goes to standard error: `make consumer-policy … > policy.json` holds the policy alone.
+# The set-up prints to standard error: `make consumer-policy … > policy.json` holds the policy alone.
 .PHONY: consumer-policy
 consumer-policy: ## Print the IAM policy for reading the state of STACKS="network cluster" of ENV
 	@test -n "$(STACKS)" || { echo 'STACKS: not set. Accepted: any of network, cluster, workloads, as in STACKS="network cluster"' >&2; exit 1; }
@@ -137,7 +137,7 @@ show: setup ## Show what the rehearsal of the local environment put into its clu
 
 .PHONY: test
 test: setup ## Run lint and all tests but the long ones, with real Terraform against the emulator
-	@$(MAKE) --no-print-directory lint > .work/lint.log 2>&1 & lint=$$!; status=0; \
+	@$(MAKE) --no-print-directory lint > .work/lint.log 2>&1 & lint=$$!; status=0; trap "kill $$lint 2> /dev/null || true" EXIT; \
 	$(VENV)/pytest -n $(WORKERS) --no-loadscope-reorder -m "not long" || status=$$?; \
 	wait $$lint || { status=1; cat .work/lint.log; echo "make lint: failed"; }; \
 	exit $$status

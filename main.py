@@ -6,9 +6,8 @@
 import argparse
 import os
 import sys
-from pathlib import Path
 
-from stacks.backend import forget_other_environments, read_backend
+from stacks.backend import find_output_folder, forget_other_environments, read_backend
 from stacks.errors import UserError
 from stacks.settings.load import PROJECT, load_environment
 
@@ -25,7 +24,7 @@ def main() -> None:
         backend = read_backend(PROJECT / "backend.tf.json")
     except UserError as error:
         sys.exit(str(error))
-    output = Path(os.environ.get("CDKTF_OUTDIR") or PROJECT / "cdktf.out")
+    output = find_output_folder()
 
     # cdktf and the provider packages take seconds to import; a mistake above is told before that.
     from cdktf import App  # noqa: PLC0415
@@ -39,4 +38,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("interrupted")

@@ -111,8 +111,6 @@ def _run(arguments: argparse.Namespace) -> int:
         sys.exit(f"AWS refused: {error}")
     except BotoCoreError as error:
         sys.exit(f"AWS could not be asked: {error}")
-    except FileNotFoundError as error:
-        sys.exit(f"{error.filename}: not found")
 
 
 def _run_with_settings(arguments: argparse.Namespace, settings: "Settings") -> int:

@@ -1,6 +1,7 @@
 """The end of a command: its exit status, or one message and the exit status 1."""
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from typing import NoReturn
@@ -20,6 +21,10 @@ def run_command(command: Callable[[], int], *, interrupted: str = "interrupted")
         interrupted: The message after a Ctrl-C.
 
     """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:
+            # As a Ctrl-C: temporary files are removed, and Terraform ends in good order.
+            signal.signal(number, signal.default_int_handler)
     try:
         status = command()
         sys.stdout.flush()
@@ -29,6 +34,8 @@ def run_command(command: Callable[[], int], *, interrupted: str = "interrupted")
         # Python writes the rest of its buffer at the end, and would complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(BROKEN_PIPE)
+    except FileNotFoundError as error:
+        sys.exit(f"{error.filename}: not found")
     except KeyboardInterrupt:
         sys.exit(interrupted)
     sys.exit(status)

@@ -109,6 +109,8 @@ def _exists(s3: Any, bucket: str, region: str) -> bool:
         status = error.response["ResponseMetadata"]["HTTPStatusCode"]
         if status == 404:  # noqa: PLR2004 - HTTP's "not found"
             return False
+        if status not in (301, 403):  # 301: the bucket is in another region
+            raise
         if status == 403:  # noqa: PLR2004 - HTTP's "forbidden"
             raise BootstrapError(
                 f"backend.tf.json: bucket: {bucket} exists and is not yours to use. Bucket names are "

@@ -14,9 +14,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from stacks.backend import find_output_folder
 from stacks.errors import UserError
 from stacks.settings.load import PROJECT
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # Ctrl-C, kill, a closed terminal
 SYNTHESIS = "synthesis.sha256"  # in the output folder, beside cdktf's manifest.json
 
 
@@ -100,7 +102,7 @@ def synthesize(environment: str) -> list[Stack]:
         TerraformError: If main.py fails; the message is its own.
 
     """
-    output = Path(os.environ.get("CDKTF_OUTDIR") or PROJECT / "cdktf.out").resolve()
+    output = find_output_folder()
     if is_synthesized(output, environment):
         return read_stacks(output)
     done = subprocess.run(
@@ -124,7 +126,7 @@ def note_synthesis(output: Path, environment: str, project: Path = PROJECT) -> N
 
 
 def is_synthesized(output: Path, environment: str, project: Path = PROJECT) -> bool:
-    """Return whether a folder holds the JSON of this environment, this code and these packages, unchanged."""
+    """Return whether a folder holds the JSON of this environment, code and constraints.txt, unchanged."""
     note = output / SYNTHESIS
     return note.exists() and note.read_text(encoding="utf-8") == _compute_checksum(
         output, environment, project
@@ -175,20 +177,22 @@ def _run_terraform(
 
     Raises:
         KeyboardInterrupt: After Terraform has ended, if this program was interrupted.
-        BrokenPipeError: After Terraform has ended, if the reader of the output has gone.
+        Exception: After Terraform has ended, if its output could not be passed on.
 
     """
     received: list[int] = []
+    passed_on: list[int] = []
     process: subprocess.Popen[str] | None = None
 
-    def interrupt_once(number: int, _frame: FrameType | None) -> None:
+    def interrupt_once(number: int, _frame: FrameType | None = None) -> None:
         # At a second interrupt Terraform would end without writing the state.
-        if process and not received:
-            process.send_signal(signal.SIGINT)
         received.append(number)
+        if process and not passed_on:
+            passed_on.append(number)
+            process.send_signal(signal.SIGINT)
 
     is_terminal = is_shown and read_line is None and sys.stdout.isatty()
-    before = {number: signal.signal(number, interrupt_once) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, interrupt_once) for number in SIGNALS}
     try:
         sys.stdout.flush()
         process = subprocess.Popen(  # noqa: S603 - our own arguments
@@ -202,16 +206,16 @@ def _run_terraform(
             start_new_session=True,  # only `interrupt_once` passes on a Ctrl-C of the terminal
         )
         if received:
-            process.send_signal(signal.SIGINT)
-        broken = _copy_output(process, read_line or _print_line) if is_shown and not is_terminal else None
+            interrupt_once(received[0])
+        failure = _copy_output(process, read_line or _print_line) if is_shown and not is_terminal else None
         output, errors = process.communicate()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
     if received:
         raise KeyboardInterrupt
-    if broken:
-        raise broken
+    if failure:
+        raise failure
     return process, output, errors
 
 
@@ -219,13 +223,16 @@ def _print_line(line: str) -> None:
     print(line, end="", flush=True)
 
 
-def _copy_output(process: subprocess.Popen[str], read_line: Callable[[str], None]) -> BrokenPipeError | None:
-    """Pass on the lines of a process until it ends; return the error if the reader has gone."""
-    broken = None
+def _copy_output(process: subprocess.Popen[str], read_line: Callable[[str], None]) -> Exception | None:
+    """Pass on the lines of a process until it ends; return the error if a line can't be passed on.
+
+    The reader may have gone, or the disk may be full. Terraform goes on, so that its lock and state are kept.
+    """
+    failure = None
     for line in process.stdout or ():
         try:
-            if not broken:
+            if not failure:
                 read_line(line)
-        except BrokenPipeError as error:
-            broken = error
-    return broken
+        except Exception as error:  # noqa: BLE001 - raised again when Terraform has ended
+            failure = error
+    return failure

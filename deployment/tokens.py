@@ -68,6 +68,9 @@ def describe_mistakes(settings: Settings, types: dict[str, str]) -> Iterator[str
             'rm "$file"',
         ]
     if commands and settings.aws.is_local:
+        for command in commands:
+            if "delete-parameter" in command:
+                yield f"Remove it: .venv/bin/python -m local_aws run {command}"
         yield "Store demo tokens: .venv/bin/python -m local_aws seed"
     elif commands:
         yield "Store each token from a file, never on the command line:"

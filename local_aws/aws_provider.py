@@ -9,7 +9,6 @@ Terraform finds `running` by TF_REATTACH_PROVIDERS, as it finds the stand-in pro
 and the tests use it.
 """
 
-import json
 import os
 import re
 import subprocess
@@ -25,9 +24,8 @@ from typing import Any
 import grpc
 
 from local_aws import provider_mirror
-from local_aws.emulator import EmulatorError
+from local_aws.emulator import EmulatorError, inherited_variables
 from stacks.settings.load import PROJECT
-from stacks.versions import AWS_PROVIDER
 
 _SERVICE = "/tfplugin5.Provider/"
 _STDIO = "/plugin.GRPCStdio/StreamStdio"  # this call lasts as long as Terraform's connection
@@ -36,7 +34,7 @@ _THREADS = 256  # Terraform works on ten resources at a time, with two provider 
 # Without this variable of HashiCorp's go-plugin, a provider says that it is a plugin, and ends.
 _COOKIE = {"TF_PLUGIN_MAGIC_COOKIE": "d602bf8f470bc67ca7faa0386276bbdd4330efaf76d1a219cb4d6991ca9872b2"}
 # The provider ends when its standard input closes: also after a SIGKILL to this program.
-_UNTIL_INPUT_CLOSES = '"$0" & cat > /dev/null; kill $!'
+_UNTIL_INPUT_CLOSES = '"$0" & cat > /dev/null; kill $!; wait $!'
 
 _SCHEMAS = grpc.protos("local_aws/aws_provider.proto").Schemas
 
@@ -55,15 +53,9 @@ def installed_provider() -> Path:
         EmulatorError: If Terraform can't install the provider; the message is Terraform's.
 
     """
-    requirement = {"aws": {"source": "hashicorp/aws", "version": AWS_PROVIDER}}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "main.tf.json").write_text(json.dumps({"terraform": {"required_providers": requirement}}))
-        provider_mirror.link(folder)
-        command = ["terraform", "init", "-input=false", "-no-color"]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)  # noqa: S603 - ours
-        if done.returncode:
-            raise EmulatorError(f"the AWS provider can't be installed:\n{done.stderr.strip()}")
+        provider_mirror.init(folder)
         (found,) = folder.glob(".terraform/providers/*/hashicorp/aws/*/*/terraform-provider-aws*")
         return found.resolve()
 
@@ -100,7 +92,7 @@ def running(
 
     """
     with ExitStack() as stack:
-        provider = _Provider(program, types, {**os.environ, **(variables or {})})
+        provider = _Provider(program, types, {**inherited_variables(), **(variables or {})})
         stack.callback(provider.stop)
         server = grpc.server(ThreadPoolExecutor(_THREADS), options=_NO_LIMIT)
         server.add_generic_rpc_handlers((_Handler(provider),))

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from rich.console import Console
@@ -22,12 +22,13 @@ from local_aws.locks import free_dead_locks
 from local_aws.progress import LOG, Progress, Screen, run_terraform
 from local_aws.providers import RECORD
 from stacks import STACKS
-from stacks.backend import read_backend, state_key
+from stacks.backend import find_output_folder, read_backend, state_key
 from stacks.settings import Settings
 from stacks.settings.aws import EMULATOR_CREDENTIALS
 from stacks.settings.load import PROJECT
 
 DEMO_TOKEN_BYTES = 15
+PHASES = 6
 NEXT_STEPS = """\
 Next:
   make show           show the objects of the Kubernetes cluster
@@ -78,7 +79,7 @@ def up(settings: Settings, kubernetes: str, *, verbose: bool) -> None:
 
     @contextmanager
     def phase(name: str, title: str = "") -> Iterator[None]:
-        console.rule(f"[bold]{len(durations) + 1}/5 {title or name}", align="left")
+        console.rule(f"[bold]{len(durations) + 1}/{PHASES} {title or name}", align="left")
         started = time.monotonic()
         yield
         durations[name] = time.monotonic() - started
@@ -90,12 +91,11 @@ def up(settings: Settings, kubernetes: str, *, verbose: bool) -> None:
         state_bucket.create_state_bucket(settings.aws, backend)
         seed(settings)
         _free_dead_locks(settings)
-    stacks = _synthesize()
-    with (
-        _screen(console, verbose=verbose) as screen,
-        providers.served(kubernetes, types=stack_types()) as variables,
-    ):
-        os.environ |= variables
+    with ExitStack() as opened:
+        screen = opened.enter_context(_screen(console, verbose=verbose))
+        with phase("synthesis and providers", "Terraform JSON and providers"):
+            stacks = _synthesize()
+            os.environ |= opened.enter_context(providers.served(kubernetes, types=stack_types()))
         for stack in stacks:
             title = f"{stack.name}, rehearsed, not deployed" if _rehearsed(stack.name, kubernetes) else ""
             with phase(stack.name, title):
@@ -110,6 +110,13 @@ def down(settings: Settings, kubernetes: str, *, verbose: bool) -> None:
     """Destroy the deployed stacks on the emulator, and stop it."""
     if emulator.running_pid() is None:
         print(f"no emulator of ours runs at {settings.aws.endpoint_url}: nothing to destroy")
+        return
+    if not emulator.answers(str(settings.aws.endpoint_url)):
+        emulator.stop()
+        RECORD.unlink(missing_ok=True)
+        print(
+            f"our emulator does not listen at {settings.aws.endpoint_url}: stopped; everything on it is gone"
+        )
         return
     console = Console(highlight=False, soft_wrap=True)
     deployed = [stack for stack in STACKS if _has_resources(settings, stack)]
@@ -148,18 +155,18 @@ def run(settings: Settings, command: Sequence[str], kubernetes: str) -> int:
         raise emulator.EmulatorError(
             f"no emulator of ours runs at {settings.aws.endpoint_url}: `make demo` starts it"
         )
-    provider_mirror.prepare(PROJECT / "cdktf.out")
+    provider_mirror.prepare(find_output_folder())
     credentials = aws_variables(settings)
     # The command may be a Terraform of any configuration: it gets every type.
     with providers.served(kubernetes, types=None, aws_variables=credentials) as variables:
         env = {**emulator.inherited_variables(), **credentials, **variables}
         with subprocess.Popen(command, env=env) as process:  # noqa: S603 - the user's own
-            # The command handles Ctrl-C. It may need the providers until it has ended.
-            interrupted = signal.signal(signal.SIGINT, signal.SIG_IGN)
-            try:
-                return process.wait()
-            finally:
-                signal.signal(signal.SIGINT, interrupted)
+            # The command needs the providers until it has ended. A Ctrl-C reaches it from the terminal.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            for number in (signal.SIGTERM, signal.SIGHUP):
+                signal.signal(number, lambda number, _frame: process.send_signal(number))
+            status = process.wait()
+    return status if status >= 0 else 128 - status  # as a shell reports a signal
 
 
 def aws_variables(settings: Settings) -> dict[str, str]:
@@ -179,7 +186,7 @@ def _synthesize() -> list[Stack]:
     Call it before the providers are served: Terraform writes no lock file for a provider that runs already.
     """
     stacks = synthesize("local")
-    provider_mirror.prepare(PROJECT / "cdktf.out")
+    provider_mirror.prepare(find_output_folder())
     return stacks
 
 

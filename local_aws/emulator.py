@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 from deployment.aws import create_client
 from stacks.errors import UserError
 from stacks.settings.aws import EMULATOR_CREDENTIALS, AwsSettings
+from stacks.settings.load import PROJECT
 
-PROJECT = Path(__file__).resolve().parent.parent
 WORK = PROJECT / ".work"
 START_TIMEOUT_SECONDS = 60.0
 STOP_TIMEOUT_SECONDS = 20.0
@@ -45,14 +45,16 @@ def start(endpoint_url: str, *, work: Path = WORK, docker: bool = False) -> bool
         EmulatorError: If another program has the port, or the emulator does not start.
 
     """
-    if running_pid(work) is not None and _answers(endpoint_url):
+    if answers(endpoint_url) and running_pid(work) is not None:
         return False
+    if stop(work=work):
+        print("stopped the emulator that listened at another address; everything on it is gone")
     _refuse_taken_port(endpoint_url)
     with _log(work).open("wb") as log:
         process = _spawn(endpoint_url, work, stdin=subprocess.DEVNULL, log=log, docker=docker)
     _pid_file(work).write_text(str(process.pid), encoding="ascii")
     try:
-        _wait_until_it_answers(process, endpoint_url, work)
+        _wait_until_itanswers(process, endpoint_url, work)
     except EmulatorError:
         stop(work=work)
         raise
@@ -84,7 +86,7 @@ def running(work: Path, *, auth: bool = False) -> Iterator[str]:
     with _log(work).open("wb") as log:
         process = _spawn(endpoint_url, work, "--stop-with-parent", stdin=subprocess.PIPE, log=log, auth=auth)
     try:
-        _wait_until_it_answers(process, endpoint_url, work)
+        _wait_until_itanswers(process, endpoint_url, work)
         yield endpoint_url
     finally:
         process.terminate()
@@ -96,9 +98,12 @@ def running_pid(work: Path = WORK) -> int | None:
     try:
         pid = int(_pid_file(work).read_text(encoding="ascii"))
         os.kill(pid, 0)
+        command = Path(f"/proc/{pid}/cmdline")
+        # After a restart of the machine the number may be another program's.
+        is_ours = not command.exists() or b"local_aws.server" in command.read_bytes()
     except (OSError, ValueError):
         return None
-    return pid
+    return pid if is_ours else None
 
 
 def inherited_variables() -> dict[str, str]:
@@ -164,7 +169,8 @@ def _refuse_taken_port(endpoint_url: str) -> None:
             )
 
 
-def _answers(endpoint_url: str) -> bool:
+def answers(endpoint_url: str) -> bool:
+    """Return whether an emulator answers at this URL."""
     try:
         with urllib.request.urlopen(f"{endpoint_url}/_ministack/health", timeout=2):  # noqa: S310 - loopback
             return True
@@ -172,10 +178,10 @@ def _answers(endpoint_url: str) -> bool:
         return False
 
 
-def _wait_until_it_answers(process: subprocess.Popen[bytes], endpoint_url: str, work: Path) -> None:
+def _wait_until_itanswers(process: subprocess.Popen[bytes], endpoint_url: str, work: Path) -> None:
     deadline = time.monotonic() + START_TIMEOUT_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
-        if _answers(endpoint_url):
+        if answers(endpoint_url):
             return
         time.sleep(0.2)
     raise EmulatorError(f"the emulator did not start at {endpoint_url}; its log is {_log(work)}")

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from local_aws.emulator import PROJECT
+from stacks.backend import find_output_folder
 
 PROCESSES = Path("/proc")
 
@@ -17,7 +17,7 @@ def free_dead_locks(s3: Any, bucket: str, environment: str) -> None:
     # Terraform, "Backend Type: s3", "State Locking".
     listed = s3.list_objects_v2(Bucket=bucket, Prefix=f"{environment}/").get("Contents", [])
     keys = [item["Key"] for item in listed if item["Key"].endswith(".tflock")]
-    if not keys or terraform_may_run():
+    if not keys or terraform_may_run(find_output_folder()):
         return
     for key in keys:
         lock = json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
@@ -25,7 +25,7 @@ def free_dead_locks(s3: Any, bucket: str, environment: str) -> None:
         print(f"{key}: removed, a lock of {lock['Created']} whose Terraform was killed")
 
 
-def terraform_may_run(folder: Path = PROJECT / "cdktf.out") -> bool:
+def terraform_may_run(folder: Path) -> bool:
     """Return whether a Terraform works in a synthesized stack's folder; true if we can't know."""
     if not PROCESSES.is_dir():  # not Linux
         return True

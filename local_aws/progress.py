@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.status import Status
 
 from deployment.terraform import Stack, TerraformError
-from local_aws.emulator import PROJECT, WORK
+from local_aws.emulator import WORK
+from stacks.settings.load import PROJECT
 
 LOG = WORK / "demo.log"
 OPTIONS = ("-json", "-auto-approve", "-input=false")
@@ -98,7 +99,7 @@ def run_terraform(stack: Stack, command: str, screen: Screen) -> Progress:
     """Run `terraform apply` or `terraform destroy` without questions.
 
     Raises:
-        TerraformError: If Terraform fails; the message is its last error.
+        TerraformError: If Terraform fails; the message has its errors.
 
     """
     with screen.console.status(f"{stack.name}: {command}") as status:

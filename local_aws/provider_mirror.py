@@ -9,19 +9,23 @@ precedence. The synthesis of another environment removes the link (stacks/backen
 
 import json
 import os
-import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from local_aws.emulator import WORK
 from stacks import STACKS
 from stacks.backend import PROVIDER_LINK, PROVIDER_LOCK
+from stacks.errors import UserError
 from stacks.versions import AWS_PROVIDER
 
 PLACES = ("/opt", "/srv", "/usr/local", "/usr/lib", "/usr/share")
 DEPTH = 5  # folders below a place
+
+
+class ProviderError(UserError):
+    """Terraform can't have the AWS provider; the message is Terraform's."""
 
 
 def prepare(output: Path) -> None:
@@ -31,23 +35,49 @@ def prepare(output: Path) -> None:
         output: The folder that cdktf synthesizes to.
 
     """
-    mirror = next(_mirrors(), None)
     folders = [output / "stacks" / stack for stack in STACKS]
-    if mirror is None or all(
-        (folder / PROVIDER_LINK).exists() and (folder / PROVIDER_LOCK).exists() for folder in folders
-    ):
+    if all((folder / PROVIDER_LINK).exists() and (folder / PROVIDER_LOCK).exists() for folder in folders):
         return
-    lock = _lock_file(mirror)
+    mirror = next(_mirrors(), None)
+    if mirror is None:
+        return
+    with tempfile.TemporaryDirectory() as name:
+        init(Path(name))
+        lock = (Path(name) / PROVIDER_LOCK).read_text(encoding="utf-8")
     for folder in folders:
         _link(folder, mirror)
         if not (folder / PROVIDER_LOCK).exists():
             (folder / PROVIDER_LOCK).write_text(lock, encoding="utf-8")
 
 
-def link(folder: Path) -> None:
-    """Link the first mirror that holds our version of the AWS provider into a folder, if there is one."""
+def init(folder: Path) -> None:
+    """Let Terraform install our version of the AWS provider into an empty folder, and write a lock file.
+
+    Raises:
+        ProviderError: If Terraform can't have the provider; the message is Terraform's.
+
+    """
     if mirror := next(_mirrors(), None):
         _link(folder, mirror)
+    requirement = {"aws": {"source": "hashicorp/aws", "version": AWS_PROVIDER}}
+    (folder / "main.tf.json").write_text(json.dumps({"terraform": {"required_providers": requirement}}))
+    # The folder may be a temporary one: the provider stays in this cache.
+    cache = Path(os.environ.get("TF_PLUGIN_CACHE_DIR") or WORK / "terraform-plugins")
+    cache.mkdir(parents=True, exist_ok=True)
+    done = subprocess.run(
+        ["terraform", "init", "-input=false", "-no-color"],  # noqa: S607 - the user's Terraform
+        cwd=folder,
+        env={
+            **os.environ,
+            "TF_PLUGIN_CACHE_DIR": str(cache),
+            "TF_PLUGIN_CACHE_MAY_BREAK_DEPENDENCY_LOCK_FILE": "1",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise ProviderError(f"the AWS provider can't be installed:\n{done.stderr.strip()}")
 
 
 def _mirrors() -> Iterator[Path]:
@@ -66,17 +96,3 @@ def _link(folder: Path, mirror: Path) -> None:
     link.parent.mkdir(parents=True, exist_ok=True)
     link.unlink(missing_ok=True)
     link.symlink_to(mirror)
-
-
-def _lock_file(mirror: Path) -> str:
-    """Return the lock file that Terraform writes for the mirror's AWS provider."""
-    requirement = {"aws": {"source": "hashicorp/aws", "version": AWS_PROVIDER}}
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        _link(folder, mirror)
-        (folder / "main.tf.json").write_text(json.dumps({"terraform": {"required_providers": requirement}}))
-        init = [shutil.which("terraform") or "terraform", "init", "-input=false", "-no-color"]
-        done = subprocess.run(init, cwd=folder, capture_output=True, text=True, check=False)  # noqa: S603
-        if done.returncode:
-            sys.exit(f"the provider mirror {mirror} can't be used:\n{done.stderr}")
-        return (folder / PROVIDER_LOCK).read_text(encoding="utf-8")

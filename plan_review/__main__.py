@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -47,6 +48,12 @@ def main() -> None:
         sys.exit(str(error))
     except RecursionError:
         sys.exit(f"{', '.join(arguments.plans)}: values are nested too deeply for a plan")
+    except BrokenPipeError:
+        # Python writes the rest of its buffer at the end, and would complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)  # as a program that SIGPIPE ends
+    except KeyboardInterrupt:
+        sys.exit("interrupted")
     except OSError as error:
         sys.exit(f"{error.filename or 'standard output'}: {error.strerror}")
     sys.exit(review.exit_status)

@@ -4,6 +4,7 @@ Not here: Terraform's backend blocks (state.py). No cdktf import.
 """
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from stacks.errors import UserError
+from stacks.settings.load import PROJECT
 from stacks.settings.model import Region
 
 # Terraform, "CLI Configuration File", "Implied Local Mirror Directories".
@@ -75,6 +77,11 @@ def _describe(mistake: Any) -> str:
         return f"{'.' * bool(key)}{key}: unknown here. Accepted: {_ACCEPTED}"
     value = "missing" if mistake["type"] == "missing" else json.dumps(mistake["input"])
     return f".{key}: {value}. Accepted: {field.description}"
+
+
+def find_output_folder() -> Path:
+    """Return the folder that the stacks are synthesized to: CDKTF_OUTDIR, or cdktf.out."""
+    return Path(os.environ.get("CDKTF_OUTDIR") or PROJECT / "cdktf.out").resolve()
 
 
 def forget_other_environments(output: Path, *, is_local: bool) -> None:

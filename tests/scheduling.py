@@ -1,4 +1,4 @@
-"""Which tests one worker of pytest-xdist runs: a plugin for pytest.
+"""Divide the tests among the workers of pytest-xdist: a plugin for pytest.
 
 A deployment takes minutes. So one worker runs all tests of the shared deployment. Every other file goes to
 one worker as a whole.

@@ -95,7 +95,7 @@ def consumer(endpoint_url: str) -> Consumer:
 
 
 def refused(call: Callable[..., Any], **arguments: Any) -> bool:
-    """Whether S3 refuses a call for want of permission."""
+    """Return whether S3 refuses a call because the permission is missing."""
     try:
         call(Bucket=BACKEND.bucket, **arguments)
     except ClientError as error:

@@ -1,4 +1,4 @@
-"""A VPC that was there before: used, checked, and never touched."""
+"""An existing VPC: the network stack reads and checks it, and never changes it."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -125,7 +125,7 @@ def test_the_cluster_and_its_nodes_are_in_the_named_subnets(adopted: Project, vp
 
 @pytest.mark.parametrize("stack", ["network", "cluster"])
 def test_a_second_plan_is_empty(adopted: Project, stack: str) -> None:
-    """What is read from AWS is known when planning, so that nothing ever seems to change."""
+    """Terraform reads the VPC when it plans, so that a plan without changes is empty."""
     plan = adopted.terraform(stack, "plan", "-detailed-exitcode", "-input=false", "-no-color")
     assert plan.returncode == 0, plan.stdout + plan.stderr
 

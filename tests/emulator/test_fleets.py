@@ -66,7 +66,7 @@ def test_a_job_that_fits_no_node_is_refused(deployed: Project) -> None:
 
 
 def test_the_value_that_the_message_names_fits(deployed: Project) -> None:
-    """What the refusal offers is accepted, and 1m more is not."""
+    """The plan accepts the value that the refusal offers, and refuses 1m more."""
     path = "runners.default.build"
     build = {"cpu_request": "1", "memory_request": "4Gi"}
     for most, accepted in {"7660m": True, "7661m": False}.items():

@@ -1,4 +1,4 @@
-"""Kubernetes goes one minor version at a time, and never back."""
+"""EKS updates Kubernetes by one minor version at a time, and never back."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,7 +51,7 @@ def test_a_jump_or_a_way_back_is_refused(deployed: Project, now: str, wanted: st
 
 
 def test_a_new_cluster_may_have_any_version(deployed: Project) -> None:
-    """Nothing runs under its name, so there is nothing to go on from."""
+    """A cluster that does not exist yet has no version to continue from."""
     with deployed.changed({"cluster.kubernetes_version": "1.33", "cluster.name": "new"}):
         plan = deployed.plan("cluster")
     assert plan.returncode == 0, plan.stderr

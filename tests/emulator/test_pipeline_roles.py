@@ -55,7 +55,7 @@ def token(subject: str, *, audience: str = "sts.amazonaws.com", issuer: str = "h
 
 
 def gets(endpoint_url: str, role: str, web_identity_token: str) -> bool:
-    """Whether STS gives the role for the token."""
+    """Return whether STS gives the role for the token."""
     sts = boto3.client(
         "sts", endpoint_url=endpoint_url, region_name=REGION, config=Config(signature_version=UNSIGNED)
     )

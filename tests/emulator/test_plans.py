@@ -153,7 +153,7 @@ def test_a_plan_file_that_was_edited_is_refused(planned: Project) -> None:
 
 
 def test_a_plan_of_another_state_is_stale(planned: Project) -> None:
-    """What somebody else applied after the plan, be it in the last stack, refuses all of it."""
+    """If another apply changed a state after the plan, even of the last stack, nothing is applied."""
     state = json.loads(planned.terraform("workloads", "state", "pull").stdout)
     state["serial"] += 1
     file = planned.folder / "another.tfstate"
@@ -208,7 +208,7 @@ def fresh(deployed: Project) -> Iterator[Project]:
 
 
 def test_a_new_environment_is_deployed_plan_by_plan(fresh: Project) -> None:
-    """What can't be planned yet is no error; an interrupt leaves no lock; a preview is not applied."""
+    """A stack that waits is no error; an interrupt leaves no lock; a preview is not applied."""
     done = run(fresh, "plan")
     assert done.returncode == 3, done.stdout + done.stderr
     report = (plans(fresh) / "report.md").read_text()

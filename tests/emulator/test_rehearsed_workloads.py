@@ -12,12 +12,12 @@ RUNNER = "gitlab-runner-default"
 
 @pytest.fixture
 def objects(deployed: Project) -> dict[str, Any]:
-    """What would be in the cluster."""
+    """The objects that the rehearsal recorded."""
     return rehearsal.read(deployed.record)
 
 
 def test_the_secret_in_the_cluster_holds_the_token(deployed: Project, objects: dict[str, Any]) -> None:
-    """What is in SSM is what the runner will mount, under both keys that the chart mounts."""
+    """The Secret holds the token of SSM, under both keys that the chart mounts."""
     secret = objects["kubernetes_secret_v1"][f"{RUNNER}/gitlab-runner-token"]
     assert secret["data"] == {"runner-token": deployed.token, "runner-registration-token": ""}
 

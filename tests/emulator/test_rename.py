@@ -76,7 +76,7 @@ def test_the_renamed_environment_is_applied_and_settles(renamed: Project, stack:
 
 
 def test_what_was_renamed_can_be_destroyed(renamed: Project) -> None:
-    """Nothing of it is left under the old name or the new."""
+    """AWS has no resource left under the old name or the new."""
     for stack in reversed(STACKS):
         renamed.destroy(stack)
     ec2 = renamed.client("ec2")

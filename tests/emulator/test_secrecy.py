@@ -1,4 +1,4 @@
-"""Where the token is not."""
+"""The runner token is in SSM and in the cluster, and in no other place."""
 
 import zipfile
 from collections.abc import Iterator
@@ -50,5 +50,5 @@ def kept_outside(project: Project) -> Path:
 
 
 def provider(path: Path) -> bool:
-    """Whether this is a provider's own program, hundreds of megabytes of nothing of ours."""
+    """Return whether this is a provider's own program."""
     return "providers" in path.parts or "plugins" in path.parts

@@ -117,7 +117,7 @@ def test_no_resource_is_shared(environments: dict[str, Project]) -> None:
 
 
 def test_each_runner_has_its_own_token(environments: dict[str, Project]) -> None:
-    """What reached one cluster is the token of that environment and nothing of the other's."""
+    """Each cluster gets the token of its own environment, and not the other's."""
     for name, other in (NAMES, reversed(NAMES)):
         cluster = environments[name].record.read_text()
         assert environments[name].token in cluster

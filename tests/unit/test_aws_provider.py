@@ -5,8 +5,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import grpc
+import pytest
 
-from local_aws.aws_provider import drop_other_types, stack_types
+from local_aws.aws_provider import drop_other_types, running, stack_types
 from stacks.settings.load import PROJECT
 
 KINDS = ("data", "ephemeral", "resource")
@@ -39,3 +40,19 @@ def test_only_the_schemas_of_other_types_are_dropped() -> None:
     filtered = drop_other_types(answer.SerializeToString() + PROVIDER_FIELD, {"aws_vpc"})
     assert SCHEMAS.FromString(filtered) == SCHEMAS.FromString(wanted.SerializeToString() + PROVIDER_FIELD)
     assert PROVIDER_FIELD in filtered
+
+
+def test_the_provider_sees_no_aws_variables_of_the_user(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Credentials of a real account never reach a provider that serves the emulated AWS."""
+    monkeypatch.setenv("AWS_PROFILE", "production")
+    program = tmp_path / "provider"
+    program.write_text(
+        f"#!/bin/sh\nenv > {tmp_path}/variables\necho '1|5|tcp|127.0.0.1:1|grpc|'\nexec sleep 60\n"
+    )
+    program.chmod(0o755)
+    with running(program, None, {"AWS_REGION": "eu-central-1"}):
+        variables = (tmp_path / "variables").read_text()
+    assert "AWS_PROFILE" not in variables
+    assert "AWS_REGION=eu-central-1" in variables

@@ -42,7 +42,7 @@ def test_only_a_dead_lock_is_removed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *, is_alive: bool
 ) -> None:
     """A lock stays while a Terraform of this project runs; the state always stays."""
-    monkeypatch.setattr(locks, "terraform_may_run", lambda: is_alive)
+    monkeypatch.setattr(locks, "terraform_may_run", lambda _folder: is_alive)
     s3 = Locks()
     locks.free_dead_locks(s3, "bucket", "local")
     assert len(s3.keys) == (2 if is_alive else 1)
@@ -77,7 +77,7 @@ def test_a_lock_stays_where_processes_cannot_be_listed(
 ) -> None:
     """Only Linux lists them under /proc."""
     monkeypatch.setattr(locks, "PROCESSES", tmp_path / "proc")
-    assert locks.terraform_may_run() is True
+    assert locks.terraform_may_run(tmp_path) is True
 
 
 def test_docker_without_an_engine_is_one_message(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""What the import contracts in pyproject.toml can't express: names inside of a module."""
+"""Import rules that the contracts in pyproject.toml can't express: names inside of a module."""
 
 import ast
 from collections.abc import Iterator

@@ -41,6 +41,19 @@ def test_a_second_start_finds_the_first(tmp_path: Path) -> None:
     assert refuses_connections(url)
 
 
+def test_a_start_at_another_address_stops_the_first(tmp_path: Path) -> None:
+    """A user who changes the port in the settings keeps one emulator, not two."""
+    first, second = find_free_url(), find_free_url()
+    try:
+        emulator.start(first, work=tmp_path)
+        assert emulator.start(second, work=tmp_path) is True
+        assert refuses_connections(first)
+        assert emulator.answers(second)
+    finally:
+        emulator.stop(work=tmp_path)
+    assert refuses_connections(second)
+
+
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="only Linux lists sockets under /proc")
 def test_it_listens_on_loopback_only(tmp_path: Path) -> None:
     """All listening sockets of the emulator's processes are bound to 127.0.0.1."""

@@ -1,6 +1,7 @@
 """`python -m plan_review`: exit status, messages, files."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -102,6 +103,22 @@ def test_gitlabs_report_is_written(tmp_path: Path) -> None:
     file = tmp_path / "gitlab.json"
     assert run("-", "--gitlab-report", file, given=APPROVAL).returncode == 3
     assert json.loads(file.read_text()) == {"create": 0, "update": 0, "delete": 1}
+
+
+def test_a_reader_that_leaves_ends_it_quietly(tmp_path: Path) -> None:
+    """`python -m plan_review … | head` prints no traceback and no complaint."""
+    (tmp_path / "plan.json").write_text(APPROVAL)
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "plan_review", tmp_path / "plan.json"],
+        cwd=PROJECT,
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, b"")
 
 
 def test_help_lists_the_exit_statuses() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from deployment.terraform import TerraformError, is_synthesized, note_synthesis, read_stacks
+from deployment.terraform import Stack, TerraformError, is_synthesized, note_synthesis, read_stacks
 from stacks.settings.load import PROJECT, load_settings
 from tests.environments import STACKS, synthesize
 
@@ -88,3 +88,20 @@ def test_a_change_is_synthesized(project: Path, file: str) -> None:
 def test_another_environment_is_synthesized(project: Path) -> None:
     """The folder holds one environment; another one with the same settings has other names."""
     assert not is_synthesized(project / "cdktf.out", "other", project)
+
+
+def test_terraform_goes_on_when_its_output_cannot_be_passed_on(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A full disk ends this program only after Terraform has written its state and freed its lock."""
+    program = tmp_path / "terraform"
+    program.write_text("#!/bin/sh\necho one; echo two; sleep 0.2; touch ended\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+
+    def fail(_line: str) -> None:
+        raise OSError("No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        Stack("network", tmp_path, ()).follow("apply", read_line=fail)
+    assert (tmp_path / "ended").exists()
