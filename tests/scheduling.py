@@ -21,6 +21,11 @@ class _WholeDeployments(LoadScopeScheduling):  # type: ignore[misc]
         return "deployed" if shares_deployment else file
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start the tests of plans first: with the shared deployment, they take longest."""
+    items.sort(key=lambda item: item.path.name != "test_plans.py")
+
+
 @pytest.hookimpl
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
     """Return the scheduler of `pytest -n`, whatever `--dist` says."""
