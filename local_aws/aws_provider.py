@@ -3,7 +3,8 @@
 A Terraform command spends about 8 s of processor time on the AWS provider before it reads a resource: the
 provider describes and checks some 1,500 resource types, and Terraform decodes that. `running` answers these
 two calls from memory, and describes only the types that the stacks use. It passes every other call on to the
-provider unchanged, and each command still gets a provider process of its own.
+provider unchanged. Each connection of Terraform has a provider process for itself. After the connection has
+ended, the process waits for the next one with the same configuration.
 
 Terraform finds `running` by TF_REATTACH_PROVIDERS, as it finds the stand-in providers. Only the emulated AWS
 and the tests use it.
@@ -31,6 +32,7 @@ _SERVICE = "/tfplugin5.Provider/"
 _STDIO = "/plugin.GRPCStdio/StreamStdio"  # this call lasts as long as Terraform's connection
 _NO_LIMIT = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 _THREADS = 256  # Terraform works on ten resources at a time, with two provider configurations a command
+_MAX_IDLE = 3  # processes that wait for a connection; each takes about 150 MiB
 # Without this variable of HashiCorp's go-plugin, a provider says that it is a plugin, and ends.
 _COOKIE = {"TF_PLUGIN_MAGIC_COOKIE": "d602bf8f470bc67ca7faa0386276bbdd4330efaf76d1a219cb4d6991ca9872b2"}
 # The provider ends when its standard input closes: also after a SIGKILL to this program.
@@ -124,10 +126,25 @@ class _Process:
             self.stop()
             raise EmulatorError(f"{program}: the AWS provider did not start")
         self._channel = grpc.insecure_channel(f"{fields[2]}:{fields[3]}", options=_NO_LIMIT)
+        self._lock = threading.Lock()
+        self._calls = 0
+        self.configuration: bytes | None = None  # the request that has configured it
 
-    def call(self, method: str, request: bytes) -> bytes:
-        answer: bytes = self._channel.unary_unary(method)(request)
+    def call(self, call: str, request: bytes) -> bytes:
+        with self._lock:
+            self._calls += 1
+            if call == "Stop":  # Terraform was interrupted: the provider refuses all further work
+                self.configuration = None
+        answer: bytes = self._channel.unary_unary(_SERVICE + call)(request)
+        with self._lock:
+            self._calls -= 1
+            if call == "Configure" and not answer:  # neither an error nor a warning
+                self.configuration = request
         return answer
+
+    def can_serve_again(self) -> bool:
+        """Return whether another connection may have it: no call has failed, and none is running."""
+        return self.configuration is not None and self._calls == 0
 
     def stop(self) -> None:
         for pipe in (self._process.stdin, self._process.stdout):
@@ -145,6 +162,7 @@ class _Provider:
         self._lock = threading.Lock()
         self._answers: dict[tuple[str, bytes], bytes] = {}
         self._configured: dict[str, _Process] = {}  # by connection
+        self._idle: list[_Process] = []  # the one that has waited longest comes first
         self._unconfigured = self._start()
 
     def answer(self, call: str, request: bytes, connection: str) -> bytes:
@@ -153,28 +171,46 @@ class _Provider:
             case "GetSchema" | "PrepareProviderConfig":
                 return self._kept_answer(call, request)
             case "Configure":
-                process = self._configured[connection] = self._start()
+                return self._configure(request, connection)
             case "Stop" if connection not in self._configured:
                 return b""  # this connection has no process
-            case _:
-                process = self._configured.get(connection, self._unconfigured)
-        return process.call(_SERVICE + call, request)
+        return self._configured.get(connection, self._unconfigured).call(call, request)
 
     def end(self, connection: str) -> None:
-        """Stop the process of a connection that Terraform has closed."""
-        if process := self._configured.pop(connection, None):
-            process.stop()
+        """Let the process of a connection that Terraform has closed wait for another, or stop it."""
+        process = self._configured.pop(connection, None)
+        if process is None:
+            return
+        with self._lock:
+            stopped = [process]
+            if process.can_serve_again():
+                self._idle.append(process)
+                stopped = self._idle[:-_MAX_IDLE]
+                del self._idle[:-_MAX_IDLE]
+        for each in stopped:
+            each.stop()
 
     def stop(self) -> None:
         """Stop every process."""
-        for process in (self._unconfigured, *self._configured.values()):
+        for process in (self._unconfigured, *self._configured.values(), *self._idle):
             process.stop()
+
+    def _configure(self, request: bytes, connection: str) -> bytes:
+        """Give the connection a process with this configuration."""
+        with self._lock:
+            idle = next((process for process in self._idle if process.configuration == request), None)
+            if idle:
+                self._idle.remove(idle)
+                self._configured[connection] = idle
+                return b""
+        process = self._configured[connection] = self._start()
+        return process.call("Configure", request)
 
     def _kept_answer(self, call: str, request: bytes) -> bytes:
         """Answer from memory: the provider answers the same request always in the same way."""
         with self._lock:
             if (call, request) not in self._answers:
-                answer = self._unconfigured.call(_SERVICE + call, request)
+                answer = self._unconfigured.call(call, request)
                 if call == "GetSchema" and self._types is not None:
                     answer = drop_other_types(answer, self._types)
                 self._answers[call, request] = answer

@@ -55,7 +55,7 @@ def add_aws_provider(
             "endpoints": [AwsProviderEndpoints(**dict.fromkeys(EMULATED_SERVICES, aws.endpoint_url))],
             "s3_use_path_style": True,
             "skip_metadata_api_check": "true",
-            "max_retries": 2,
+            "max_retries": 5,
         }
     if role_arn:
         options["assume_role"] = [AwsProviderAssumeRole(role_arn=role_arn)]

@@ -75,7 +75,8 @@ def measure_demo() -> None:
     with tempfile.TemporaryDirectory() as folder:
         notes = Path(folder, "commands.jsonl")
         path = f"{COUNTING_TERRAFORM.parent}{os.pathsep}{os.environ['PATH']}"
-        cost = run(["make", "demo"], {"PATH": path, "TERRAFORM_COMMANDS": str(notes)})
+        variables = {"TERRAFORM_COMMANDS": str(notes), "TERRAFORM_COMMANDS_PYTHON": sys.executable}
+        cost = run(["make", "demo"], {"PATH": path, **variables})
         print(f"make demo: {cost}, {sum_up_notes(notes)}")
 
 
@@ -108,4 +109,7 @@ def run(command: list[str], env: Mapping[str, str]) -> Cost:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)

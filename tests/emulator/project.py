@@ -5,6 +5,7 @@ import os
 import secrets
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -38,6 +39,7 @@ def inherited_environment() -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     inherited["PATH"] = f"{COUNTING_TERRAFORM.parent}{os.pathsep}{inherited['PATH']}"
     inherited["TERRAFORM_COMMANDS"] = str(terraform_commands.FILE)
+    inherited["TERRAFORM_COMMANDS_PYTHON"] = sys.executable
     if not Path(inherited.get("TF_CLI_CONFIG_FILE", __file__)).exists():
         del inherited["TF_CLI_CONFIG_FILE"]  # Terraform warns of a missing one at each command
     return inherited

@@ -22,12 +22,9 @@ ANOTHER_ZONE = "eu-central-1c"
 
 @pytest.fixture(scope="module")
 def deployed(tmp_path_factory: pytest.TempPathFactory, aws_reattach: dict[str, Any]) -> Iterator[Project]:
-    """A deployment of its own, since other tests share theirs; without the cache, which takes a minute."""
-    folder = tmp_path_factory.mktemp("plans") / "project"
-    with (
-        running_project(folder, aws_reattach) as project,
-        project.changed({"runners.default.cache": False}),
-    ):
+    """A deployment of its own, since other tests share theirs."""
+    with running_project(tmp_path_factory.mktemp("plans") / "project", aws_reattach) as project:
+        project.synthesize()
         for stack in STACKS:
             project.apply(stack)
         yield project

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -92,12 +93,10 @@ def test_it_ends_when_its_program_is_killed(tmp_path: Path) -> None:
 def find_listening_addresses(session: int) -> set[tuple[str, int]]:
     """Return address and port of each TCP socket on which a process of the session listens."""
     sockets = set()
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if os.getsid(int(process.name)) == session:
-                sockets |= {str(item.readlink()) for item in (process / "fd").iterdir()}
-        except OSError:
-            continue  # the process has just ended
+    for file in Path("/proc").glob("[0-9]*/fd/*"):
+        with suppress(OSError):  # the process has just ended, or closed the file
+            if os.getsid(int(file.parts[2])) == session:
+                sockets.add(str(file.readlink()))
     found = set()
     for table, family in (("tcp", socket.AF_INET), ("tcp6", socket.AF_INET6)):
         for line in Path("/proc/net", table).read_text().splitlines()[1:]:
