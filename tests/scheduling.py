@@ -11,6 +11,8 @@ from xdist.scheduler.loadscope import LoadScopeScheduling
 
 from stacks.settings.load import PROJECT
 
+LONGEST = {"test_aws_stacks.py", "test_plans.py", "test_side_by_side.py"}
+
 
 class _WholeDeployments(LoadScopeScheduling):  # type: ignore[misc]
     def _split_scope(self, nodeid: str) -> str:
@@ -22,8 +24,8 @@ class _WholeDeployments(LoadScopeScheduling):  # type: ignore[misc]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start the tests of plans first: with the shared deployment, they take longest."""
-    items.sort(key=lambda item: item.path.name != "test_plans.py")
+    """Start the deployments that take longest first; test_aws_stacks.py stands for the shared one."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 @pytest.hookimpl

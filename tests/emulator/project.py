@@ -79,6 +79,20 @@ class Project:
             log.write(f"$ {command}\n{done.stdout}{done.stderr}")
         return done
 
+    def deployment(self, command: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of `python -m deployment`, as a pipeline does."""
+        return self.run(".venv/bin/python", "-m", "deployment", command)
+
+    @property
+    def plans(self) -> Path:
+        """Return the folder with the files of the environment's last plan."""
+        return self.folder / "plans" / self.environment["ENV"]
+
+    def plans_record(self) -> dict[str, Any]:
+        """Return the record that the environment's last plan has left."""
+        found: dict[str, Any] = json.loads((self.plans / "plans.json").read_text())
+        return found
+
     def cdktf(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run cdktf in the project's folder."""
         return self.run(

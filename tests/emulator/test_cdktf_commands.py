@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from local_aws import provider_mirror
 from tests.emulator.project import Project
 from tests.environments import STACKS
@@ -16,6 +18,7 @@ def test_diff_after_deploy_finds_no_changes(deployed: Project) -> None:
     assert "No changes." in done.stdout
 
 
+@pytest.mark.long
 def test_stacks_are_listed_in_their_order(deployed: Project) -> None:
     """`cdktf list` knows the three stacks."""
     done = deployed.run("node_modules/.bin/cdktf", "list")

@@ -91,8 +91,7 @@ def test_a_cdktf_project_builds_on_the_outputs(
     configuration.write_text(configuration.read_text().replace('"python ', '".venv/bin/python '))
     stack = "cdktf.out/stacks/database"
     cdktf = str(PROJECT / "node_modules/.bin/cdktf")
-    options = ("--auto-approve", "--skip-provider-lock")
-    consumer.run(cdktf, "deploy", *options)
+    consumer.run(cdktf, "deploy", "--auto-approve", "--skip-provider-lock")
     try:
         group = consumer.run("terraform", "output", "-raw", "security_group_id", below=stack)
         (found,) = deployed.client("ec2").describe_security_groups(GroupIds=[group])["SecurityGroups"]
@@ -109,5 +108,5 @@ def test_a_cdktf_project_builds_on_the_outputs(
         )
         assert "No changes." in consumer.run("terraform", "plan", "-no-color", below=stack)
     finally:
-        consumer.run(cdktf, "destroy", *options)
+        consumer.run("terraform", "destroy", "-auto-approve", below=stack)
     assert deployed.client("rds").describe_db_subnet_groups()["DBSubnetGroups"] == []
