@@ -19,6 +19,7 @@ from local_aws import emulator
 from stacks.backend import read_backend, state_key
 from stacks.settings.load import load_settings
 from tests.emulator.project import copy_project, inherited_environment
+from tests.sockets import find_listening_addresses
 
 pytestmark = [
     pytest.mark.skipif(not Path("/proc").is_dir(), reason="only Linux lists processes under /proc"),
@@ -37,6 +38,7 @@ class Run:
         errors: Its standard error.
         status: Its exit status.
         left: Command lines of the processes that it has left, without the emulator's.
+        addresses: Addresses and ports on which its processes listened before it ended.
 
     """
 
@@ -44,6 +46,7 @@ class Run:
     errors: str
     status: int
     left: list[str]
+    addresses: set[tuple[str, int]]
 
 
 @pytest.fixture(scope="module")
@@ -68,9 +71,10 @@ def killed(folder: Path) -> Run:
     with started_demo(folder) as process:
         output = read_to_first_resource(process)
         (terraform,) = (pid for pid, line in find_processes(folder).items() if "terraform apply" in line)
+        addresses = find_listening_addresses(find_processes(folder))
         process.kill()
         os.kill(terraform, signal.SIGKILL)
-        return finish(process, folder, output)
+        return finish(process, folder, output, addresses)
 
 
 @pytest.fixture(scope="module")
@@ -79,13 +83,19 @@ def interrupted(killed: Run, folder: Path) -> Run:
     assert killed.status == -signal.SIGKILL
     with started_demo(folder) as process:
         output = read_to_first_resource(process)
+        addresses = find_listening_addresses(find_processes(folder))
         os.killpg(process.pid, signal.SIGINT)
-        return finish(process, folder, output)
+        return finish(process, folder, output, addresses)
 
 
 def test_a_killed_demo_leaves_only_the_emulator(killed: Run) -> None:
     """The providers end with the demo, even if it can't stop them."""
     assert killed.left == []
+
+
+def test_a_running_demo_listens_on_loopback_only(interrupted: Run) -> None:
+    """The providers and Terraform open no port that another machine can reach."""
+    assert {address for address, _ in interrupted.addresses} == {"127.0.0.1"}
 
 
 def test_the_next_demo_frees_the_dead_lock_and_goes_on(interrupted: Run) -> None:
@@ -151,13 +161,14 @@ def read_to_first_resource(process: subprocess.Popen[str]) -> str:
     raise AssertionError(output + errors)
 
 
-def finish(process: subprocess.Popen[str], folder: Path, output: str) -> Run:
+def finish(process: subprocess.Popen[str], folder: Path, output: str, addresses: set[tuple[str, int]]) -> Run:
     """Wait until the demo has ended, and give its processes five seconds to end, too."""
     rest, errors = process.communicate(timeout=WAIT_SECONDS)
     deadline = time.monotonic() + 5
     while find_processes(folder) and time.monotonic() < deadline:
         time.sleep(0.1)
-    return Run(output + rest, errors, process.returncode, list(find_processes(folder).values()))
+    left = list(find_processes(folder).values())
+    return Run(output + rest, errors, process.returncode, left, addresses)
 
 
 def find_processes(folder: Path) -> dict[int, str]:

@@ -1,18 +1,17 @@
 """The emulator's process: it listens on loopback only, and ends with its program."""
 
-import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from local_aws import emulator
 from stacks.settings.load import PROJECT
+from tests.sockets import find_listening_addresses, find_processes_of_session
 
 WAIT_SECONDS = 20
 
@@ -63,7 +62,7 @@ def test_it_listens_on_loopback_only(tmp_path: Path) -> None:
         emulator.start(url, work=tmp_path)
         session = emulator.running_pid(tmp_path)
         assert session is not None
-        addresses = find_listening_addresses(session)
+        addresses = find_listening_addresses(find_processes_of_session(session))
     finally:
         emulator.stop(work=tmp_path)
     assert addresses == {("127.0.0.1", int(url.rpartition(":")[2]))}
@@ -88,25 +87,6 @@ def test_it_ends_when_its_program_is_killed(tmp_path: Path) -> None:
     while not refuses_connections(url) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert refuses_connections(url)
-
-
-def find_listening_addresses(session: int) -> set[tuple[str, int]]:
-    """Return address and port of each TCP socket on which a process of the session listens."""
-    sockets = set()
-    for file in Path("/proc").glob("[0-9]*/fd/*"):
-        with suppress(OSError):  # the process has just ended, or closed the file
-            if os.getsid(int(file.parts[2])) == session:
-                sockets.add(str(file.readlink()))
-    found = set()
-    for table, family in (("tcp", socket.AF_INET), ("tcp6", socket.AF_INET6)):
-        for line in Path("/proc/net", table).read_text().splitlines()[1:]:
-            _, local, _, state, *rest = line.split()
-            if state == "0A" and f"socket:[{rest[5]}]" in sockets:  # 0A: TCP_LISTEN
-                number, port = local.split(":")
-                # The kernel prints each 32-bit word in the byte order of the machine.
-                words = [bytes.fromhex(number[at : at + 8])[::-1] for at in range(0, len(number), 8)]
-                found.add((socket.inet_ntop(family, b"".join(words)), int(port, 16)))
-    return found
 
 
 def find_free_url() -> str:

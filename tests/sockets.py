@@ -1,0 +1,34 @@
+"""The processes of a session and their sockets, on Linux."""
+
+import os
+import socket
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+
+def find_processes_of_session(session: int) -> Iterator[int]:
+    """Yield the ID of each process of a session."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # the process has just ended
+            if os.getsid(int(process.name)) == session:
+                yield int(process.name)
+
+
+def find_listening_addresses(pids: Iterable[int]) -> set[tuple[str, int]]:
+    """Return address and port of each TCP socket on which one of the processes listens."""
+    sockets = set()
+    for file in (file for pid in pids for file in Path("/proc", str(pid)).glob("fd/*")):
+        with suppress(OSError):  # the process has just ended, or closed the file
+            sockets.add(str(file.readlink()))
+    found = set()
+    for table, family in (("tcp", socket.AF_INET), ("tcp6", socket.AF_INET6)):
+        for line in Path("/proc/net", table).read_text().splitlines()[1:]:
+            _, local, _, state, *rest = line.split()
+            if state == "0A" and f"socket:[{rest[5]}]" in sockets:  # 0A: TCP_LISTEN
+                number, port = local.split(":")
+                # The kernel prints each 32-bit word in the byte order of the machine.
+                words = [bytes.fromhex(number[at : at + 8])[::-1] for at in range(0, len(number), 8)]
+                address = socket.inet_ntop(family, b"".join(words)).removeprefix("::ffff:")
+                found.add((address, int(port, 16)))
+    return found
