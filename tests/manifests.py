@@ -21,8 +21,6 @@ _API_VERSIONS = {
     "NetworkPolicy": "networking.k8s.io/v1",
     "PodDisruptionBudget": "policy/v1",
     "PriorityClass": "scheduling.k8s.io/v1",
-    "Role": "rbac.authorization.k8s.io/v1",
-    "RoleBinding": "rbac.authorization.k8s.io/v1",
 }
 _TERRAFORMS_OWN = ("id", "timeouts", "wait_for_", "data_wo", "binary_data_wo")
 # Terraform names a repeated block in the singular.
