@@ -6,56 +6,22 @@ Not here: services of a job. They come on top, and only `service` limits them.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from math import ceil
 
 from cdktf import Precondition, TerraformLocal, TerraformStack
-from cdktf_cdktf_provider_aws.data_aws_ec2_instance_type import DataAwsEc2InstanceType
 
+from stacks.node_allocatable import NodeAllocatable
 from stacks.resources import RESOURCES, Resource
 from stacks.settings.container_resources import ContainerResources
 from stacks.settings.node_groups import NodeGroupSettings
 from stacks.settings.runners import RunnerSettings
 
-# Karpenter, "Settings", vm-memory-overhead-percent: the share that hypervisor and kernel leave.
-MEMORY_FOR_APPLICATIONS = 0.925
-# Amazon EKS AMI (nodeadm), kubelet configuration: kubeReserved and evictionHard.
-MEMORY_RESERVED_MIB, MEMORY_RESERVED_PER_POD_MIB, MEMORY_EVICTION_MIB = 255, 11, 100
-STORAGE_RESERVED_MIB, STORAGE_FOR_PODS = 1024, 0.9
 # CPU requests of the add-ons' daemon sets: vpc-cni (two containers of 25m) and kube-proxy (100m).
 DAEMON_SETS_MILLICPU = 150
-
-
-class NodeAllocatable:
-    """The resources that an empty node of each node group has for one job, as a Terraform local."""
-
-    def __init__(self, stack: TerraformStack, node_groups: Mapping[str, NodeGroupSettings]) -> None:
-        """Read the instance types of the groups from AWS, and add `local.node_allocatable` to `stack`."""
-        names = {name: None for group in node_groups.values() for name in group.instance_types}
-        types = {
-            name: DataAwsEc2InstanceType(
-                stack, f"instance_type_{name.replace('.', '_')}", instance_type=name
-            ).fqn
-            for name in names
-        }
-        allocatable = {
-            group: {
-                "cpu": _write_minimum(
-                    _write_allocatable_cpu(types[name]) for name in settings.instance_types
-                ),
-                "memory": _write_minimum(
-                    _write_allocatable_memory(types[name]) for name in settings.instance_types
-                ),
-                "ephemeral_storage": int(settings.disk_size_gib * 1024 * STORAGE_FOR_PODS)
-                - STORAGE_RESERVED_MIB,
-            }
-            for group, settings in node_groups.items()
-        }
-        self._local = TerraformLocal(stack, "node_allocatable", allocatable).fqn
-
-    def of(self, group: str, resource: Resource) -> str:
-        """Return the expression for one resource of one node group, in the resource's unit."""
-        return f'{self._local}["{group}"].{resource.key}'
+# The autoscaler expects a second kube-proxy on the first node of an empty group, and starts no node for a job
+# that does not fit beside it (kubernetes/autoscaler, cloudprovider/utils.go, BuildKubeProxy).
+AUTOSCALER_KUBE_PROXY_MILLICPU = 100
 
 
 def capacity_preconditions(
@@ -73,7 +39,7 @@ def capacity_preconditions(
         fleet: The fleet's name in the settings.
         settings: The fleet's settings.
         node_groups: The node groups where its jobs may run, by name.
-        allocatable: The resources of a node of each of these groups.
+        allocatable: The allocatable resources of a node of each of these groups.
 
     """
     needs = {
@@ -109,8 +75,11 @@ def capacity_preconditions(
         # Passes when a check above fails, since that message is better.
         unmet = [f"{largest}.{resource.key}.allocatable < {need}" for resource, need in needs.items()]
         together = [
-            " && ".join(f"{allocatable.of(group, resource)} >= {need}" for resource, need in needs.items())
-            for group in node_groups
+            " && ".join(
+                f"{_write_free(allocatable, group, group_settings, resource)} >= {need}"
+                for resource, need in needs.items()
+            )
+            for group, group_settings in node_groups.items()
         ]
         checks.append(
             Precondition(
@@ -130,7 +99,9 @@ def _describe_largest_node(
     resource: Resource, node_groups: Mapping[str, NodeGroupSettings], allocatable: NodeAllocatable
 ) -> dict[str, str]:
     """Return the largest amount that a node of any group has, and the name of this node for messages."""
-    amounts = ", ".join(allocatable.of(group, resource) for group in node_groups)
+    amounts = ", ".join(
+        _write_free(allocatable, group, settings, resource) for group, settings in node_groups.items()
+    )
     names = [
         f"{', '.join(settings.instance_types)} of the group {group}"
         for group, settings in node_groups.items()
@@ -139,6 +110,17 @@ def _describe_largest_node(
         "allocatable": f"${{max({amounts})}}",
         "name": f"${{element({json.dumps(names)}, index([{amounts}], max({amounts})))}}",
     }
+
+
+def _write_free(
+    allocatable: NodeAllocatable, group: str, settings: NodeGroupSettings, resource: Resource
+) -> str:
+    """Return the expression for the part of an empty node that a job can have, in the resource's unit."""
+    amount = allocatable.of(group, resource)
+    if resource.key != "cpu":
+        return amount
+    others = DAEMON_SETS_MILLICPU + (0 if settings.min_size else AUTOSCALER_KUBE_PROXY_MILLICPU)
+    return f"{amount} - {others}"
 
 
 def _count_units(container: ContainerResources, resource: Resource) -> int:
@@ -155,22 +137,3 @@ def _find_setting(container: ContainerResources, key: str) -> str:
         if getattr(container, f"{key}_{kind}{suffix}") is not None
     ]
     return names[0]
-
-
-def _write_minimum(amounts: Iterable[str]) -> str:
-    return f"${{min({', '.join(amounts)})}}"
-
-
-def _write_allocatable_cpu(instance_type: str) -> str:
-    vcpus = f"{instance_type}.default_vcpus"
-    # The kubelet reserves 6 % of the first core, 1 % of the second, 0.5 % of two more, 0.25 % of others.
-    reserved = f"60 + 10 * min({vcpus} - 1, 1) + 5 * min(max({vcpus} - 2, 0), 2) + 2.5 * max({vcpus} - 4, 0)"
-    return f"({vcpus} * 1000 - ({reserved}) - {DAEMON_SETS_MILLICPU})"
-
-
-def _write_allocatable_memory(instance_type: str) -> str:
-    # Amazon EKS, "Maximum Pods per node": addresses of all interfaces, less one each, and two host pods.
-    addresses = f"{instance_type}.maximum_ipv4_addresses_per_interface"
-    pods = f"({instance_type}.maximum_network_interfaces * ({addresses} - 1) + 2)"
-    reserved = f"{MEMORY_RESERVED_MIB} + {MEMORY_RESERVED_PER_POD_MIB} * {pods} + {MEMORY_EVICTION_MIB}"
-    return f"(floor({instance_type}.memory_size * {MEMORY_FOR_APPLICATIONS}) - ({reserved}))"

@@ -1,8 +1,8 @@
 """The managed node groups of the settings, with their launch templates.
 
 Intent: labels and taints of the settings reach three readers from this one place: the nodes, EKS
-(which the autoscaler asks), and the tags of the Auto Scaling group. From these tags the autoscaler
-knows a group that has no node yet.
+(which the autoscaler asks), and the tags of the Auto Scaling group. From these tags, and those with the
+resources of a node, the autoscaler knows a group that has no node yet.
 Not here: the number of nodes, which the autoscaler changes once a group exists.
 """
 
@@ -19,6 +19,8 @@ from cdktf_cdktf_provider_aws.launch_template import (
     LaunchTemplateTagSpecifications,
 )
 
+from stacks.node_allocatable import NodeAllocatable
+from stacks.resources import RESOURCES
 from stacks.settings.node_groups import KUBERNETES_EFFECTS, NodeGroupSettings
 
 
@@ -53,12 +55,14 @@ def build_node_groups(
         depends_on: Resources that nodes need to become ready and to leave the cluster in order.
 
     """
+    allocatable = NodeAllocatable(stack, settings)
     groups = {}
     for entry, group_settings in settings.items():
         template = _build_launch_template(
             stack, entry=entry, resource_prefix=resource_prefix, disk_size_gib=group_settings.disk_size_gib
         )
         labels = group_settings.node_labels(entry)
+        tags = _describe_future_nodes(entry, labels, group_settings, allocatable)
         parts = (
             _divide_by_zone(
                 entry, group_settings, availability_zones=availability_zones, subnet_ids=subnet_ids
@@ -93,7 +97,7 @@ def build_node_groups(
                 depends_on=list(depends_on),
                 lifecycle=TerraformResourceLifecycle(ignore_changes=["scaling_config[0].desired_size"]),
             )
-            _tag_auto_scaling_group(stack, group, name=part.name, labels=labels, settings=group_settings)
+            _tag_auto_scaling_group(stack, group, name=part.name, tags=tags)
             groups[part.name] = group
     return groups
 
@@ -163,22 +167,27 @@ def _read_latest_version(template: LaunchTemplate) -> str:
     return f"${{{template.fqn}.latest_version}}"  # a number in the binding, a string in the node group
 
 
-def _tag_auto_scaling_group(
-    stack: TerraformStack,
-    group: EksNodeGroup,
-    *,
-    name: str,
-    labels: Mapping[str, str],
-    settings: NodeGroupSettings,
-) -> None:
-    """Describe the group's future nodes to the autoscaler.
+def _describe_future_nodes(
+    entry: str, labels: Mapping[str, str], settings: NodeGroupSettings, allocatable: NodeAllocatable
+) -> dict[str, str]:
+    """Return what the autoscaler must know of a node that does not exist yet, by key.
 
-    Cluster Autoscaler on AWS, "Auto-Discovery Setup".
+    Cluster Autoscaler on AWS, "Auto-Discovery Setup". Without a tag, the autoscaler takes all CPU and
+    memory of the instance type for allocatable (kubernetes/autoscaler issue 2809). It subtracts the
+    requests of daemon sets itself.
     """
     tags = {f"label/{key}": value for key, value in labels.items()}
     for taint in settings.taints:
         tags[f"taint/{taint.key}"] = f"{taint.value}:{KUBERNETES_EFFECTS[taint.effect]}"
-    tags["resources/ephemeral-storage"] = f"{settings.disk_size_gib}Gi"
+    for resource in RESOURCES:
+        amount = allocatable.of(entry, resource)
+        tags[f"resources/{resource.name}"] = f"${{{amount}}}{resource.unit}"
+    return tags
+
+
+def _tag_auto_scaling_group(
+    stack: TerraformStack, group: EksNodeGroup, *, name: str, tags: Mapping[str, str]
+) -> None:
     for key, value in tags.items():
         AutoscalingGroupTagA(
             stack,

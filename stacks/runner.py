@@ -25,7 +25,8 @@ from stacks.cache import RunnerCache
 from stacks.helm_values import values_yaml
 from stacks.iam import PodIdentities
 from stacks.isolation import FleetIsolation
-from stacks.job_capacity import NodeAllocatable, capacity_preconditions
+from stacks.job_capacity import capacity_preconditions
+from stacks.node_allocatable import NodeAllocatable
 from stacks.runner_config import NEVER_EVICT, runner_toml
 from stacks.settings.node_groups import NODE_GROUP_LABEL, NodeGroupSettings
 from stacks.settings.runners import FLEET_LABEL, RunnerSettings

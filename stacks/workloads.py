@@ -18,7 +18,7 @@ from stacks.cluster import ClusterOutputs
 from stacks.environment import Environment
 from stacks.environment_stack import EnvironmentStack, add_aws_provider
 from stacks.iam import PodIdentities
-from stacks.job_capacity import NodeAllocatable
+from stacks.node_allocatable import NodeAllocatable
 from stacks.runner import RunnerFleet
 from stacks.settings.autoscaler import AutoscalerSettings
 from stacks.settings.cluster import ClusterSettings

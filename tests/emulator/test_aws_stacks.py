@@ -111,7 +111,9 @@ def test_an_empty_group_tells_the_autoscaler_what_its_nodes_will_be(deployed: Pr
     prefix = "k8s.io/cluster-autoscaler/node-template"
     assert {tag["Key"]: tag["Value"] for tag in tags} == {
         f"{prefix}/label/node-group": "big",
-        f"{prefix}/resources/ephemeral-storage": "100Gi",
+        f"{prefix}/resources/cpu": "31850m",  # m5.8xlarge: 32 vCPUs, less 150m for the kubelet
+        f"{prefix}/resources/memory": "118312Mi",  # 128 GiB, less the machine's share and the kubelet's
+        f"{prefix}/resources/ephemeral-storage": "91136Mi",  # 100 GiB, less a tenth and 1 GiB
     }
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from local_aws import rehearsal
 from tests.emulator.project import Project
+from tests.manifests import find_mistakes, manifests_of_record
 
 RUNNER = "gitlab-runner-default"
 
@@ -26,6 +27,13 @@ def test_both_charts_are_released_into_their_namespaces(objects: dict[str, Any])
     """The autoscaler lives in kube-system, the runner's manager in the fleet's own namespace."""
     assert set(objects["helm_release"]) == {"kube-system/cluster-autoscaler", f"{RUNNER}/gitlab-runner"}
     assert {RUNNER, "gitlab-jobs-default"} <= set(objects["kubernetes_namespace_v1"])
+
+
+def test_kubernetes_knows_every_field_of_every_recorded_object(objects: dict[str, Any]) -> None:
+    """Each object of the default environment is valid in every supported version of Kubernetes."""
+    manifests = list(manifests_of_record(objects))
+    assert {"LimitRange", "Namespace", "NetworkPolicy", "Secret"} <= {item["kind"] for item in manifests}
+    assert find_mistakes(manifests) == []
 
 
 def test_pods_get_their_role_by_pod_identity(deployed: Project) -> None:

@@ -225,12 +225,6 @@ def test_the_autoscaler_knows_the_taints_of_an_empty_group(
         )
 
 
-def test_the_autoscaler_knows_the_disk_of_an_empty_group(example: Synthesized) -> None:
-    """A job that requests disk can scale up a group that has no node yet."""
-    for _, tags in groups_and_tags(example["cluster"]):
-        assert tags["resources/ephemeral-storage"] == "100Gi"
-
-
 def test_an_apply_does_not_undo_the_autoscaler(example: Synthesized) -> None:
     """Terraform sets the number of nodes of a new group and ignores it from then on."""
     for group in example["cluster"]["resource"]["aws_eks_node_group"].values():

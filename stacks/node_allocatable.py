@@ -1,0 +1,69 @@
+"""The resources that a node of each node group has for pods: Kubernetes calls them allocatable.
+
+Intent: the capacity check and the tags that the autoscaler reads take their numbers from this one place.
+Not here: the requests of the daemon sets, which are pods too (job_capacity.py).
+"""
+
+from collections.abc import Iterable, Mapping
+
+from cdktf import TerraformLocal, TerraformStack
+from cdktf_cdktf_provider_aws.data_aws_ec2_instance_type import DataAwsEc2InstanceType
+
+from stacks.resources import Resource
+from stacks.settings.node_groups import NodeGroupSettings
+
+# Karpenter, "Settings", vm-memory-overhead-percent: the share that hypervisor and kernel leave.
+MEMORY_FOR_APPLICATIONS = 0.925
+# Amazon EKS AMI (nodeadm), kubelet configuration: kubeReserved and evictionHard.
+MEMORY_RESERVED_MIB, MEMORY_RESERVED_PER_POD_MIB, MEMORY_EVICTION_MIB = 255, 11, 100
+STORAGE_RESERVED_MIB, STORAGE_FOR_PODS = 1024, 0.9
+
+
+class NodeAllocatable:
+    """The allocatable resources of a node of each node group, as a Terraform local.
+
+    If a group has several instance types, the smallest amount counts: any of them may be the next node.
+    """
+
+    def __init__(self, stack: TerraformStack, node_groups: Mapping[str, NodeGroupSettings]) -> None:
+        """Read the instance types of the groups from AWS, and add `local.node_allocatable` to `stack`."""
+        names = {name: None for group in node_groups.values() for name in group.instance_types}
+        types = {
+            name: DataAwsEc2InstanceType(
+                stack, f"instance_type_{name.replace('.', '_')}", instance_type=name
+            ).fqn
+            for name in names
+        }
+        allocatable = {
+            group: {
+                "cpu": _write_minimum(_write_cpu(types[name]) for name in settings.instance_types),
+                "memory": _write_minimum(_write_memory(types[name]) for name in settings.instance_types),
+                "ephemeral_storage": int(settings.disk_size_gib * 1024 * STORAGE_FOR_PODS)
+                - STORAGE_RESERVED_MIB,
+            }
+            for group, settings in node_groups.items()
+        }
+        self._local = TerraformLocal(stack, "node_allocatable", allocatable).fqn
+
+    def of(self, group: str, resource: Resource) -> str:
+        """Return the expression for one resource of one node group, in the resource's unit."""
+        return f'{self._local}["{group}"].{resource.key}'
+
+
+def _write_minimum(amounts: Iterable[str]) -> str:
+    return f"${{min({', '.join(amounts)})}}"
+
+
+def _write_cpu(instance_type: str) -> str:
+    vcpus = f"{instance_type}.default_vcpus"
+    # The kubelet reserves 6 % of the first core, 1 % of the second, 0.5 % of two more, 0.25 % of others.
+    reserved = f"60 + 10 * min({vcpus} - 1, 1) + 5 * min(max({vcpus} - 2, 0), 2) + 2.5 * max({vcpus} - 4, 0)"
+    return f"floor({vcpus} * 1000 - ({reserved}))"
+
+
+def _write_memory(instance_type: str) -> str:
+    # Amazon EKS, "Maximum Pods per node": addresses of all interfaces, less one each, and two host pods.
+    addresses = f"{instance_type}.maximum_ipv4_addresses_per_interface"
+    pods = f"({instance_type}.maximum_network_interfaces * ({addresses} - 1) + 2)"
+    reserved = f"{MEMORY_RESERVED_MIB} + {MEMORY_RESERVED_PER_POD_MIB} * {pods} + {MEMORY_EVICTION_MIB}"
+    return f"(floor({instance_type}.memory_size * {MEMORY_FOR_APPLICATIONS}) - ({reserved}))"
