@@ -30,11 +30,16 @@ GitLab, "Use Docker to build Docker images", "Docker-in-Docker with TLS enabled 
 PodLabelValue = Annotated[str, Field(pattern=r"^[A-Za-z0-9._${}-]*$", max_length=253)]
 PodAnnotationValue = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=4096)]
 
-# "Image reference" of the Open Container Initiative's distribution project: host, path, tag, digest.
-_PATH_PART = r"[a-z0-9]+([._-]+[a-z0-9]+)*"
+# "Image reference" of the Open Container Initiative's distribution project: host, path, tag, digest. A
+# $VARIABLE may stand in each of them, since the runner replaces the variables of the job.
+_VARIABLE = r"\$([A-Za-z_][A-Za-z0-9_]*|\{[A-Za-z_][A-Za-z0-9_]*\})"
+_HOST = rf"({_VARIABLE}|[A-Za-z0-9])(({_VARIABLE}|[A-Za-z0-9.-])*({_VARIABLE}|[A-Za-z0-9]))?{URL_PORT}"
+_PATH_WORD = rf"({_VARIABLE}|[a-z0-9]+)"
+_PATH_PART = rf"{_PATH_WORD}([._-]*{_PATH_WORD})*"
 _IMAGE = (
-    rf"^([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?{URL_PORT}/)?{_PATH_PART}(/{_PATH_PART})*"
-    r"(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@sha256:[0-9a-f]{64})?$"
+    rf"^({_HOST}/)?{_PATH_PART}(/{_PATH_PART})*"
+    rf"(:({_VARIABLE}|[A-Za-z0-9_])({_VARIABLE}|[A-Za-z0-9_.-]){{0,127}})?"
+    rf"(@(sha256:[0-9a-f]{{64}}|{_VARIABLE}))?$"
 )
 
 # Without ${ and %{, which Terraform would replace, and {{, which the chart's templates would.
@@ -75,7 +80,8 @@ class RunnerSettings(SettingsModel):
     )
     image: str = Field(
         default="alpine:3.22",
-        description="Container image of jobs that name none, such as registry.example.com/team/image:1.2.",
+        description="Container image of jobs that name none, such as registry.example.com/team/image:1.2 or "
+        "$CI_DEPENDENCY_PROXY_GROUP_IMAGE_PREFIX/alpine:3.22. The runner replaces $VARIABLES of the job.",
         pattern=_IMAGE,
         max_length=512,
     )

@@ -127,3 +127,12 @@ def test_docker_in_docker_finds_its_certificates(example: Synthesized) -> None:
 def test_neither_terraform_nor_helm_rewrites_the_configuration(example: Synthesized) -> None:
     """Apart from references to resources, the configuration has no template expression."""
     assert not re.search(r"\$\{(?!aws_|data\.)|%\{|\{\{", config_text(example))
+
+
+def test_variables_of_a_job_reach_the_runner_unchanged(
+    synthesize_changed: Callable[..., Synthesized],
+) -> None:
+    """The runner replaces the variables of `image`; Terraform, which reads `${`, gets it escaped."""
+    image = "${CI_DEPENDENCY_PROXY_GROUP_IMAGE_PREFIX}/alpine:$TAG"
+    changed = synthesize_changed({"runners.default.image": image})
+    assert kubernetes(changed)["image"] == image.replace("${", "$${")
