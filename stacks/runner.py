@@ -5,6 +5,7 @@ The token goes from SSM to the Secret, and neither plan nor state stores it.
 Not here: the runner's own configuration (runner_config.py); the limits of its jobs (isolation.py).
 """
 
+import hashlib
 from collections.abc import Mapping
 
 from cdktf import (
@@ -34,6 +35,7 @@ from stacks.versions import GITLAB_RUNNER_CHART
 NAME = "gitlab-runner"
 TOKEN_SECRET = "gitlab-runner-token"  # noqa: S105 - the Secret's name, not the token
 TERMINATION_GRACE_PERIOD_SECONDS = 3600  # time that a manager has for its jobs to finish
+CERTIFICATES_SECRET = "gitlab-certificates"  # noqa: S105 - the Secret's name; certificates are public
 METRICS_PORT = 9252
 NAMESPACE_DELETE_TIMEOUT = "12m"  # the provider's token for the Kubernetes API is valid for 15 minutes
 
@@ -76,6 +78,7 @@ class RunnerFleet(Construct):
         self.job_namespace = f"gitlab-jobs-{name}"
         self._namespaces = self._build_namespaces()
         secret = self._build_token_secret(self._read_token_parameter())
+        certificates = self._build_certificates_secret()
         cache_access = self._grant_cache_access(identities, cache)
         FleetIsolation(
             self,
@@ -103,7 +106,7 @@ class RunnerFleet(Construct):
                 node_group=manager_node_group,
                 token_version=Token.as_string(secret.data_wo_revision_input),
             ),
-            depends_on=[*self._namespaces, secret, *cache_access],
+            depends_on=[*self._namespaces, secret, *certificates, *cache_access],
             preconditions=capacity_preconditions(
                 scope, fleet=name, settings=settings, node_groups=node_groups, allocatable=allocatable
             ),
@@ -172,6 +175,25 @@ class RunnerFleet(Construct):
             lifecycle=TerraformResourceLifecycle(precondition=[is_runner_token]),
         )
 
+    def _build_certificates_secret(self) -> list[ITerraformDependable]:
+        """Store the certificates of GitLab's private authority where the chart mounts them.
+
+        GitLab Runner, "Configure the GitLab Runner Helm chart", "Access GitLab with a custom certificate":
+        the runner reads `<host>.crt`. It passes the content to each job as CI_SERVER_TLS_CA_FILE
+        ("Self-signed certificates or custom Certification Authorities", "Git cloning").
+        """
+        if not self._settings.tls_ca:
+            return []
+        return [
+            SecretV1(
+                self,
+                "certificates_secret",
+                metadata={"name": CERTIFICATES_SECRET, "namespace": self.manager_namespace},
+                data={f"{self._settings.gitlab_host}.crt": self._settings.tls_ca},
+                depends_on=list(self._namespaces),
+            )
+        ]
+
     def _grant_cache_access(
         self, identities: PodIdentities, cache: RunnerCache
     ) -> list[ITerraformDependable]:
@@ -206,10 +228,13 @@ class RunnerFleet(Construct):
         )
 
     def _build_values(self, config: str, *, node_group: str, token_version: str) -> str:
+        tls_ca = self._settings.tls_ca
+        checksum = {"tls-ca-sha256": hashlib.sha256(tls_ca.encode()).hexdigest()} if tls_ca else {}
         return values_yaml(
             {
                 "fullnameOverride": NAME,
                 "gitlabUrl": self._settings.gitlab_url,
+                **({"certsSecretName": CERTIFICATES_SECRET} if tls_ca else {}),
                 "concurrent": self._settings.concurrent,
                 "replicas": 1,
                 "rbac": {
@@ -242,8 +267,12 @@ class RunnerFleet(Construct):
                 },
                 "terminationGracePeriodSeconds": TERMINATION_GRACE_PERIOD_SECONDS,
                 "nodeSelector": {NODE_GROUP_LABEL: node_group},
-                # A new token version changes the annotation, so Kubernetes replaces the manager's pod.
-                "podAnnotations": {**NEVER_EVICT, "runner-token-version": token_version},
+                # A new token or certificate changes an annotation, so Kubernetes replaces the manager's pod.
+                "podAnnotations": {
+                    **NEVER_EVICT,
+                    "runner-token-version": token_version,
+                    **checksum,
+                },
                 "podSecurityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
                 "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}},
             }

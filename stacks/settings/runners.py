@@ -3,10 +3,12 @@
 import re
 from collections.abc import Mapping
 from typing import Annotated, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
 from stacks.settings.addresses import URL_PORT
+from stacks.settings.certificates import Certificates
 from stacks.settings.container_resources import ContainerResources
 from stacks.settings.executor import ExecutorSettings
 from stacks.settings.model import MapKey, SettingsModel, find_duplicates, refuse
@@ -59,6 +61,13 @@ class RunnerSettings(SettingsModel):
         "such as https://gitlab.example.com.",
         pattern=_GITLAB_URL,
         max_length=512,
+    )
+    tls_ca: Certificates | None = Field(
+        default=None,
+        description="Certificates of a private authority that signed GitLab's certificate: PEM, or the name "
+        "of a PEM file in the folder of this environment's file, such as gitlab-ca.pem. The manager trusts "
+        "them, and so do clone, artifacts and cache of its jobs. Job images and nodes do not. Never a "
+        "private key.",
     )
     token_parameter: str = Field(
         description="Name of the SSM parameter (a SecureString) that holds the runner's authentication "
@@ -187,6 +196,18 @@ class RunnerSettings(SettingsModel):
             and any(volume[key] == DOCKER_CERTIFICATES[key] for key in ("name", "mount_path"))
         )
         return self
+
+    @model_validator(mode="after")
+    def _require_https_with_certificates(self) -> Self:
+        if self.tls_ca and not self.gitlab_url.startswith("https://"):
+            accepted = "must begin with https:// if tls_ca is set: without TLS GitLab has no certificate"
+            refuse([(("gitlab_url",), self.gitlab_url, accepted)])
+        return self
+
+    @property
+    def gitlab_host(self) -> str:
+        """Host of `gitlab_url`, without the port."""
+        return urlsplit(self.gitlab_url).netloc.partition(":")[0]
 
     def placed_on(self, node_groups: Mapping[str, NodeGroupSettings]) -> dict[str, NodeGroupSettings]:
         """Return the groups of `node_groups` where the fleet's jobs may run, sorted by name."""

@@ -2,12 +2,11 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
-from ruamel.yaml import YAML
-
 from tests.environments import Synthesized
+from tests.environments import runner_values as fleets
 
 REPOSITORIES = {
     "cluster-autoscaler": "https://kubernetes.github.io/autoscaler",
@@ -16,14 +15,6 @@ REPOSITORIES = {
 SECOND_FLEET = {
     "runners.untrusted": {"token_parameter": "/cicd/runners/untrusted/token", "privileged": False}
 }
-
-
-def fleets(workloads: dict[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """Yield the release of each runner fleet with its Helm values."""
-    for release in workloads["resource"]["helm_release"].values():
-        if release["chart"] == "gitlab-runner":
-            (values,) = release["values"]
-            yield release, YAML(typ="safe").load(values)
 
 
 def pod_security(workloads: dict[str, Any]) -> dict[str, str]:
