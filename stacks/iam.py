@@ -38,7 +38,7 @@ class PodIdentities:
     def grant(
         self, scope: Construct, *, name: str, namespace: str, service_account: str, permissions: str
     ) -> list[ITerraformDependable]:
-        """Give the pods of one service account a role called `<resource_prefix>-<name>`.
+        """Give the pods of one service account a role with one policy.
 
         Args:
             scope: Construct that the role, its policy and its association belong to.
@@ -51,13 +51,21 @@ class PodIdentities:
             The resources that must exist before the pods start: a pod gets its role only at its start.
 
         """
+        role, association = self.assign_role(
+            scope, name=name, namespace=namespace, service_account=service_account
+        )
+        return [IamRolePolicy(scope, "policy", name=name, role=role.name, policy=permissions), association]
+
+    def assign_role(
+        self, scope: Construct, *, name: str, namespace: str, service_account: str
+    ) -> tuple[IamRole, EksPodIdentityAssociation]:
+        """Give the pods of one service account a role called `<resource_prefix>-<name>`, without policies."""
         role = IamRole(
             scope,
             "role",
             name=f"{self.resource_prefix}-{name}",
             assume_role_policy=self._build_trust_policy(namespace, service_account),
         )
-        policy_ = IamRolePolicy(scope, "policy", name=name, role=role.name, policy=permissions)
         association = EksPodIdentityAssociation(
             scope,
             "pod_identity",
@@ -66,7 +74,7 @@ class PodIdentities:
             service_account=service_account,
             role_arn=role.arn,
         )
-        return [policy_, association]
+        return role, association
 
     def _build_trust_policy(self, namespace: str, service_account: str) -> str:
         """Return a trust policy for the pods of one service account.

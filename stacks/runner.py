@@ -27,6 +27,7 @@ from stacks.helm_values import values_yaml
 from stacks.iam import PodIdentities
 from stacks.isolation import FleetIsolation
 from stacks.job_capacity import NodeAllocatable, capacity_preconditions
+from stacks.job_identity import JobIdentity
 from stacks.runner_config import NEVER_EVICT, runner_toml
 from stacks.settings.node_groups import NODE_GROUP_LABEL, NodeGroupSettings
 from stacks.settings.runners import FLEET_LABEL, RunnerSettings
@@ -80,6 +81,7 @@ class RunnerFleet(Construct):
         secret = self._build_token_secret(self._read_token_parameter())
         certificates = self._build_certificates_secret()
         cache_access = self._grant_cache_access(identities, cache)
+        job_identity = self._build_job_identity(identities)
         FleetIsolation(
             self,
             "boundaries",
@@ -106,7 +108,7 @@ class RunnerFleet(Construct):
                 node_group=manager_node_group,
                 token_version=Token.as_string(secret.data_wo_revision_input),
             ),
-            depends_on=[*self._namespaces, secret, *certificates, *cache_access],
+            depends_on=[*self._namespaces, secret, *certificates, *cache_access, *job_identity],
             preconditions=capacity_preconditions(
                 scope, fleet=name, settings=settings, node_groups=node_groups, allocatable=allocatable
             ),
@@ -197,7 +199,7 @@ class RunnerFleet(Construct):
     def _grant_cache_access(
         self, identities: PodIdentities, cache: RunnerCache
     ) -> list[ITerraformDependable]:
-        """Give the manager a role for its cache; jobs get presigned URLs from it, and no AWS identity."""
+        """Give the manager a role for its cache; jobs get presigned URLs from it, and not the role."""
         if not self._settings.cache:
             return []
         return identities.grant(
@@ -207,6 +209,19 @@ class RunnerFleet(Construct):
             service_account=NAME,
             permissions=cache.access_policy(self._name),
         )
+
+    def _build_job_identity(self, identities: PodIdentities) -> list[ITerraformDependable]:
+        if not self._settings.job_policy_arns:
+            return []
+        return JobIdentity(
+            self,
+            "job_identity",
+            fleet=self._name,
+            namespace=self.job_namespace,
+            identities=identities,
+            policy_arns=self._settings.job_policy_arns,
+            depends_on=list(self._namespaces),
+        ).resources
 
     def _build_release(
         self, *, values: str, depends_on: list[ITerraformDependable], preconditions: list[Precondition]

@@ -15,6 +15,7 @@ from stacks.settings.node_groups import NODE_GROUP_LABEL, NodeGroupSettings
 from stacks.settings.runners import DOCKER_CERTIFICATES, FLEET_LABEL, SAFE_TO_EVICT, RunnerSettings
 
 NEVER_EVICT = {SAFE_TO_EVICT: "false"}
+JOB_SERVICE_ACCOUNT = "jobs"  # of a fleet whose jobs have an AWS role
 
 
 def runner_toml(
@@ -53,6 +54,8 @@ def runner_toml(
         "pod_annotations": {**settings.pod_annotations, **(NEVER_EVICT if protect_running_jobs else {})},
         **_place_jobs(node_groups),
     }
+    if settings.job_policy_arns:
+        kubernetes["service_account"] = JOB_SERVICE_ACCOUNT
     affinity = settings.kubernetes.affinity
     if affinity:
         kubernetes["affinity"] |= affinity.model_dump(exclude_none=True)

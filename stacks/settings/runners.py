@@ -48,6 +48,15 @@ _IMAGE = (
 _HOST_LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?"
 _GITLAB_URL = rf"^https?://{_HOST_LABEL}(\.{_HOST_LABEL})*{URL_PORT}(/[A-Za-z0-9._~-]+)*/?$"
 
+# IAM, "Quotas": 10 managed policies for a role unless AWS raised the quota.
+PolicyArn = Annotated[
+    str,
+    Field(
+        pattern=r"^arn:aws(-[a-z-]+)?:iam::(aws|[0-9]{12}):policy/([A-Za-z0-9_+=,.@-]+/)*[A-Za-z0-9_+=,.@-]{1,128}$",
+        max_length=640,
+    ),
+]
+
 # A runner's whole token; messages.py masks tokens of every kind.
 _TOKEN = re.compile(r"(glrtr?-|GR1348941)[\w.-]{16}", re.IGNORECASE)
 
@@ -86,6 +95,19 @@ class RunnerSettings(SettingsModel):
         default=True,
         description="Whether job containers run privileged; docker-in-docker needs that. Choose false for "
         "code that you do not trust.",
+    )
+    trusted: bool = Field(
+        default=True,
+        description="Whether you trust the code of the fleet's jobs. With false the settings refuse all that "
+        "would let such a job leave its pod: `privileged`, `job_policy_arns`, and node groups that have no "
+        "taints or that other fleets use.",
+    )
+    job_policy_arns: tuple[PolicyArn, ...] = Field(
+        default=(),
+        description="Up to 10 managed policies of AWS or of this account, such as "
+        "arn:aws:iam::aws:policy/AmazonEC2ContainerRegistryPowerUser. The fleet's jobs get a role with them "
+        "(EKS Pod Identity). Without one, jobs have no AWS identity.",
+        max_length=10,
     )
     image: str = Field(
         default="alpine:3.22",
@@ -165,7 +187,7 @@ class RunnerSettings(SettingsModel):
             raise ValueError("must be the name of the parameter that holds the token, not the token")
         return name
 
-    @field_validator("node_groups")
+    @field_validator("node_groups", "job_policy_arns")
     @classmethod
     def _refuse_duplicates(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         refuse(find_duplicates(names))
@@ -202,6 +224,23 @@ class RunnerSettings(SettingsModel):
         if self.tls_ca and not self.gitlab_url.startswith("https://"):
             accepted = "must begin with https:// if tls_ca is set: without TLS GitLab has no certificate"
             refuse([(("gitlab_url",), self.gitlab_url, accepted)])
+        return self
+
+    @model_validator(mode="after")
+    def _refuse_rights_of_untrusted_jobs(self) -> Self:
+        accepted = "must be {} in a fleet with trusted: false"
+        if not self.trusted and self.privileged:
+            refuse([(("privileged",), True, f"{accepted.format('false')}: such a job can become root")])
+        if not self.trusted and self.job_policy_arns:
+            refuse([(("job_policy_arns",), list(self.job_policy_arns), accepted.format("empty"))])
+        return self
+
+    @model_validator(mode="after")
+    def _refuse_two_service_accounts(self) -> Self:
+        name = self.kubernetes.service_account
+        if self.job_policy_arns and name:
+            accepted = "must not be set beside job_policy_arns, which bring a service account of their own"
+            refuse([(("kubernetes", "service_account"), name, accepted)])
         return self
 
     @property

@@ -12,8 +12,15 @@ RECIPES = recipes()
 
 
 def test_there_is_a_recipe_for_each_kind_of_fleet() -> None:
-    """The page has the recipes for big jobs, untrusted forks, Spot, ARM and self-managed GitLab."""
-    assert set(RECIPES) == {"Big jobs", "Untrusted forks", "Spot", "ARM", "Self-managed GitLab"}
+    """The page has a recipe for each of these."""
+    assert set(RECIPES) == {
+        "Big jobs",
+        "Untrusted forks",
+        "Spot",
+        "ARM",
+        "An AWS role for jobs",
+        "Self-managed GitLab",
+    }
 
 
 @pytest.mark.parametrize("changes", RECIPES.values(), ids=RECIPES.keys())
