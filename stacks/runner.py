@@ -17,6 +17,7 @@ from cdktf import (
     Token,
 )
 from cdktf_cdktf_provider_aws.data_aws_ssm_parameter import DataAwsSsmParameter
+from cdktf_cdktf_provider_aws.iam_role_policy import IamRolePolicy
 from cdktf_cdktf_provider_helm.release import Release
 from cdktf_cdktf_provider_kubernetes.namespace_v1 import NamespaceV1
 from cdktf_cdktf_provider_kubernetes.secret_v1 import SecretV1
@@ -24,7 +25,7 @@ from constructs import Construct
 
 from stacks.cache import RunnerCache
 from stacks.helm_values import values_yaml
-from stacks.iam import PodIdentities
+from stacks.iam import PodIdentities, policy
 from stacks.isolation import FleetIsolation
 from stacks.job_capacity import NodeAllocatable, capacity_preconditions
 from stacks.job_identity import JobIdentity
@@ -80,7 +81,7 @@ class RunnerFleet(Construct):
         self._namespaces = self._build_namespaces()
         secret = self._build_token_secret(self._read_token_parameter())
         certificates = self._build_certificates_secret()
-        cache_access = self._grant_cache_access(identities, cache)
+        cache_access, cache_role_arn = self._grant_cache_access(identities, cache)
         job_identity = self._build_job_identity(identities)
         FleetIsolation(
             self,
@@ -100,6 +101,7 @@ class RunnerFleet(Construct):
             node_groups=node_groups,
             cache_bucket=cache.bucket_name,
             region=cache.region,
+            cache_role_arn=cache_role_arn,
             protect_running_jobs=protect_running_jobs,
         )
         self.release = self._build_release(
@@ -198,17 +200,25 @@ class RunnerFleet(Construct):
 
     def _grant_cache_access(
         self, identities: PodIdentities, cache: RunnerCache
-    ) -> list[ITerraformDependable]:
-        """Give the manager a role for its cache; jobs get presigned URLs from it, and not the role."""
+    ) -> tuple[list[ITerraformDependable], str | None]:
+        """Give the manager a role for its cache; jobs get access to single objects from it, not the role.
+
+        Returns the resources that must exist before the manager starts, and the ARN of the role for
+        multipart transfers, if there is one.
+        """
         if not self._settings.cache:
-            return []
-        return identities.grant(
-            self,
-            name=f"runner-{self._name}",
-            namespace=self.manager_namespace,
-            service_account=NAME,
-            permissions=cache.access_policy(self._name),
+            return [], None
+        name = f"runner-{self._name}"
+        manager, association = identities.assign_role(
+            self, name=name, namespace=self.manager_namespace, service_account=NAME
         )
+        statements = [cache.access_statement(self._name)]
+        transfer_role_arn = None
+        if self._settings.cache_multipart:
+            transfer_role_arn = cache.build_transfer_role(self, prefix=self._name, manager=manager).arn
+            statements.append({"Action": ["sts:AssumeRole", "sts:TagSession"], "Resource": transfer_role_arn})
+        permissions = IamRolePolicy(self, "policy", name=name, role=manager.name, policy=policy(*statements))
+        return [permissions, association], transfer_role_arn
 
     def _build_job_identity(self, identities: PodIdentities) -> list[ITerraformDependable]:
         if not self._settings.job_policy_arns:

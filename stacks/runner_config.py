@@ -26,6 +26,7 @@ def runner_toml(
     node_groups: Mapping[str, NodeGroupSettings],
     cache_bucket: str,
     region: str,
+    cache_role_arn: str | None,
     protect_running_jobs: bool,
 ) -> str:
     """Return the chart's `runners.config`: exactly one `[[runners]]`, no global option.
@@ -37,6 +38,7 @@ def runner_toml(
         node_groups: The node groups where its jobs may run, by name.
         cache_bucket: Name of the S3 bucket of the distributed cache.
         region: AWS region of that bucket.
+        cache_role_arn: ARN of the role for multipart transfers, if there is one.
         protect_running_jobs: Whether job pods are marked as not safe to evict.
 
     """
@@ -69,6 +71,8 @@ def runner_toml(
     if settings.cache:
         # Without Shared the path has the runner's ID in it, so a new token begins with an empty cache.
         s3 = {"BucketName": cache_bucket, "BucketLocation": region, "AuthenticationType": "iam"}
+        if cache_role_arn:
+            s3["RoleARN"] = cache_role_arn
         runner["cache"] = {"Type": "s3", "Path": name, "Shared": True, "s3": s3}
     return tomli_w.dumps({"runners": [runner]})
 

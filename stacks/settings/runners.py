@@ -148,6 +148,11 @@ class RunnerSettings(SettingsModel):
         default=True,
         description="Whether the fleet's jobs share a cache: one prefix of the S3 bucket.",
     )
+    cache_multipart: bool = Field(
+        default=False,
+        description="Whether jobs transfer caches in several parts; S3 refuses a cache above 5 GB otherwise. "
+        "The fleet gets one more IAM role, which its manager assumes for each transfer.",
+    )
     pod_monitor: bool = Field(
         default=False,
         description="Whether to create a PodMonitor for the manager's metrics. The Prometheus Operator must "
@@ -241,6 +246,13 @@ class RunnerSettings(SettingsModel):
         if self.job_policy_arns and name:
             accepted = "must not be set beside job_policy_arns, which bring a service account of their own"
             refuse([(("kubernetes", "service_account"), name, accepted)])
+        return self
+
+    @model_validator(mode="after")
+    def _require_cache_of_multipart(self) -> Self:
+        if self.cache_multipart and not self.cache:
+            accepted = "must be false with cache: false: the fleet has nothing to transfer"
+            refuse([(("cache_multipart",), True, accepted)])
         return self
 
     @property
