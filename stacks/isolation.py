@@ -64,7 +64,7 @@ class FleetIsolation(Construct):
         self._settings = settings
         self._depends_on = depends_on
         # The quota still counts the pod of a finished job when the pod of the next job exists already.
-        self._max_pods = 2 * settings.concurrent
+        self._max_pods = 2 * settings.max_jobs
         self._build_job_network_policy()
         self._build_manager_network_policy(manager_namespace, metrics_port)
         self._build_quota()

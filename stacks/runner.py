@@ -7,6 +7,7 @@ Not here: the runner's own configuration (runner_config.py); the limits of its j
 
 import hashlib
 from collections.abc import Mapping
+from typing import Any
 
 from cdktf import (
     ITerraformDependable,
@@ -252,6 +253,18 @@ class RunnerFleet(Construct):
             lifecycle=TerraformResourceLifecycle(precondition=preconditions),
         )
 
+    def _spread_managers(self) -> dict[str, Any]:
+        """Prefer different nodes for several managers, so that the failure of a node stops one of them."""
+        if self._settings.replicas == 1:
+            return {}
+        spread = {
+            "maxSkew": 1,
+            "topologyKey": "kubernetes.io/hostname",
+            "whenUnsatisfiable": "ScheduleAnyway",
+            "labelSelector": {"matchLabels": {"app": NAME}},  # the chart's own label
+        }
+        return {"topologySpreadConstraints": [spread]}
+
     def _build_values(self, config: str, *, node_group: str, token_version: str) -> str:
         tls_ca = self._settings.tls_ca
         checksum = {"tls-ca-sha256": hashlib.sha256(tls_ca.encode()).hexdigest()} if tls_ca else {}
@@ -261,7 +274,7 @@ class RunnerFleet(Construct):
                 "gitlabUrl": self._settings.gitlab_url,
                 **({"certsSecretName": CERTIFICATES_SECRET} if tls_ca else {}),
                 "concurrent": self._settings.concurrent,
-                "replicas": 1,
+                "replicas": self._settings.replicas,
                 "rbac": {
                     "create": True,
                     "rules": [
@@ -292,6 +305,7 @@ class RunnerFleet(Construct):
                 },
                 "terminationGracePeriodSeconds": TERMINATION_GRACE_PERIOD_SECONDS,
                 "nodeSelector": {NODE_GROUP_LABEL: node_group},
+                **self._spread_managers(),
                 # A new token or certificate changes an annotation, so Kubernetes replaces the manager's pod.
                 "podAnnotations": {
                     **NEVER_EVICT,

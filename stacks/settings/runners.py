@@ -87,9 +87,17 @@ class RunnerSettings(SettingsModel):
     )
     concurrent: int = Field(
         default=10,
-        description="Maximum number of jobs that the fleet runs at the same time, 1 to 10000.",
+        description="Maximum number of jobs that a manager runs at the same time, 1 to 10000. The fleet runs "
+        "`replicas` times as many.",
         ge=1,
         le=10000,
+    )
+    replicas: int = Field(
+        default=1,
+        description="Number of managers, 1 to 10. They share the fleet's token, and each runs up to "
+        "`concurrent` jobs. With two or more the fleet takes jobs while one is replaced or its node fails.",
+        ge=1,
+        le=10,
     )
     privileged: bool = Field(
         default=True,
@@ -254,6 +262,11 @@ class RunnerSettings(SettingsModel):
             accepted = "must be false with cache: false: the fleet has nothing to transfer"
             refuse([(("cache_multipart",), True, accepted)])
         return self
+
+    @property
+    def max_jobs(self) -> int:
+        """Number of jobs that the fleet may run at the same time."""
+        return self.replicas * self.concurrent
 
     @property
     def gitlab_host(self) -> str:

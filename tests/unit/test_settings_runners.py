@@ -168,6 +168,8 @@ def test_image_references_pass(write_environment: WriteEnvironment, image: str) 
         ("concurrent", 0, "0: must be at least 1. Accepted: Maximum number of jobs that the fleet runs"),
         ("concurrent", 10001, "10001: must be at most 10000"),
         ("concurrent", "10", '"10": must be an integer'),
+        ("replicas", 0, "0: must be at least 1. Accepted: Number of managers, 1 to 10"),
+        ("replicas", 11, "11: must be at most 10"),
         ("poll_timeout_seconds", 59, "59: must be at least 60"),
         ("poll_timeout_seconds", 7201, "7201: must be at most 7200"),
         ("privileged", "yes", '"yes": must be true or false'),

@@ -336,3 +336,25 @@ def test_a_second_fleet_does_not_change_the_first(
     more = synthesize_changed(SECOND_FLEET)["workloads"]["resource"]
     for kind, resources in example["workloads"]["resource"].items():
         assert {name: more[kind].get(name) for name in resources} == resources
+
+
+def test_several_managers_share_a_fleet(
+    synthesize_changed: Callable[..., Synthesized], example: Synthesized
+) -> None:
+    """They prefer different nodes; a fleet of one manager has no such rule."""
+    ((_, values),) = fleets(synthesize_changed({"runners.default.replicas": 3})["workloads"])
+    assert values["replicas"] == 3
+    (spread,) = values["topologySpreadConstraints"]
+    assert spread["topologyKey"] == "kubernetes.io/hostname"
+    assert spread["whenUnsatisfiable"] == "ScheduleAnyway"
+    assert spread["labelSelector"]["matchLabels"] == {"app": values["fullnameOverride"]}
+    ((_, values),) = fleets(example["workloads"])
+    assert values["replicas"] == 1
+    assert "topologySpreadConstraints" not in values
+
+
+def test_jobs_of_all_managers_have_room(synthesize_changed: Callable[..., Synthesized]) -> None:
+    """Each of the managers runs `concurrent` jobs, and the disruption budget covers them all."""
+    workloads = synthesize_changed({"runners.default.replicas": 3})["workloads"]["resource"]
+    (budget,) = workloads["kubernetes_pod_disruption_budget_v1"].values()
+    assert int(budget["spec"]["min_available"]) >= 3 * 10
