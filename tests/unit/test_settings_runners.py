@@ -165,7 +165,7 @@ def test_image_references_pass(write_environment: WriteEnvironment, image: str) 
 @pytest.mark.parametrize(
     ("key", "value", "accepted"),
     [
-        ("concurrent", 0, "0: must be at least 1. Accepted: Maximum number of jobs that the fleet runs"),
+        ("concurrent", 0, "0: must be at least 1. Accepted: Maximum number of jobs that a manager"),
         ("concurrent", 10001, "10001: must be at most 10000"),
         ("concurrent", "10", '"10": must be an integer'),
         ("replicas", 0, "0: must be at least 1. Accepted: Number of managers, 1 to 10"),
