@@ -65,6 +65,8 @@ def runner_toml(
         volumes = kubernetes.setdefault("volumes", {})
         volumes["empty_dir"] = [*volumes.get("empty_dir", []), DOCKER_CERTIFICATES]
     runner: dict[str, Any] = {"kubernetes": _escape_templates(kubernetes)}
+    if settings.builds_dir:
+        runner["builds_dir"] = settings.builds_dir
     if "pod_spec" in kubernetes:
         # The runner ignores the patches without this flag.
         runner["feature_flags"] = {"FF_USE_ADVANCED_POD_SPEC_CONFIGURATION": True}

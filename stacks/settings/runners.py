@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from stacks.settings.addresses import URL_PORT
 from stacks.settings.certificates import Certificates
 from stacks.settings.container_resources import ContainerResources
-from stacks.settings.executor import ExecutorSettings
+from stacks.settings.executor import ExecutorSettings, Folder
 from stacks.settings.model import MapKey, SettingsModel, find_duplicates, refuse
 from stacks.settings.node_groups import LabelKey, NodeGroupSettings
 
@@ -123,6 +123,11 @@ class RunnerSettings(SettingsModel):
         "$CI_DEPENDENCY_PROXY_GROUP_IMAGE_PREFIX/alpine:3.22. The runner replaces $VARIABLES of the job.",
         pattern=_IMAGE,
         max_length=512,
+    )
+    builds_dir: Folder | None = Field(
+        default=None,
+        description="Absolute path of the folder with the jobs' repositories, such as /tmp/builds. Default: "
+        "/builds.",
     )
     poll_timeout_seconds: int = Field(
         default=900,

@@ -19,6 +19,7 @@ def test_there_is_a_recipe_for_each_kind_of_fleet() -> None:
         "Spot",
         "ARM",
         "An AWS role for jobs",
+        "User namespaces",
         "Self-managed GitLab",
     }
 
