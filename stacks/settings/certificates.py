@@ -21,7 +21,7 @@ _ACCEPTED = (
 def _read_certificates(value: str, info: ValidationInfo) -> str:
     """Return the certificates of a value or of the file that it names, without the text around them."""
     is_path = "-----BEGIN" not in value
-    text = _read_file(value, info.context["folder"]) if is_path else value
+    text = _read_file(value, (info.context or {})["folder"]) if is_path else value
     shown = value if is_path else f"{_BEGIN}…"
     if "PRIVATE KEY" in text:
         refuse([((), shown, f"holds a private key, which belongs in no settings. It {_ACCEPTED}")])
