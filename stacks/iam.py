@@ -8,10 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cdktf import ITerraformDependable
 from cdktf_cdktf_provider_aws.eks_pod_identity_association import EksPodIdentityAssociation
 from cdktf_cdktf_provider_aws.iam_role import IamRole
-from cdktf_cdktf_provider_aws.iam_role_policy import IamRolePolicy
 from constructs import Construct
 
 
@@ -35,31 +33,20 @@ class PodIdentities:
     cluster_name: str
     cluster_arn: str
 
-    def grant(
-        self, scope: Construct, *, name: str, namespace: str, service_account: str, permissions: str
-    ) -> list[ITerraformDependable]:
-        """Give the pods of one service account a role with one policy.
-
-        Args:
-            scope: Construct that the role, its policy and its association belong to.
-            name: Name of the role without the prefix, and of its policy.
-            namespace: Kubernetes namespace of the service account.
-            service_account: Name of the service account.
-            permissions: Policy document.
-
-        Returns:
-            The resources that must exist before the pods start: a pod gets its role only at its start.
-
-        """
-        role, association = self.assign_role(
-            scope, name=name, namespace=namespace, service_account=service_account
-        )
-        return [IamRolePolicy(scope, "policy", name=name, role=role.name, policy=permissions), association]
-
     def assign_role(
         self, scope: Construct, *, name: str, namespace: str, service_account: str
     ) -> tuple[IamRole, EksPodIdentityAssociation]:
-        """Give the pods of one service account a role called `<resource_prefix>-<name>`, without policies."""
+        """Give the pods of one service account a role called `<resource_prefix>-<name>`, without policies.
+
+        A pod gets its role only at its start, so the association must exist before.
+
+        Args:
+            scope: Construct that the role and its association belong to.
+            name: Name of the role without the prefix.
+            namespace: Kubernetes namespace of the service account.
+            service_account: Name of the service account.
+
+        """
         role = IamRole(
             scope,
             "role",

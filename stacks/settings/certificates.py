@@ -23,6 +23,8 @@ def _read_certificates(value: str, info: ValidationInfo) -> str:
     is_path = "-----BEGIN" not in value
     text = _read_file(value, (info.context or {})["folder"]) if is_path else value
     shown = value if is_path else f"{_BEGIN}…"
+    if len(text) > MAX_CHARACTERS:
+        refuse([((), shown, f"is longer than {MAX_CHARACTERS} characters. It {_ACCEPTED}")])
     if "PRIVATE KEY" in text:
         refuse([((), shown, f"holds a private key, which belongs in no settings. It {_ACCEPTED}")])
     blocks = [_normalize(block) for block in _BLOCK.findall(text)]

@@ -106,9 +106,8 @@ class RunnerSettings(SettingsModel):
     )
     trusted: bool = Field(
         default=True,
-        description="Whether you trust the code of the fleet's jobs. With false the settings refuse all that "
-        "would let such a job leave its pod: `privileged`, `job_policy_arns`, and node groups that have no "
-        "taints or that other fleets use.",
+        description="Whether you trust the code of the fleet's jobs. With false the settings refuse "
+        "`privileged`, `job_policy_arns`, and node groups that have no taints or that other fleets use.",
     )
     job_policy_arns: tuple[PolicyArn, ...] = Field(
         default=(),

@@ -48,6 +48,7 @@ def test_certificates_may_be_in_a_file_beside_the_settings(
         pytest.param(CA.replace("MIIB", "MIIC"), "block 1 of 1 is no X.509 certificate", id="no certificate"),
         pytest.param(CA + CA.replace("MIIB", "MIIC"), "block 2 of 2 is no X.509", id="second block"),
         pytest.param(CA.replace("CERTIFICATE", "CERTIFICATE REQUEST"), "holds no certificate", id="request"),
+        pytest.param("long.pem", "is longer than 200000 characters", id="long"),
         pytest.param(5, "5: must be a string", id="number"),
     ],
 )
@@ -56,6 +57,7 @@ def test_an_unusable_certificate_is_refused(
 ) -> None:
     """The message says what is wrong and what is accepted."""
     (tmp_path / "empty.pem").write_text("")
+    (tmp_path / "long.pem").write_text(CA * 500)
     (line,) = mistakes(URL | {f"{FLEET}.tls_ca": value})
     assert line.startswith(f"example.yaml: {FLEET}.tls_ca: ")
     assert words in line
