@@ -137,6 +137,12 @@ def _compute_checksum(output: Path, environment: str, project: Path) -> str:
     files = [
         *(project / name for name in ("main.py", "backend.tf.json", "constraints.txt")),
         project / "environments" / f"{environment}.yaml",
+        # Settings may name certificates beside this file.
+        *sorted(
+            file
+            for file in (project / "environments").rglob("*")
+            if file.is_file() and file.suffix != ".yaml"
+        ),
         *sorted((project / "stacks").rglob("*.py")),
         output / "manifest.json",
         *sorted(output.glob("stacks/*/cdk.tf.json")),

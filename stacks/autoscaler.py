@@ -4,6 +4,7 @@ Intent: the autoscaler may resize the node groups of this cluster and no others,
 Not here: the tags that describe the node groups to it (node_groups.py; EKS sets the discovery tags).
 """
 
+from cdktf_cdktf_provider_aws.iam_role_policy import IamRolePolicy
 from cdktf_cdktf_provider_helm.release import Release
 from constructs import Construct
 
@@ -34,12 +35,9 @@ class ClusterAutoscaler(Construct):
     ) -> None:
         """Install the autoscaler on `node_group`; its image has the minor version of the cluster."""
         super().__init__(scope, id_)
-        access = identities.grant(
-            self,
-            name=NAME,
-            namespace=NAMESPACE,
-            service_account=NAME,
-            permissions=_build_policy(identities.cluster_name),
+        role, association = identities.assign_role(self, name=NAME, namespace=NAMESPACE, service_account=NAME)
+        permissions = IamRolePolicy(
+            self, "policy", name=NAME, role=role.name, policy=_build_policy(identities.cluster_name)
         )
         self.release = Release(
             self,
@@ -74,7 +72,7 @@ class ClusterAutoscaler(Construct):
                     }
                 )
             ],
-            depends_on=access,
+            depends_on=[permissions, association],
         )
 
 

@@ -6,8 +6,11 @@ Not here: the runner's configuration of the cache (runner_config.py).
 """
 
 import json
+from typing import Any
 
 from cdktf_cdktf_provider_aws.data_aws_caller_identity import DataAwsCallerIdentity
+from cdktf_cdktf_provider_aws.iam_role import IamRole
+from cdktf_cdktf_provider_aws.iam_role_policy import IamRolePolicy
 from cdktf_cdktf_provider_aws.s3_bucket import S3Bucket
 from cdktf_cdktf_provider_aws.s3_bucket_lifecycle_configuration import (
     S3BucketLifecycleConfiguration,
@@ -25,7 +28,7 @@ from cdktf_cdktf_provider_aws.s3_bucket_server_side_encryption_configuration imp
 )
 from constructs import Construct
 
-from stacks.iam import policy
+from stacks.iam import policy, trust
 
 ABORT_INCOMPLETE_UPLOAD_DAYS = 1
 
@@ -38,6 +41,7 @@ class RunnerCache(Construct):
     ) -> None:
         """Create the bucket; an object expires `expiration_days` after its last upload."""
         super().__init__(scope, id_)
+        self._resource_prefix = resource_prefix
         account = DataAwsCallerIdentity(self, "account")
         bucket = S3Bucket(
             self,
@@ -92,11 +96,36 @@ class RunnerCache(Construct):
         )
         S3BucketPolicy(self, "policy", bucket=bucket.id, policy=_build_tls_only_policy(bucket.arn))
 
-    def access_policy(self, prefix: str) -> str:
-        """Return the policy that lets GitLab Runner use the cache under `<prefix>/` only."""
+    def access_statement(self, prefix: str) -> dict[str, Any]:
+        """Return the policy statement that lets GitLab Runner use the cache under `<prefix>/` only."""
         # GitLab Runner, "Advanced configuration", "The [runners.cache.s3] section".
         actions = ["s3:GetObject", "s3:GetObjectVersion", "s3:PutObject", "s3:DeleteObject"]
-        return policy({"Action": actions, "Resource": f"{self._arn}/{prefix}/*"})
+        return {"Action": actions, "Resource": f"{self._arn}/{prefix}/*"}
+
+    def build_transfer_role(self, scope: Construct, *, prefix: str, manager: IamRole) -> IamRole:
+        """Add the role that a manager assumes for each transfer of an object under `<prefix>/`.
+
+        The manager limits each session to one object and gives its credentials to the job. With them the
+        job uploads in several parts; a presigned URL ends at 5 GB (GitLab Runner, "Advanced configuration",
+        "Enable multipart transfers with RoleARN").
+        """
+        role = IamRole(
+            scope,
+            "cache_role",
+            name=f"{self._resource_prefix}-cache-{prefix}",
+            # EKS Pod Identity tags the manager's session, and the tags go on to the next role.
+            assume_role_policy=trust({"AWS": manager.arn}, ["sts:AssumeRole", "sts:TagSession"]),
+        )
+        IamRolePolicy(
+            scope,
+            "cache_role_policy",
+            name="transfer",
+            role=role.name,
+            policy=policy(
+                {"Action": ["s3:GetObject", "s3:PutObject"], "Resource": f"{self._arn}/{prefix}/*"}
+            ),
+        )
+        return role
 
 
 def _build_tls_only_policy(arn: str) -> str:

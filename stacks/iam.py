@@ -8,10 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cdktf import ITerraformDependable
 from cdktf_cdktf_provider_aws.eks_pod_identity_association import EksPodIdentityAssociation
 from cdktf_cdktf_provider_aws.iam_role import IamRole
-from cdktf_cdktf_provider_aws.iam_role_policy import IamRolePolicy
 from constructs import Construct
 
 
@@ -35,20 +33,18 @@ class PodIdentities:
     cluster_name: str
     cluster_arn: str
 
-    def grant(
-        self, scope: Construct, *, name: str, namespace: str, service_account: str, permissions: str
-    ) -> list[ITerraformDependable]:
-        """Give the pods of one service account a role called `<resource_prefix>-<name>`.
+    def assign_role(
+        self, scope: Construct, *, name: str, namespace: str, service_account: str
+    ) -> tuple[IamRole, EksPodIdentityAssociation]:
+        """Give the pods of one service account a role called `<resource_prefix>-<name>`, without policies.
+
+        A pod gets its role only at its start, so the association must exist before.
 
         Args:
-            scope: Construct that the role, its policy and its association belong to.
-            name: Name of the role without the prefix, and of its policy.
+            scope: Construct that the role and its association belong to.
+            name: Name of the role without the prefix.
             namespace: Kubernetes namespace of the service account.
             service_account: Name of the service account.
-            permissions: Policy document.
-
-        Returns:
-            The resources that must exist before the pods start: a pod gets its role only at its start.
 
         """
         role = IamRole(
@@ -57,7 +53,6 @@ class PodIdentities:
             name=f"{self.resource_prefix}-{name}",
             assume_role_policy=self._build_trust_policy(namespace, service_account),
         )
-        policy_ = IamRolePolicy(scope, "policy", name=name, role=role.name, policy=permissions)
         association = EksPodIdentityAssociation(
             scope,
             "pod_identity",
@@ -66,7 +61,7 @@ class PodIdentities:
             service_account=service_account,
             role_arn=role.arn,
         )
-        return [policy_, association]
+        return role, association
 
     def _build_trust_policy(self, namespace: str, service_account: str) -> str:
         """Return a trust policy for the pods of one service account.

@@ -15,6 +15,7 @@ from cdktf_cdktf_provider_kubernetes.network_policy_v1 import (
     NetworkPolicyV1,
     NetworkPolicyV1Spec,
     NetworkPolicyV1SpecEgress,
+    NetworkPolicyV1SpecEgressPorts,
     NetworkPolicyV1SpecEgressTo,
     NetworkPolicyV1SpecEgressToIpBlock,
     NetworkPolicyV1SpecIngress,
@@ -33,6 +34,12 @@ from stacks.settings.container_resources import ContainerResources
 from stacks.settings.runners import FLEET_LABEL, RunnerSettings
 
 LINK_LOCAL = "169.254.0.0/16"  # the instance metadata, and the agent that gives out pod identities
+
+# Amazon EKS, "Set up the Amazon EKS Pod Identity Agent": a pod asks for its credentials at this address.
+_POD_IDENTITY_EGRESS = NetworkPolicyV1SpecEgress(
+    to=[NetworkPolicyV1SpecEgressTo(ip_block=NetworkPolicyV1SpecEgressToIpBlock(cidr="169.254.170.23/32"))],
+    ports=[NetworkPolicyV1SpecEgressPorts(port="80", protocol="TCP")],
+)
 
 
 class FleetIsolation(Construct):
@@ -57,7 +64,7 @@ class FleetIsolation(Construct):
         self._settings = settings
         self._depends_on = depends_on
         # The quota still counts the pod of a finished job when the pod of the next job exists already.
-        self._max_pods = 2 * settings.concurrent
+        self._max_pods = 2 * settings.max_jobs
         self._build_job_network_policy()
         self._build_manager_network_policy(manager_namespace, metrics_port)
         self._build_quota()
@@ -83,7 +90,8 @@ class FleetIsolation(Construct):
                                 )
                             )
                         ]
-                    )
+                    ),
+                    *([_POD_IDENTITY_EGRESS] if self._settings.job_policy_arns else []),
                 ],
             ),
             depends_on=self._depends_on,

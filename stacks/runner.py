@@ -5,7 +5,9 @@ The token goes from SSM to the Secret, and neither plan nor state stores it.
 Not here: the runner's own configuration (runner_config.py); the limits of its jobs (isolation.py).
 """
 
+import hashlib
 from collections.abc import Mapping
+from typing import Any
 
 from cdktf import (
     ITerraformDependable,
@@ -16,6 +18,7 @@ from cdktf import (
     Token,
 )
 from cdktf_cdktf_provider_aws.data_aws_ssm_parameter import DataAwsSsmParameter
+from cdktf_cdktf_provider_aws.iam_role_policy import IamRolePolicy
 from cdktf_cdktf_provider_helm.release import Release
 from cdktf_cdktf_provider_kubernetes.namespace_v1 import NamespaceV1
 from cdktf_cdktf_provider_kubernetes.secret_v1 import SecretV1
@@ -23,9 +26,10 @@ from constructs import Construct
 
 from stacks.cache import RunnerCache
 from stacks.helm_values import values_yaml
-from stacks.iam import PodIdentities
+from stacks.iam import PodIdentities, policy
 from stacks.isolation import FleetIsolation
 from stacks.job_capacity import capacity_preconditions
+from stacks.job_identity import JobIdentity
 from stacks.node_allocatable import NodeAllocatable
 from stacks.runner_config import NEVER_EVICT, runner_toml
 from stacks.settings.node_groups import NODE_GROUP_LABEL, NodeGroupSettings
@@ -35,6 +39,7 @@ from stacks.versions import GITLAB_RUNNER_CHART
 NAME = "gitlab-runner"
 TOKEN_SECRET = "gitlab-runner-token"  # noqa: S105 - the Secret's name, not the token
 TERMINATION_GRACE_PERIOD_SECONDS = 3600  # time that a manager has for its jobs to finish
+CERTIFICATES_SECRET = "gitlab-certificates"  # noqa: S105 - the Secret's name; certificates are public
 METRICS_PORT = 9252
 NAMESPACE_DELETE_TIMEOUT = "12m"  # the provider's token for the Kubernetes API is valid for 15 minutes
 
@@ -77,7 +82,9 @@ class RunnerFleet(Construct):
         self.job_namespace = f"gitlab-jobs-{name}"
         self._namespaces = self._build_namespaces()
         secret = self._build_token_secret(self._read_token_parameter())
-        cache_access = self._grant_cache_access(identities, cache)
+        certificates = self._build_certificates_secret()
+        cache_access, cache_role_arn = self._grant_cache_access(identities, cache)
+        job_identity = self._build_job_identity(identities)
         FleetIsolation(
             self,
             "boundaries",
@@ -96,6 +103,7 @@ class RunnerFleet(Construct):
             node_groups=node_groups,
             cache_bucket=cache.bucket_name,
             region=cache.region,
+            cache_role_arn=cache_role_arn,
             protect_running_jobs=protect_running_jobs,
         )
         self.release = self._build_release(
@@ -104,7 +112,7 @@ class RunnerFleet(Construct):
                 node_group=manager_node_group,
                 token_version=Token.as_string(secret.data_wo_revision_input),
             ),
-            depends_on=[*self._namespaces, secret, *cache_access],
+            depends_on=[*self._namespaces, secret, *certificates, *cache_access, *job_identity],
             preconditions=capacity_preconditions(
                 scope, fleet=name, settings=settings, node_groups=node_groups, allocatable=allocatable
             ),
@@ -173,19 +181,59 @@ class RunnerFleet(Construct):
             lifecycle=TerraformResourceLifecycle(precondition=[is_runner_token]),
         )
 
+    def _build_certificates_secret(self) -> list[ITerraformDependable]:
+        """Store the certificates of GitLab's private authority where the chart mounts them.
+
+        GitLab Runner, "Configure the GitLab Runner Helm chart", "Access GitLab with a custom certificate":
+        the runner reads `<host>.crt`. It passes the content to each job as CI_SERVER_TLS_CA_FILE
+        ("Self-signed certificates or custom Certification Authorities", "Git cloning").
+        """
+        if not self._settings.tls_ca:
+            return []
+        return [
+            SecretV1(
+                self,
+                "certificates_secret",
+                metadata={"name": CERTIFICATES_SECRET, "namespace": self.manager_namespace},
+                data={f"{self._settings.gitlab_host}.crt": self._settings.tls_ca},
+                depends_on=list(self._namespaces),
+            )
+        ]
+
     def _grant_cache_access(
         self, identities: PodIdentities, cache: RunnerCache
-    ) -> list[ITerraformDependable]:
-        """Give the manager a role for its cache; jobs get presigned URLs from it, and no AWS identity."""
+    ) -> tuple[list[ITerraformDependable], str | None]:
+        """Give the manager a role for its cache; jobs get access to single objects from it, not the role.
+
+        Returns the resources that must exist before the manager starts, and the ARN of the role for
+        multipart transfers, if there is one.
+        """
         if not self._settings.cache:
-            return []
-        return identities.grant(
-            self,
-            name=f"runner-{self._name}",
-            namespace=self.manager_namespace,
-            service_account=NAME,
-            permissions=cache.access_policy(self._name),
+            return [], None
+        name = f"runner-{self._name}"
+        manager, association = identities.assign_role(
+            self, name=name, namespace=self.manager_namespace, service_account=NAME
         )
+        statements = [cache.access_statement(self._name)]
+        transfer_role_arn = None
+        if self._settings.cache_multipart:
+            transfer_role_arn = cache.build_transfer_role(self, prefix=self._name, manager=manager).arn
+            statements.append({"Action": ["sts:AssumeRole", "sts:TagSession"], "Resource": transfer_role_arn})
+        permissions = IamRolePolicy(self, "policy", name=name, role=manager.name, policy=policy(*statements))
+        return [permissions, association], transfer_role_arn
+
+    def _build_job_identity(self, identities: PodIdentities) -> list[ITerraformDependable]:
+        if not self._settings.job_policy_arns:
+            return []
+        return JobIdentity(
+            self,
+            "job_identity",
+            fleet=self._name,
+            namespace=self.job_namespace,
+            identities=identities,
+            policy_arns=self._settings.job_policy_arns,
+            depends_on=list(self._namespaces),
+        ).resources
 
     def _build_release(
         self, *, values: str, depends_on: list[ITerraformDependable], preconditions: list[Precondition]
@@ -206,13 +254,28 @@ class RunnerFleet(Construct):
             lifecycle=TerraformResourceLifecycle(precondition=preconditions),
         )
 
+    def _spread_managers(self) -> dict[str, Any]:
+        """Prefer different nodes for several managers, so that the failure of a node stops one of them."""
+        if self._settings.replicas == 1:
+            return {}
+        spread = {
+            "maxSkew": 1,
+            "topologyKey": "kubernetes.io/hostname",
+            "whenUnsatisfiable": "ScheduleAnyway",
+            "labelSelector": {"matchLabels": {"app": NAME}},  # the chart's own label
+        }
+        return {"topologySpreadConstraints": [spread]}
+
     def _build_values(self, config: str, *, node_group: str, token_version: str) -> str:
+        tls_ca = self._settings.tls_ca
+        checksum = {"tls-ca-sha256": hashlib.sha256(tls_ca.encode()).hexdigest()} if tls_ca else {}
         return values_yaml(
             {
                 "fullnameOverride": NAME,
                 "gitlabUrl": self._settings.gitlab_url,
+                **({"certsSecretName": CERTIFICATES_SECRET} if tls_ca else {}),
                 "concurrent": self._settings.concurrent,
-                "replicas": 1,
+                "replicas": self._settings.replicas,
                 "rbac": {
                     "create": True,
                     "rules": [
@@ -243,8 +306,13 @@ class RunnerFleet(Construct):
                 },
                 "terminationGracePeriodSeconds": TERMINATION_GRACE_PERIOD_SECONDS,
                 "nodeSelector": {NODE_GROUP_LABEL: node_group},
-                # A new token version changes the annotation, so Kubernetes replaces the manager's pod.
-                "podAnnotations": {**NEVER_EVICT, "runner-token-version": token_version},
+                **self._spread_managers(),
+                # A new token or certificate changes an annotation, so Kubernetes replaces the manager's pod.
+                "podAnnotations": {
+                    **NEVER_EVICT,
+                    "runner-token-version": token_version,
+                    **checksum,
+                },
                 "podSecurityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
                 "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}},
             }

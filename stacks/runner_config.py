@@ -15,6 +15,7 @@ from stacks.settings.node_groups import NODE_GROUP_LABEL, NodeGroupSettings
 from stacks.settings.runners import DOCKER_CERTIFICATES, FLEET_LABEL, SAFE_TO_EVICT, RunnerSettings
 
 NEVER_EVICT = {SAFE_TO_EVICT: "false"}
+JOB_SERVICE_ACCOUNT = "jobs"  # of a fleet whose jobs have an AWS role
 
 
 def runner_toml(
@@ -25,6 +26,7 @@ def runner_toml(
     node_groups: Mapping[str, NodeGroupSettings],
     cache_bucket: str,
     region: str,
+    cache_role_arn: str | None,
     protect_running_jobs: bool,
 ) -> str:
     """Return the chart's `runners.config`: exactly one `[[runners]]`, no global option.
@@ -36,6 +38,7 @@ def runner_toml(
         node_groups: The node groups where its jobs may run, by name.
         cache_bucket: Name of the S3 bucket of the distributed cache.
         region: AWS region of that bucket.
+        cache_role_arn: ARN of the role for multipart transfers, if there is one.
         protect_running_jobs: Whether job pods are marked as not safe to evict.
 
     """
@@ -53,6 +56,8 @@ def runner_toml(
         "pod_annotations": {**settings.pod_annotations, **(NEVER_EVICT if protect_running_jobs else {})},
         **_place_jobs(node_groups),
     }
+    if settings.job_policy_arns:
+        kubernetes["service_account"] = JOB_SERVICE_ACCOUNT
     affinity = settings.kubernetes.affinity
     if affinity:
         kubernetes["affinity"] |= affinity.model_dump(exclude_none=True)
@@ -60,12 +65,16 @@ def runner_toml(
         volumes = kubernetes.setdefault("volumes", {})
         volumes["empty_dir"] = [*volumes.get("empty_dir", []), DOCKER_CERTIFICATES]
     runner: dict[str, Any] = {"kubernetes": _escape_templates(kubernetes)}
+    if settings.builds_dir:
+        runner["builds_dir"] = settings.builds_dir
     if "pod_spec" in kubernetes:
         # The runner ignores the patches without this flag.
         runner["feature_flags"] = {"FF_USE_ADVANCED_POD_SPEC_CONFIGURATION": True}
     if settings.cache:
         # Without Shared the path has the runner's ID in it, so a new token begins with an empty cache.
         s3 = {"BucketName": cache_bucket, "BucketLocation": region, "AuthenticationType": "iam"}
+        if cache_role_arn:
+            s3["RoleARN"] = cache_role_arn
         runner["cache"] = {"Type": "s3", "Path": name, "Shared": True, "s3": s3}
     return tomli_w.dumps({"runners": [runner]})
 

@@ -2,7 +2,7 @@
 
 import json
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,11 +56,17 @@ def synthesize(settings: Settings, folder: Path) -> Synthesized:
     return {stack: json.loads((folder / "stacks" / stack / "cdk.tf.json").read_text()) for stack in STACKS}
 
 
+def runner_values(workloads: dict[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Yield the release of each runner fleet with its Helm values."""
+    for release in workloads["resource"]["helm_release"].values():
+        if release["chart"] == "gitlab-runner":
+            (values,) = release["values"]
+            yield release, YAML(typ="safe").load(values)
+
+
 def runners(stacks: Synthesized) -> dict[str, dict[str, Any]]:
     """Return the `[[runners]]` of each fleet by its name."""
     found = {}
-    for release in stacks["workloads"]["resource"]["helm_release"].values():
-        values = YAML(typ="safe").load(release["values"][0])
-        if release["chart"] == "gitlab-runner":
-            (found[values["runners"]["name"]],) = tomllib.loads(values["runners"]["config"])["runners"]
+    for _, values in runner_values(stacks["workloads"]):
+        (found[values["runners"]["name"]],) = tomllib.loads(values["runners"]["config"])["runners"]
     return found

@@ -71,6 +71,8 @@ class Settings(SettingsModel):
                 *self._find_priority_mistakes(),
                 *self._find_node_group_mistakes(),
                 *self._find_token_mistakes(),
+                *self._find_neighbours_of_untrusted_jobs(),
+                *self._find_policy_mistakes(),
             ]
         )
         return self
@@ -120,3 +122,35 @@ class Settings(SettingsModel):
             if fleet.token_parameter == other.token_parameter:
                 accepted = f"must be a parameter of its own: the fleet {name} reads this one"
                 yield ("runners", other_name, "token_parameter"), other.token_parameter, accepted
+
+    def _find_neighbours_of_untrusted_jobs(self) -> Iterator[Mistake]:
+        """Yield untrusted fleets whose nodes run other pods, too: all pods of a node share its kernel."""
+        groups = self.cluster.node_groups
+        placed = {
+            name: fleet.placed_on(groups)
+            for name, fleet in self.runners.items()
+            if {*fleet.node_groups} <= {*groups}
+        }
+        for name in [name for name in placed if not self.runners[name].trusted]:
+            users = {
+                group: f"the fleet {other}" for other in placed for group in placed[other] if other != name
+            } | {group: "every pod" for group in groups if not groups[group].taints}
+            shared = [group for group in placed[name] if group in users]
+            if shared:
+                accepted = (
+                    "must name groups with taints that no other fleet uses, because the fleet has "
+                    f"trusted: false; {users[shared[0]]} may run on {shared[0]}, too"
+                )
+                yield ("runners", name, "node_groups"), list(self.runners[name].node_groups), accepted
+
+    def _find_policy_mistakes(self) -> Iterator[Mistake]:
+        account = self.aws.account_id
+        for name, fleet in self.runners.items():
+            for index, arn in enumerate(fleet.job_policy_arns):
+                if account and arn.split(":")[4] not in ("aws", account):
+                    path = ("runners", name, "job_policy_arns", str(index))
+                    yield (
+                        path,
+                        arn,
+                        f"must be a policy of AWS or of this account, arn:aws:iam::{account}:policy/…",
+                    )

@@ -16,6 +16,8 @@ from stacks.settings.model import Mistake, SettingsModel, refuse
 PullPolicy = Literal["always", "if-not-present", "never"]
 
 KubernetesName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
+# GitLab Runner puts the paths into shell scripts.
+Folder = Annotated[str, Field(pattern=r"^(/[A-Za-z0-9._-]+)+$", max_length=256)]
 Capability = Annotated[str, Field(pattern=r"^[A-Za-z_]+$")]
 NumericId = Annotated[str, Field(pattern=r"^[0-9]{1,10}$")]
 
@@ -150,7 +152,11 @@ class ExecutorSettings(SettingsModel):
     init_permissions_container_security_context: dict[SecurityContextKey, Any] | None = Field(
         default=None, description="Security context of the init-permissions container."
     )
-    logs_base_dir: str | None = Field(default=None, description="Folder of the build logs.")
+    logs_base_dir: Folder | None = Field(
+        default=None,
+        description="Absolute path of the folder in which the runner mounts a volume for the job's log, such "
+        "as /tmp. Every image must have it.",
+    )
     pod_security_context: dict[PodSecurityContextKey, Any] | None = Field(
         default=None, description="Security context of job pods."
     )
@@ -195,7 +201,11 @@ class ExecutorSettings(SettingsModel):
     scheduler_name: KubernetesName | None = Field(
         default=None, description="Name of the job pods' scheduler."
     )
-    scripts_base_dir: str | None = Field(default=None, description="Folder of the build scripts.")
+    scripts_base_dir: Folder | None = Field(
+        default=None,
+        description="Absolute path of the folder in which the runner mounts a volume for the job's scripts, "
+        "such as /tmp. Every image must have it.",
+    )
     service_account: KubernetesName | None = Field(
         default=None, description="Name of the service account of job pods; its token is not mounted."
     )

@@ -95,7 +95,8 @@ def load_settings(path: Path) -> Settings:
         values = {**yaml.constructor.construct_document(root), "environment": path.stem}
         # In strict mode pydantic turns lists into tuples and strings into IP networks only if it reads JSON.
         document = json.dumps(values, ensure_ascii=False, allow_nan=False).encode()
-        return Settings.model_validate_json(document)
+        # A setting may name a file beside this one.
+        return Settings.model_validate_json(document, context={"folder": path.parent})
     except ValidationError as error:
         raise SettingsError(path, _describe_errors(error, root)) from None
     except (YAMLError, ValueError):

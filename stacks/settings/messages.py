@@ -18,11 +18,13 @@ _TEMPLATE = re.compile(r"\$\{|\{\{|\{%")
 MAX_VALUE_LENGTH = 80  # so that a message stays readable in a terminal
 
 # GitLab, "Token overview": every token starts with such a prefix. A token that was pasted where the
-# name of its parameter belongs must not reach a terminal or a pipeline's log.
+# name of its parameter belongs must not reach a terminal or a pipeline's log; nor must a private key.
 _TOKEN = re.compile(
-    r"""(gl(agent|cbt|dt|ffct|ft|imt|oas|pat|ptt|rtr?|soat|wt)-|GR1348941)[^\s"',:…)]+""", re.IGNORECASE
+    r"""(gl(agent|cbt|dt|ffct|ft|imt|oas|pat|ptt|rtr?|soat|wt)-|GR1348941)[^\s"',:…)]+"""
+    r"""|-----BEGIN [A-Z ]*PRIVATE KEY[^"…]*""",
+    re.IGNORECASE,
 )
-_HIDDEN = "(a token, not shown)"
+_HIDDEN = "(a secret, not shown)"
 
 # pydantic's error type → plain words. A pattern is never shown: the field's description explains it.
 _WORDS = {
@@ -46,7 +48,7 @@ Location = tuple[int | str, ...]
 
 
 def mask_tokens(text: str) -> str:
-    """Return the text without GitLab tokens."""
+    """Return the text without GitLab tokens and private keys."""
     return _TOKEN.sub(_HIDDEN, text)
 
 

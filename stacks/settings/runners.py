@@ -3,12 +3,14 @@
 import re
 from collections.abc import Mapping
 from typing import Annotated, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
 from stacks.settings.addresses import URL_PORT
+from stacks.settings.certificates import Certificates
 from stacks.settings.container_resources import ContainerResources
-from stacks.settings.executor import ExecutorSettings
+from stacks.settings.executor import ExecutorSettings, Folder
 from stacks.settings.model import MapKey, SettingsModel, find_duplicates, refuse
 from stacks.settings.node_groups import LabelKey, NodeGroupSettings
 
@@ -30,16 +32,30 @@ GitLab, "Use Docker to build Docker images", "Docker-in-Docker with TLS enabled 
 PodLabelValue = Annotated[str, Field(pattern=r"^[A-Za-z0-9._${}-]*$", max_length=253)]
 PodAnnotationValue = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=4096)]
 
-# "Image reference" of the Open Container Initiative's distribution project: host, path, tag, digest.
-_PATH_PART = r"[a-z0-9]+([._-]+[a-z0-9]+)*"
+# "Image reference" of the Open Container Initiative's distribution project: host, path, tag, digest. A
+# $VARIABLE may stand in each of them, since the runner replaces the variables of the job.
+_VARIABLE = r"\$([A-Za-z_][A-Za-z0-9_]*|\{[A-Za-z_][A-Za-z0-9_]*\})"
+_HOST = rf"({_VARIABLE}|[A-Za-z0-9])(({_VARIABLE}|[A-Za-z0-9.-])*({_VARIABLE}|[A-Za-z0-9]))?{URL_PORT}"
+_PATH_WORD = rf"({_VARIABLE}|[a-z0-9]+)"
+_PATH_PART = rf"{_PATH_WORD}([._-]*{_PATH_WORD})*"
 _IMAGE = (
-    rf"^([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?{URL_PORT}/)?{_PATH_PART}(/{_PATH_PART})*"
-    r"(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@sha256:[0-9a-f]{64})?$"
+    rf"^({_HOST}/)?{_PATH_PART}(/{_PATH_PART})*"
+    rf"(:({_VARIABLE}|[A-Za-z0-9_])({_VARIABLE}|[A-Za-z0-9_.-]){{0,127}})?"
+    rf"(@(sha256:[0-9a-f]{{64}}|{_VARIABLE}))?$"
 )
 
 # Without ${ and %{, which Terraform would replace, and {{, which the chart's templates would.
 _HOST_LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?"
 _GITLAB_URL = rf"^https?://{_HOST_LABEL}(\.{_HOST_LABEL})*{URL_PORT}(/[A-Za-z0-9._~-]+)*/?$"
+
+# IAM, "Quotas": 10 managed policies for a role unless AWS raised the quota.
+PolicyArn = Annotated[
+    str,
+    Field(
+        pattern=r"^arn:aws(-[a-z-]+)?:iam::(aws|[0-9]{12}):policy/([A-Za-z0-9_+=,.@-]+/)*[A-Za-z0-9_+=,.@-]{1,128}$",
+        max_length=640,
+    ),
+]
 
 # A runner's whole token; messages.py masks tokens of every kind.
 _TOKEN = re.compile(r"(glrtr?-|GR1348941)[\w.-]{16}", re.IGNORECASE)
@@ -55,6 +71,13 @@ class RunnerSettings(SettingsModel):
         pattern=_GITLAB_URL,
         max_length=512,
     )
+    tls_ca: Certificates | None = Field(
+        default=None,
+        description="Certificates of a private authority that signed GitLab's certificate: PEM, or the name "
+        "of a PEM file in the folder of this environment's file, such as gitlab-ca.pem. The manager trusts "
+        "them, and so do clone, artifacts and cache of its jobs. Job images and nodes do not. Never a "
+        "private key.",
+    )
     token_parameter: str = Field(
         description="Name of the SSM parameter (a SecureString) that holds the runner's authentication "
         "token (glrt-…), such as /cicd/runners/default/token: up to 15 levels of letters, digits and ._-. "
@@ -64,20 +87,46 @@ class RunnerSettings(SettingsModel):
     )
     concurrent: int = Field(
         default=10,
-        description="Maximum number of jobs that the fleet runs at the same time, 1 to 10000.",
+        description="Maximum number of jobs that a manager runs at the same time, 1 to 10000. The fleet runs "
+        "`replicas` times as many.",
         ge=1,
         le=10000,
+    )
+    replicas: int = Field(
+        default=1,
+        description="Number of managers, 1 to 10. They share the fleet's token, and each runs up to "
+        "`concurrent` jobs. With two or more the fleet takes jobs while one is replaced or its node fails.",
+        ge=1,
+        le=10,
     )
     privileged: bool = Field(
         default=True,
         description="Whether job containers run privileged; docker-in-docker needs that. Choose false for "
         "code that you do not trust.",
     )
+    trusted: bool = Field(
+        default=True,
+        description="Whether you trust the code of the fleet's jobs. With false the settings refuse "
+        "`privileged`, `job_policy_arns`, and node groups that have no taints or that other fleets use.",
+    )
+    job_policy_arns: tuple[PolicyArn, ...] = Field(
+        default=(),
+        description="Up to 10 managed policies of AWS or of this account, such as "
+        "arn:aws:iam::aws:policy/AmazonEC2ContainerRegistryPowerUser. The fleet's jobs get a role with them "
+        "(EKS Pod Identity). Without one, jobs have no AWS identity.",
+        max_length=10,
+    )
     image: str = Field(
         default="alpine:3.22",
-        description="Container image of jobs that name none, such as registry.example.com/team/image:1.2.",
+        description="Container image of jobs that name none, such as registry.example.com/team/image:1.2 or "
+        "$CI_DEPENDENCY_PROXY_GROUP_IMAGE_PREFIX/alpine:3.22. The runner replaces $VARIABLES of the job.",
         pattern=_IMAGE,
         max_length=512,
+    )
+    builds_dir: Folder | None = Field(
+        default=None,
+        description="Absolute path of the folder with the jobs' repositories, such as /tmp/builds. Default: "
+        "/builds.",
     )
     poll_timeout_seconds: int = Field(
         default=900,
@@ -110,6 +159,11 @@ class RunnerSettings(SettingsModel):
     cache: bool = Field(
         default=True,
         description="Whether the fleet's jobs share a cache: one prefix of the S3 bucket.",
+    )
+    cache_multipart: bool = Field(
+        default=False,
+        description="Whether jobs transfer caches in several parts; S3 refuses a cache above 5 GB otherwise. "
+        "The fleet gets one more IAM role, which its manager assumes for each transfer.",
     )
     pod_monitor: bool = Field(
         default=False,
@@ -150,7 +204,7 @@ class RunnerSettings(SettingsModel):
             raise ValueError("must be the name of the parameter that holds the token, not the token")
         return name
 
-    @field_validator("node_groups")
+    @field_validator("node_groups", "job_policy_arns")
     @classmethod
     def _refuse_duplicates(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         refuse(find_duplicates(names))
@@ -181,6 +235,47 @@ class RunnerSettings(SettingsModel):
             and any(volume[key] == DOCKER_CERTIFICATES[key] for key in ("name", "mount_path"))
         )
         return self
+
+    @model_validator(mode="after")
+    def _require_https_with_certificates(self) -> Self:
+        if self.tls_ca and not self.gitlab_url.startswith("https://"):
+            accepted = "must begin with https:// if tls_ca is set: without TLS GitLab has no certificate"
+            refuse([(("gitlab_url",), self.gitlab_url, accepted)])
+        return self
+
+    @model_validator(mode="after")
+    def _refuse_rights_of_untrusted_jobs(self) -> Self:
+        accepted = "must be {} in a fleet with trusted: false"
+        if not self.trusted and self.privileged:
+            refuse([(("privileged",), True, f"{accepted.format('false')}: such a job can become root")])
+        if not self.trusted and self.job_policy_arns:
+            refuse([(("job_policy_arns",), list(self.job_policy_arns), accepted.format("empty"))])
+        return self
+
+    @model_validator(mode="after")
+    def _refuse_two_service_accounts(self) -> Self:
+        name = self.kubernetes.service_account
+        if self.job_policy_arns and name:
+            accepted = "must not be set beside job_policy_arns, which bring a service account of their own"
+            refuse([(("kubernetes", "service_account"), name, accepted)])
+        return self
+
+    @model_validator(mode="after")
+    def _require_cache_of_multipart(self) -> Self:
+        if self.cache_multipart and not self.cache:
+            accepted = "must be false with cache: false: the fleet has nothing to transfer"
+            refuse([(("cache_multipart",), True, accepted)])
+        return self
+
+    @property
+    def max_jobs(self) -> int:
+        """Number of jobs that the fleet may run at the same time."""
+        return self.replicas * self.concurrent
+
+    @property
+    def gitlab_host(self) -> str:
+        """Host of `gitlab_url`, without the port."""
+        return urlsplit(self.gitlab_url).netloc.partition(":")[0]
 
     def placed_on(self, node_groups: Mapping[str, NodeGroupSettings]) -> dict[str, NodeGroupSettings]:
         """Return the groups of `node_groups` where the fleet's jobs may run, sorted by name."""

@@ -30,10 +30,22 @@ def stored_token(project: Project, value: str, *, kind: str = "SecureString") ->
 
 
 def test_another_fleet_changes_nothing_of_the_first(deployed: Project) -> None:
-    """Adding a fleet plans that fleet's resources alone; so do rotating its token and removing it."""
+    """Adding a fleet plans that fleet's resources alone; so do rotating its token and removing it.
+
+    The fleet has every part that a fleet may have: certificates, a role for jobs, a role for large caches.
+    """
     parameter = "/cicd/runners/docs/token"
     deployed.client("ssm").put_parameter(Name=parameter, Type="SecureString", Value="glrt-docs-team")
-    with deployed.changed({"runners.docs": {"token_parameter": parameter, "privileged": False}}):
+    fleet = {
+        "token_parameter": parameter,
+        "gitlab_url": "https://gitlab.example.com",
+        "tls_ca": RECIPES["Self-managed GitLab"]["runners.default.tls_ca"],
+        "privileged": False,
+        "job_policy_arns": ["arn:aws:iam::aws:policy/ReadOnlyAccess"],
+        "cache_multipart": True,
+        "replicas": 2,
+    }
+    with deployed.changed({"runners.docs": fleet}):
         added = deployed.planned_changes("workloads")
         assert {item["change"]["actions"][0] for item in added.values()} == {"create"}
         assert all(".runner_docs_" in address for address in added)

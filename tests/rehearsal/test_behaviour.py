@@ -69,6 +69,9 @@ EVERYTHING: dict[str, Any] = {
             "spec": [{"max_unavailable": "0", "selector": [{"match_labels": {"a": "b"}}]}],
         }
     },
+    "kubernetes_service_account_v1": {
+        "jobs": {"metadata": {"name": "jobs", **IN_CI}, "automount_service_account_token": False}
+    },
     **_release(**IN_CI, values=["a: {b: 1}", '{"a": {"c": 2}}'], timeouts={"create": "5m"}),
 }
 
@@ -86,6 +89,7 @@ CHANGES: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"spec": {"max_unavailable": "0", "selector": {"match_labels": {"a": "c"}}}},
         ["delete", "create"],
     ),
+    "kubernetes_service_account_v1": ({"automount_service_account_token": True}, ["update"]),
     "helm_release": ({"namespace": "kube-system"}, ["delete", "create"]),
 }
 

@@ -4,7 +4,9 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from tests.environments import Synthesized, runners
+import pytest
+
+from tests.environments import Mistakes, Synthesized, runners
 
 SECOND_FLEET = {"runners.docs": {"token_parameter": "/cicd/runners/docs/token", "cache": False}}
 
@@ -77,3 +79,79 @@ def test_a_fleet_may_have_no_cache(synthesize_changed: Callable[..., Synthesized
     assert "cache" not in runners(stacks)["docs"]
     roles = [role["name"] for role in stacks["workloads"]["resource"]["aws_iam_role"].values()]
     assert "example-runner-docs" not in roles
+
+
+@pytest.fixture
+def multipart(synthesize_changed: Callable[..., Synthesized]) -> Synthesized:
+    """The stacks with multipart transfers in the fleet `default`."""
+    return synthesize_changed({"runners.default.cache_multipart": True})
+
+
+def roles(stacks: Synthesized) -> dict[str, str]:
+    """Return the Terraform reference of each IAM role of the workloads stack by the role's name."""
+    found = stacks["workloads"]["resource"]["aws_iam_role"].items()
+    return {role["name"]: f"aws_iam_role.{address}" for address, role in found}
+
+
+def statements(stacks: Synthesized, role: str) -> list[dict[str, Any]]:
+    """Return the statements of a role's only inline policy."""
+    (policy,) = (
+        item["policy"]
+        for item in stacks["workloads"]["resource"]["aws_iam_role_policy"].values()
+        if item["role"] == f"${{{roles(stacks)[role]}.name}}"
+    )
+    found: list[dict[str, Any]] = json.loads(policy)["Statement"]
+    return found
+
+
+def test_a_cache_above_5_gb_is_uploaded_by_a_role_for_one_prefix(multipart: Synthesized) -> None:
+    """The runner gets the role's ARN; the role reads and writes objects of the fleet, and no more."""
+    role = roles(multipart)["example-cache-default"]
+    assert runners(multipart)["default"]["cache"]["s3"]["RoleARN"] == f"${{{role}.arn}}"
+    (statement,) = statements(multipart, "example-cache-default")
+    assert statement["Action"] == ["s3:GetObject", "s3:PutObject"]
+    assert statement["Resource"].endswith(".arn}/default/*")
+
+
+def test_only_the_fleets_manager_assumes_that_role(multipart: Synthesized) -> None:
+    """Both sides allow TagSession too: the tags of EKS Pod Identity go on to the next role."""
+    manager, role = (roles(multipart)[f"example-{name}-default"] for name in ("runner", "cache"))
+    kind, address = role.split(".")
+    trust = json.loads(multipart["workloads"]["resource"][kind][address]["assume_role_policy"])
+    actions = ["sts:AssumeRole", "sts:TagSession"]
+    assert trust["Statement"] == [
+        {"Effect": "Allow", "Principal": {"AWS": f"${{{manager}.arn}}"}, "Action": actions}
+    ]
+    assert {"Effect": "Allow", "Action": actions, "Resource": f"${{{role}.arn}}"} in statements(
+        multipart, "example-runner-default"
+    )
+
+
+def test_multipart_transfers_only_add_resources(multipart: Synthesized, example: Synthesized) -> None:
+    """Every resource keeps its address; beside the new role only the manager's policy and release change."""
+    before, after = (stacks["workloads"]["resource"] for stacks in (example, multipart))
+    for kind, resources in before.items():
+        changed = [name for name, item in resources.items() if after[kind][name] != item]
+        assert len(changed) == (1 if kind in {"aws_iam_role_policy", "helm_release"} else 0), kind
+
+
+def test_the_longest_names_fit(synthesize_changed: Callable[..., Synthesized]) -> None:
+    """IAM allows 64 characters for a role's name."""
+    longest = {
+        "token_parameter": "/longest",
+        "cache_multipart": True,
+        "job_policy_arns": ["arn:aws:iam::aws:policy/ReadOnlyAccess"],
+    }
+    stacks = synthesize_changed({"name_prefix": "e" * 20, f"runners.{'f' * 30}": longest})
+    assert {name for name in roles(stacks) if len(name) > 64} == set()
+    assert f"{'e' * 20}-cache-{'f' * 30}" in roles(stacks)
+
+
+def test_multipart_transfers_without_a_cache_are_refused(mistakes: Mistakes) -> None:
+    """The message names the other setting."""
+    assert mistakes({"runners.default.cache": False, "runners.default.cache_multipart": True}) == [
+        (
+            "example.yaml: runners.default.cache_multipart: true: must be false with cache: false: the fleet "
+            "has nothing to transfer"
+        )
+    ]

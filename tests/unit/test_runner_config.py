@@ -1,5 +1,6 @@
 """GitLab Runner's own configuration (TOML) in a fleet's Helm values."""
 
+import json
 import re
 import tomllib
 from collections.abc import Callable
@@ -7,7 +8,8 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from tests.environments import Synthesized
+from tests.environments import Synthesized, runners
+from tests.recipes import recipes
 
 
 def config_text(stacks: Synthesized) -> str:
@@ -127,3 +129,30 @@ def test_docker_in_docker_finds_its_certificates(example: Synthesized) -> None:
 def test_neither_terraform_nor_helm_rewrites_the_configuration(example: Synthesized) -> None:
     """Apart from references to resources, the configuration has no template expression."""
     assert not re.search(r"\$\{(?!aws_|data\.)|%\{|\{\{", config_text(example))
+
+
+def test_variables_of_a_job_reach_the_runner_unchanged(
+    synthesize_changed: Callable[..., Synthesized],
+) -> None:
+    """The runner replaces the variables of `image`; Terraform, which reads `${`, gets it escaped."""
+    image = "${CI_DEPENDENCY_PROXY_GROUP_IMAGE_PREFIX}/alpine:$TAG"
+    changed = synthesize_changed({"runners.default.image": image})
+    assert kubernetes(changed)["image"] == image.replace("${", "$${")
+
+
+def test_a_job_may_run_in_other_folders(synthesize_changed: Callable[..., Synthesized]) -> None:
+    """`builds_dir` is a key of `[[runners]]`; the folders of logs and scripts are the executor's."""
+    recipe = recipes()["User namespaces"]
+    found = runners(synthesize_changed(recipe))["userns"]
+    assert found["builds_dir"] == "/tmp/builds"
+    assert found["kubernetes"]["logs_base_dir"] == found["kubernetes"]["scripts_base_dir"] == "/tmp"
+
+
+def test_user_namespaces_reach_the_pod(synthesize_changed: Callable[..., Synthesized]) -> None:
+    """The recipe's patch sets `hostUsers: false`, and its flag is on."""
+    found = runners(synthesize_changed(recipes()["User namespaces"]))["userns"]
+    (patch,) = found["kubernetes"]["pod_spec"]
+    assert patch["patch_type"] == "json"
+    assert json.loads(patch["patch"]) == [{"op": "add", "path": "/hostUsers", "value": False}]
+    assert found["feature_flags"] == {"FF_USE_ADVANCED_POD_SPEC_CONFIGURATION": True}
+    assert found["kubernetes"]["privileged"] is False

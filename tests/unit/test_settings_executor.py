@@ -160,3 +160,14 @@ def test_one_pull_policy_needs_no_list(write_environment: WriteEnvironment) -> N
     """Users write `pull_policy: always`."""
     fleet = load_settings(write_environment({f"{PATH}.pull_policy": "always"})).runners["default"]
     assert fleet.kubernetes.pull_policy == ["always"]
+
+
+@pytest.mark.parametrize(
+    "path", [f"{PATH}.logs_base_dir", f"{PATH}.scripts_base_dir", "runners.default.builds_dir"]
+)
+@pytest.mark.parametrize("folder", ["tmp", "/tmp/", "/", "/a b", "/$(id)", "C:\\builds"])
+def test_a_malformed_folder_is_refused(mistakes: Mistakes, path: str, folder: str) -> None:
+    """The runner puts these paths into scripts; a relative one would be somewhere in the image."""
+    (line,) = mistakes({path: folder})
+    assert line.startswith(f"example.yaml: {path}: ")
+    assert "not of the accepted form. Accepted: Absolute path of the folder" in line

@@ -137,7 +137,8 @@ def test_the_url_of_a_self_managed_gitlab_passes(write_environment: WriteEnviron
 
 
 @pytest.mark.parametrize(
-    "image", ["Alpine", "alpine:", "alpine 3", "reg:0/a", "alpine@sha256:ab", "$IMAGE", "/a"]
+    "image",
+    ["Alpine", "alpine:", "alpine 3", "reg:0/a", "alpine@sha256:ab", "/a", "$", "$1/a", "${A/b", "{{ A }}/b"],
 )
 def test_a_malformed_image_reference_is_refused(mistakes: Mistakes, image: str) -> None:
     """Kubernetes would refuse each job's pod."""
@@ -145,18 +146,30 @@ def test_a_malformed_image_reference_is_refused(mistakes: Mistakes, image: str) 
     assert line.startswith(f'example.yaml: {FLEET}.image: "{image}": not of the accepted form. Accepted: ')
 
 
-@pytest.mark.parametrize("image", ["alpine", "reg.example.com:65535/a/b_c:V1.2", f"a/b:c@sha256:{'0' * 64}"])
+@pytest.mark.parametrize(
+    "image",
+    [
+        "alpine",
+        "a__b/c--d",
+        "reg.example.com:65535/a/b_c:V1.2",
+        f"a/b:c@sha256:{'0' * 64}",
+        "$CI_DEPENDENCY_PROXY_GROUP_IMAGE_PREFIX/alpine:3.22",
+        "${REGISTRY}:5000/team-$TEAM/${NAME}:v$TAG@$DIGEST",
+    ],
+)
 def test_image_references_pass(write_environment: WriteEnvironment, image: str) -> None:
-    """Registries with a port, tags and digests are accepted."""
+    """Registries with a port, tags, digests and the job's variables are accepted."""
     assert load_settings(write_environment({f"{FLEET}.image": image}))
 
 
 @pytest.mark.parametrize(
     ("key", "value", "accepted"),
     [
-        ("concurrent", 0, "0: must be at least 1. Accepted: Maximum number of jobs that the fleet runs"),
+        ("concurrent", 0, "0: must be at least 1. Accepted: Maximum number of jobs that a manager"),
         ("concurrent", 10001, "10001: must be at most 10000"),
         ("concurrent", "10", '"10": must be an integer'),
+        ("replicas", 0, "0: must be at least 1. Accepted: Number of managers, 1 to 10"),
+        ("replicas", 11, "11: must be at most 10"),
         ("poll_timeout_seconds", 59, "59: must be at least 60"),
         ("poll_timeout_seconds", 7201, "7201: must be at most 7200"),
         ("privileged", "yes", '"yes": must be true or false'),

@@ -72,6 +72,7 @@ def test_unchanged_stacks_are_not_synthesized_again(project: Path) -> None:
         "backend.tf.json",
         "constraints.txt",
         "environments/small.yaml",
+        "environments/certificates/gitlab.pem",
         "stacks/network.py",
         "stacks/settings/new.py",
         "cdktf.out/manifest.json",

@@ -2,12 +2,11 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
-from ruamel.yaml import YAML
-
 from tests.environments import Synthesized
+from tests.environments import runner_values as fleets
 
 REPOSITORIES = {
     "cluster-autoscaler": "https://kubernetes.github.io/autoscaler",
@@ -16,14 +15,6 @@ REPOSITORIES = {
 SECOND_FLEET = {
     "runners.untrusted": {"token_parameter": "/cicd/runners/untrusted/token", "privileged": False}
 }
-
-
-def fleets(workloads: dict[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """Yield the release of each runner fleet with its Helm values."""
-    for release in workloads["resource"]["helm_release"].values():
-        if release["chart"] == "gitlab-runner":
-            (values,) = release["values"]
-            yield release, YAML(typ="safe").load(values)
 
 
 def pod_security(workloads: dict[str, Any]) -> dict[str, str]:
@@ -345,3 +336,25 @@ def test_a_second_fleet_does_not_change_the_first(
     more = synthesize_changed(SECOND_FLEET)["workloads"]["resource"]
     for kind, resources in example["workloads"]["resource"].items():
         assert {name: more[kind].get(name) for name in resources} == resources
+
+
+def test_several_managers_share_a_fleet(
+    synthesize_changed: Callable[..., Synthesized], example: Synthesized
+) -> None:
+    """They prefer different nodes; a fleet of one manager has no such rule."""
+    ((_, values),) = fleets(synthesize_changed({"runners.default.replicas": 3})["workloads"])
+    assert values["replicas"] == 3
+    (spread,) = values["topologySpreadConstraints"]
+    assert spread["topologyKey"] == "kubernetes.io/hostname"
+    assert spread["whenUnsatisfiable"] == "ScheduleAnyway"
+    assert spread["labelSelector"]["matchLabels"] == {"app": values["fullnameOverride"]}
+    ((_, values),) = fleets(example["workloads"])
+    assert values["replicas"] == 1
+    assert "topologySpreadConstraints" not in values
+
+
+def test_jobs_of_all_managers_have_room(synthesize_changed: Callable[..., Synthesized]) -> None:
+    """Each of the managers runs `concurrent` jobs, and the disruption budget covers them all."""
+    workloads = synthesize_changed({"runners.default.replicas": 3})["workloads"]["resource"]
+    (budget,) = workloads["kubernetes_pod_disruption_budget_v1"].values()
+    assert int(budget["spec"]["min_available"]) >= 3 * 10
