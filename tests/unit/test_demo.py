@@ -67,8 +67,9 @@ def test_only_a_terraform_in_a_stacks_folder_may_hold_a_lock(
     program.write_text("#!/bin/sh\necho started\nread -r line\n")
     program.chmod(0o755)
     (tmp_path / folder).mkdir(parents=True, exist_ok=True)
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen([program], cwd=tmp_path / folder, **pipes) as process:
+    with subprocess.Popen(
+        [program], cwd=tmp_path / folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
         assert process.stdout
         assert process.stdout.readline() == b"started\n"
         assert locks.terraform_may_run(tmp_path / "cdktf.out") is is_found
