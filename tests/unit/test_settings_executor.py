@@ -55,7 +55,10 @@ def test_keys_that_the_project_sets_are_refused(mistakes: Mistakes, key: str) ->
             "volumes.pvc.0.readonly",
         ),
         ({"services": [{"name": "a", "image": "b"}]}, "services.0.image"),
-        ({"host_aliases": [{"ip": "10.0.0.1", "hostname": ["a"]}]}, "host_aliases.0.hostname"),
+        (
+            {"host_aliases": [{"ip": "10.0.0.1", "hostnames": ["a"], "names": ["b"]}]},
+            "host_aliases.0.names",
+        ),
         ({"dns_config": {"nameserver": ["10.0.0.2"]}}, "dns_config.nameserver"),
         ({"container_lifecycle": {"preStop": {}}}, "container_lifecycle.preStop"),
         (
@@ -94,17 +97,23 @@ def test_keys_of_tables_are_gitlabs(mistakes: Mistakes, table: dict[str, Any], p
         ({"poll_interval": 0}, "poll_interval: 0: must be at least 1"),
         ({"retry_backoff_max": 499}, "retry_backoff_max: 499: must be at least 500"),
         ({"retry_limits": {"EOF": -1}}, "retry_limits.EOF: -1: must be at least 0"),
-        ({"retry_limit": 2**63}, "retry_limit: 9223372036854775808: must be an integer of at most 64 bits"),
+        ({"retry_limit": 2**63}, "retry_limit: 9223372036854775808: must be at most 9223372036854775807"),
         ({"pod_security_context": []}, "pod_security_context: []: must be a map"),
         ({"pod_security_context": {"run_as_user": None}}, "pod_security_context.run_as_user: null: must be "),
         ({"services": ["docker:dind"]}, 'services.0: "docker:dind": must be a map'),
-        ({"services": [{"alias": "a"}]}, 'services.0: {"alias": "a"}: must have a string as name'),
+        (
+            {"services": [{"alias": "a"}]},
+            "services.0.name: missing. Accepted: Image of the service, such as docker:dind",
+        ),
         ({"volumes": {"pvc": {}}}, "volumes.pvc: {}: must be a list"),
         (
             {"volumes": {"pvc": [{"name": "a"}]}},
-            'volumes.pvc.0: {"name": "a"}: must have a string as name and an',
+            "volumes.pvc.0.mount_path: missing. Accepted: Absolute path in the containers, such as /cache.",
         ),
-        ({"volumes": {"pvc": [{"name": "a", "mount_path": "a"}]}}, "volumes.pvc.0: {"),
+        (
+            {"volumes": {"pvc": [{"name": "a", "mount_path": "a"}]}},
+            'volumes.pvc.0.mount_path: "a": not of the accepted form. Accepted: Absolute path in the containers',
+        ),
     ],
     ids=lambda value: value.split(":")[0] if isinstance(value, str) else "",
 )
