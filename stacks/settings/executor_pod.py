@@ -357,10 +357,12 @@ class ServiceSettings(RunnerTable):
     name: Annotated[str, Field(pattern=r"^\S+$")] = Field(
         description="Image of the service, such as docker:dind. $VARIABLES of the job are replaced."
     )
-    alias: Annotated[str, Field(pattern=r"^[a-z0-9.${}_A-Z, -]+$")] | None = Field(
-        default=None,
-        description="Host names of the service, lower-case, with spaces or commas between them. $VARIABLES "
-        "of the job are replaced.",
+    alias: Annotated[str, Field(pattern=r"^([a-z0-9., -]|\$[A-Za-z0-9_]+|\$\{[A-Za-z0-9_]+\})+$")] | None = (
+        Field(
+            default=None,
+            description="Host names of the service in small letters, with spaces or commas between them. "
+            "$VARIABLES of the job are replaced.",
+        )
     )
     command: list[str] | None = Field(
         default=None, description='Arguments of the service as a list, such as ["--mtu=1450"].'
