@@ -186,7 +186,7 @@ class AffinitySettings(RunnerTable):
 class DnsOptionSettings(RunnerTable):
     """An option of the resolver."""
 
-    name: Annotated[str, Field(min_length=1)] = Field(description="Name of the option, such as ndots.")
+    name: Annotated[str, Field(pattern=r"^\S+$")] = Field(description="Name of the option, such as ndots.")
     value: str | None = Field(default=None, description='Value of the option, in quotes, such as "2".')
 
 

@@ -95,7 +95,7 @@ def _find_volumes(kubernetes: ExecutorSettings) -> Iterator[Mistake]:
             accepted = f"must be a volume of another kind, such as empty_dir or pvc: {_BASELINE}"
             yield ("volumes", *path), volume.model_dump(exclude_none=True), accepted
         elif getattr(volume, "mount_propagation", None) == "Bidirectional":
-            accepted = "must be None or HostToContainer, because the fleet has `privileged: false`"
+            accepted = f"must be None or HostToContainer: {_BASELINE}"
             yield ("volumes", *path, "mount_propagation"), "Bidirectional", accepted
 
 
