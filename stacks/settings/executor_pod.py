@@ -5,6 +5,7 @@ API reference of Kubernetes.
 Not here: volumes (executor_volumes.py), and which values go together (pod_security.py).
 """
 
+import json
 from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import Annotated, Any, Literal, Self
@@ -12,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
-from ruamel.yaml.events import AliasEvent
+from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent
 
 from stacks.settings.executor_table import DnsName, RunnerTable
 from stacks.settings.model import Mistake, refuse
@@ -35,6 +36,8 @@ def _refuse_prefix(name: str) -> str:
 
 
 IpAddress = Annotated[str, AfterValidator(_require_address)]
+_MAX_DEPTH = 40  # of a patch
+
 Capability = Annotated[str, Field(pattern=r"^[A-Za-z_]+$"), AfterValidator(_refuse_prefix)]
 NumericUserId = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -315,20 +318,23 @@ def parse_patch(text: str) -> Any:
     """Return the content of a patch, as the runner reads it: YAML 1.1, which includes JSON.
 
     Raises:
-        ValueError: If it is not YAML, or has aliases, with which a short text can be endless.
+        ValueError: If it is not YAML that JSON can hold, or has aliases or deep nesting.
 
     """
     yaml = YAML(typ="safe", pure=True)
     yaml.version = (1, 1)
-    yaml.max_depth = 40
+    depth = 0
     try:
-        has_aliases = any(isinstance(event, AliasEvent) for event in yaml.parse(text))
-        content = None if has_aliases else yaml.load(text)
-    except (YAMLError, ArithmeticError, AttributeError, LookupError, TypeError, RecursionError) as error:
+        for event in yaml.parse(text):
+            depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+            # With either a short text takes the parser, or what reads its result, very long.
+            if isinstance(event, AliasEvent) or depth > _MAX_DEPTH:
+                raise ValueError("it has aliases or deep nesting")
+        content = yaml.load(text)
+        json.dumps(content, default=str)  # the runner turns the patch into JSON
+    except (YAMLError, ArithmeticError, AttributeError, LookupError, TypeError) as error:
         # Besides its own errors the parser has those of the types that a tag such as !!timestamp names.
         raise ValueError(str(error)) from None
-    if has_aliases:
-        raise ValueError("it has aliases")
     return content
 
 

@@ -50,7 +50,9 @@ def _list_contexts(kubernetes: ExecutorSettings) -> dict[str, ContainerSecurityC
 
 
 def _find_denied_escalations(kubernetes: ExecutorSettings) -> Iterator[Mistake]:
-    values = {("allow_privilege_escalation",): kubernetes.allow_privilege_escalation}
+    values: dict[tuple[str, ...], bool | None] = {
+        ("allow_privilege_escalation",): kubernetes.allow_privilege_escalation
+    }
     for key, context in _list_contexts(kubernetes).items():
         values[key, "allow_privilege_escalation"] = context.allow_privilege_escalation
     accepted = (
@@ -104,9 +106,9 @@ def _read_patch(patch: PodPatchSettings) -> list[dict[str, Any]]:
     content = parse_patch(patch.patch) if patch.patch else {}
     if patch.patch_type != "json":
         return [content]
-    parts = []
+    parts: list[dict[str, Any]] = []
     for operation in content:
-        value = operation.get("value") if operation["op"] in ("add", "replace") else None
+        value: Any = operation.get("value") if operation["op"] in ("add", "replace") else None
         for key in reversed(operation["path"].split("/")[1:]):
             value = {key: value}
         parts.append(value)
@@ -128,7 +130,9 @@ def _find_in_pod(node: object, *, has_user_namespace: bool, key: object = "") ->
         )
     elif key == "capabilities":
         added = dict(entries).get("add") or []
-        names = added.values() if isinstance(added, dict) else added  # a map: of a JSON patch
+        if isinstance(added, dict):  # the path of a JSON patch goes on into the list
+            added = list(added.values())
+        names = added if isinstance(added, list) else [added]
         yield from (f"{key}.add: {name}" for name in names if name not in BASELINE_CAPABILITIES)
     elif isinstance(node, list):
         entries = [("", part) for part in node]

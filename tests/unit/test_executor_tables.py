@@ -1,5 +1,6 @@
 """All keys of `runners.<fleet>.kubernetes`: their names and types are GitLab Runner's, at every depth."""
 
+import contextlib
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from ruamel.yaml import YAML
 
 from stacks.settings.executor import ExecutorSettings
 from stacks.settings.messages import describe_error
+from stacks.settings.runners import RunnerSettings
 from tests.environments import Synthesized, runners
 from tests.recipes import recipes
 
@@ -140,3 +142,38 @@ def test_an_odd_value_is_accepted_or_refused_in_plain_words(odd: str) -> None:
                         r"runners\.default\.kubernetes\.[\w.\"]+: .*(must|not|missing|unknown)", text
                     ), text
                     assert "Input should" not in text
+
+
+ODD_PATCHES = [
+    "? [a]\n: b",
+    "2001-01-01: a",
+    "!!binary x",
+    "!!set {a}",
+    "a: &a {b: *a}",
+    "\0",
+    "%YAML 9.9\n--- a",
+    "[" * 5000,
+]
+
+
+@pytest.mark.parametrize("text", [*ODD_PATCHES, *ODD_VALUES])
+def test_an_odd_patch_is_accepted_or_refused(text: str) -> None:
+    """A fleet that is not privileged has its patches read; no text and no value ends with an exception."""
+    keys = [
+        "hostNetwork",
+        "hostPath",
+        "hostPort",
+        "procMount",
+        "capabilities",
+        "seLinuxOptions",
+        "seccompProfile",
+    ]
+    patches = [text, *(f"{key}: {text}" for key in keys), f"capabilities: {{add: {text}}}"]
+    operations = [f"[{{op: add, path: /{key}, value: {text}}}]" for key in keys]
+    operations += [text, f"[{text}]", f"[{{op: {text}, path: /a}}]", f"[{{op: add, path: {text}, value: a}}]"]
+    for kind, texts in {"merge": patches, "json": operations}.items():
+        for patch in texts:
+            fleet = {"token_parameter": "/a", "privileged": False}
+            fleet["kubernetes"] = {"pod_spec": [{"patch": patch, "patch_type": kind}]}
+            with contextlib.suppress(ValidationError):
+                RunnerSettings.model_validate_json(json.dumps(fleet))
