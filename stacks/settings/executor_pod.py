@@ -6,6 +6,7 @@ Not here: volumes (executor_volumes.py), and which values go together (pod_secur
 """
 
 import json
+import warnings
 from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import Annotated, Any, Literal, Self
@@ -330,7 +331,8 @@ def parse_patch(text: str) -> Any:
             # With either a short text takes the parser, or what reads its result, very long.
             if isinstance(event, AliasEvent) or depth > _MAX_DEPTH:
                 raise ValueError("it has aliases or deep nesting")
-        content = yaml.load(text)
+        with warnings.catch_warnings(action="ignore"):  # the parser warns of 1e3
+            content = yaml.load(text)
         json.dumps(content, default=str)  # the runner turns the patch into JSON
     except (YAMLError, ArithmeticError, AttributeError, LookupError, TypeError) as error:
         # Besides its own errors the parser has those of the types that a tag such as !!timestamp names.
