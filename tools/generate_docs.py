@@ -23,8 +23,15 @@ from stacks.workloads import WorkloadsOutputs
 
 DOCUMENTS = [PROJECT / "docs" / name for name in ("settings.md", "outputs.md")]
 OUTPUTS = {"network": NetworkOutputs, "cluster": ClusterOutputs, "workloads": WorkloadsOutputs}
-MODELS = {model.__name__: model for model in SettingsModel.__subclasses__()}
 
+
+def list_models(base: type[BaseModel]) -> list[type[BaseModel]]:
+    """Return the models that no other model is made from: the sections of a settings file."""
+    subclasses = base.__subclasses__()
+    return [model for subclass in subclasses for model in list_models(subclass)] or [base]
+
+
+MODELS = {model.__name__: model for model in list_models(SettingsModel)}
 TABLE = re.compile(r"(<!-- begin generated: (\w+) -->\n).*?(<!-- end generated -->)", re.DOTALL)
 
 

@@ -86,8 +86,9 @@ class ClusterSettings(SettingsModel):
         Annotated[str, Field(pattern=r"^v[0-9]+\.[0-9]+\.[0-9]+-eksbuild\.[0-9]+$")],
     ] = Field(
         default={},
-        description="Versions of EKS add-ons by name, such as {vpc-cni: v1.20.4-eksbuild.2}. An add-on "
-        "without one gets EKS's default for the Kubernetes version when it is created.",
+        description="Versions of EKS add-ons by name, such as {vpc-cni: v1.20.4-eksbuild.2}; vpc-cni "
+        "from v1.19.3 on. An add-on without one gets EKS's default for the Kubernetes version when it is "
+        "created.",
     )
     enable_irsa: bool = Field(
         default=False,
@@ -109,6 +110,19 @@ class ClusterSettings(SettingsModel):
                 "cluster autoscaler of the same minor version to stacks/versions.py"
             )
         return version
+
+    @field_validator("addon_versions")
+    @classmethod
+    def _require_working_network_policies(cls, versions: dict[str, str]) -> dict[str, str]:
+        # aws-network-policy-agent, issue 345 and pull request 361: mended in agent 1.2.0, of VPC CNI 1.19.3.
+        found = versions.get("vpc-cni", "v1.19.3-")
+        if tuple(map(int, found.removeprefix("v").partition("-")[0].split("."))) < (1, 19, 3):
+            accepted = (
+                "must be v1.19.3 or newer: with older ones a new pod does not get the answers to its first "
+                "connections, so jobs hang while they clone"
+            )
+            refuse([(("vpc-cni",), found, accepted)])
+        return versions
 
     @field_validator("log_retention_days")
     @classmethod

@@ -108,7 +108,8 @@ def _show_value(value: object, written: str | None = None) -> str:
 def list_keys(location: Location) -> list[str]:
     """Return the keys that the section at `location` accepts."""
     model: Any = next(kind for kind in reversed(_find_types(location)) if _is_model(kind))
-    return [name for name in model.model_fields if name != "environment"]
+    # The environment's name is the file's name, not a key.
+    return [name for name in model.model_fields if (model, name) != (Settings, "environment")]
 
 
 def _is_model(kind: object) -> bool:

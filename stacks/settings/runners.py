@@ -11,8 +11,10 @@ from stacks.settings.addresses import URL_PORT
 from stacks.settings.certificates import Certificates
 from stacks.settings.container_resources import ContainerResources
 from stacks.settings.executor import ExecutorSettings, Folder
+from stacks.settings.executor_volumes import VolumesSettings
 from stacks.settings.model import MapKey, SettingsModel, find_duplicates, refuse
 from stacks.settings.node_groups import LabelKey, NodeGroupSettings
+from stacks.settings.pod_security import find_contradictions
 
 FLEET_LABEL = "gitlab-runner-fleet"
 """Label of a fleet's namespaces and job pods, with the fleet's name."""
@@ -228,11 +230,21 @@ class RunnerSettings(SettingsModel):
             "volume of docker-in-docker"
         ).format_map(DOCKER_CERTIFICATES)
         refuse(
-            (("kubernetes", "volumes", kind, str(index)), volume, accepted)
-            for kind, volumes in (self.kubernetes.volumes or {}).items()
-            for index, volume in enumerate(volumes)
+            (("kubernetes", "volumes", *path), volume.model_dump(exclude_none=True), accepted)
+            for path, volume in (self.kubernetes.volumes or VolumesSettings()).by_path()
             if self.privileged
-            and any(volume[key] == DOCKER_CERTIFICATES[key] for key in ("name", "mount_path"))
+            and (
+                volume.name == DOCKER_CERTIFICATES["name"]
+                or volume.mount_path == DOCKER_CERTIFICATES["mount_path"]
+            )
+        )
+        return self
+
+    @model_validator(mode="after")
+    def _refuse_pods_that_kubernetes_refuses(self) -> Self:
+        refuse(
+            (("kubernetes", *path), value, accepted)
+            for path, value, accepted in find_contradictions(self.kubernetes, privileged=self.privileged)
         )
         return self
 

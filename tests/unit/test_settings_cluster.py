@@ -167,3 +167,19 @@ def test_a_public_endpoint_for_everyone_needs_consent(
     ]
     changes["cluster.allow_public_endpoint_from_anywhere"] = True
     assert load_settings(write_environment(changes))
+
+
+@pytest.mark.parametrize("version", ["v1.19.2-eksbuild.5", "v1.18.6-eksbuild.1", "v0.20.0-eksbuild.1"])
+def test_an_agent_that_drops_the_first_answers_is_refused(mistakes: Mistakes, version: str) -> None:
+    """Jobs hang in their clone with it; the message says from which version on they do not."""
+    (line,) = mistakes({"cluster.addon_versions": {"vpc-cni": version}})
+    assert line.startswith(
+        f'example.yaml: cluster.addon_versions.vpc-cni: "{version}": must be v1.19.3 or newer: with older '
+    )
+
+
+@pytest.mark.parametrize("version", ["v1.19.3-eksbuild.1", "v1.20.4-eksbuild.2", "v2.0.0-eksbuild.1"])
+def test_newer_agents_pass(write_environment: WriteEnvironment, version: str) -> None:
+    """The rule is for vpc-cni alone: other add-ons have other numbers."""
+    versions = {"vpc-cni": version, "coredns": "v1.11.4-eksbuild.2"}
+    assert load_settings(write_environment({"cluster.addon_versions": versions}))

@@ -1,13 +1,18 @@
 """Keys of GitLab Runner's Kubernetes executor: refused and accepted values."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
 from stacks.settings.load import load_settings
 from tests.environments import Mistakes, WriteEnvironment
 
 PATH = "runners.default.kubernetes"
+REQUIRED = "required_during_scheduling_ignored_during_execution"
+DATA = Path(__file__).resolve().parents[1] / "data"
+MISTAKES = YAML(typ="safe").load((DATA / "mistakes_in_executor_settings.yaml").read_text())
 
 
 def test_a_misspelled_key_is_corrected(mistakes: Mistakes) -> None:
@@ -55,7 +60,10 @@ def test_keys_that_the_project_sets_are_refused(mistakes: Mistakes, key: str) ->
             "volumes.pvc.0.readonly",
         ),
         ({"services": [{"name": "a", "image": "b"}]}, "services.0.image"),
-        ({"host_aliases": [{"ip": "10.0.0.1", "hostname": ["a"]}]}, "host_aliases.0.hostname"),
+        (
+            {"host_aliases": [{"ip": "10.0.0.1", "hostnames": ["a"], "names": ["b"]}]},
+            "host_aliases.0.names",
+        ),
         ({"dns_config": {"nameserver": ["10.0.0.2"]}}, "dns_config.nameserver"),
         ({"container_lifecycle": {"preStop": {}}}, "container_lifecycle.preStop"),
         (
@@ -94,17 +102,23 @@ def test_keys_of_tables_are_gitlabs(mistakes: Mistakes, table: dict[str, Any], p
         ({"poll_interval": 0}, "poll_interval: 0: must be at least 1"),
         ({"retry_backoff_max": 499}, "retry_backoff_max: 499: must be at least 500"),
         ({"retry_limits": {"EOF": -1}}, "retry_limits.EOF: -1: must be at least 0"),
-        ({"retry_limit": 2**63}, "retry_limit: 9223372036854775808: must be an integer of at most 64 bits"),
+        ({"retry_limit": 2**63}, "retry_limit: 9223372036854775808: must be at most 9223372036854775807"),
         ({"pod_security_context": []}, "pod_security_context: []: must be a map"),
         ({"pod_security_context": {"run_as_user": None}}, "pod_security_context.run_as_user: null: must be "),
         ({"services": ["docker:dind"]}, 'services.0: "docker:dind": must be a map'),
-        ({"services": [{"alias": "a"}]}, 'services.0: {"alias": "a"}: must have a string as name'),
+        (
+            {"services": [{"alias": "a"}]},
+            "services.0.name: missing. Accepted: Image of the service, such as docker:dind",
+        ),
         ({"volumes": {"pvc": {}}}, "volumes.pvc: {}: must be a list"),
         (
             {"volumes": {"pvc": [{"name": "a"}]}},
-            'volumes.pvc.0: {"name": "a"}: must have a string as name and an',
+            "volumes.pvc.0.mount_path: missing. Accepted: Absolute path in the containers, such as /cache.",
         ),
-        ({"volumes": {"pvc": [{"name": "a", "mount_path": "a"}]}}, "volumes.pvc.0: {"),
+        (
+            {"volumes": {"pvc": [{"name": "a", "mount_path": "a"}]}},
+            'volumes.pvc.0.mount_path: "a": not of the accepted form. Accepted: Absolute path in the ',
+        ),
     ],
     ids=lambda value: value.split(":")[0] if isinstance(value, str) else "",
 )
@@ -116,14 +130,32 @@ def test_values_that_runner_or_kubernetes_refuse_are_refused(
     assert line.startswith(f"example.yaml: {PATH}.{shown}")
 
 
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake["message"].partition(": ")[0])
+def test_a_mistake_inside_a_table_is_refused(mistakes: Mistakes, mistake: dict[str, Any]) -> None:
+    """The message has the path inside the table and the accepted form."""
+    assert mistakes({PATH: mistake["settings"]}) == [f"example.yaml: {PATH}.{mistake['message']}"]
+
+
+def test_each_misspelled_key_of_a_rule_is_corrected(mistakes: Mistakes) -> None:
+    """In the spelling of Kubernetes a rule has no key that the runner knows, and an empty topology key."""
+    path = f"example.yaml: {PATH}.affinity.pod_affinity.{REQUIRED}.0"
+    rule = {"topologyKey": "kubernetes.io/hostname", "labelSelector": {}}
+    lines = mistakes({PATH: {"affinity": {"pod_affinity": {REQUIRED: [rule]}}}})
+    assert [line.partition(" Accepted")[0] for line in lines] == [
+        f"{path}.topology_key: missing.",
+        f"{path}.topologyKey: unknown key. Did you mean topology_key?",
+        f"{path}.labelSelector: unknown key. Did you mean label_selector?",
+    ]
+
+
 @pytest.mark.parametrize(
-    "volume", [{"name": "docker-certs", "mount_path": "/a"}, {"name": "a", "mount_path": "/certs/client"}]
+    "entry", [{"name": "docker-certs", "mount_path": "/a"}, {"name": "a", "mount_path": "/certs/client"}]
 )
 def test_the_volume_of_docker_in_docker_is_reserved(
-    mistakes: Mistakes, write_environment: WriteEnvironment, volume: dict[str, str]
+    mistakes: Mistakes, write_environment: WriteEnvironment, entry: dict[str, str]
 ) -> None:
     """A privileged fleet has this volume, so Kubernetes would refuse a second one."""
-    volumes = {"volumes": {"empty_dir": [volume]}}
+    volumes = {"volumes": {"empty_dir": [entry]}}
     (line,) = mistakes({PATH: volumes})
     assert line.startswith(f"example.yaml: {PATH}.volumes.empty_dir.0: ")
     assert "must be neither called docker-certs nor mounted at /certs/client" in line
@@ -154,6 +186,14 @@ def test_a_full_table_passes(write_environment: WriteEnvironment) -> None:
     }
     fleet = load_settings(write_environment({PATH: table})).runners["default"]
     assert fleet.kubernetes.model_dump(exclude_none=True) == table
+
+
+def test_keys_keep_the_order_of_the_file(write_environment: WriteEnvironment) -> None:
+    """The manager's configuration changes only when the settings do."""
+    written = {"medium": "Memory", "mount_path": "/a", "name": "a"}
+    fleet = load_settings(write_environment({f"{PATH}.volumes": {"empty_dir": [written]}})).runners["default"]
+    (entry,) = fleet.kubernetes.model_dump(exclude_none=True)["volumes"]["empty_dir"]
+    assert list(entry) == list(written)
 
 
 def test_one_pull_policy_needs_no_list(write_environment: WriteEnvironment) -> None:

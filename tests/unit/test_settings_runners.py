@@ -7,6 +7,8 @@ from tests.environments import Mistakes, WriteEnvironment
 
 FLEET = "runners.default"
 TOKEN = "glrt-t1_abcdefghijklmnopqrst"
+BASELINE = "the fleet has `privileged: false`, so its job pods are under Pod Security `baseline`"
+VOLUME = {"name": "a", "mount_path": "/a"}
 ARM = {"instance_types": ["m7g.large"], "ami_type": "AL2023_ARM_64_STANDARD", "max_size": 1}
 
 
@@ -300,3 +302,113 @@ def test_variables_pass_in_labels_and_annotations(write_environment: WriteEnviro
     values = {"a": "$CI_PROJECT_ID-${CI_JOB_ID}", "example.com/b": ""}
     fleet = {"token_parameter": "/a", "pod_labels": values, "pod_annotations": {**values, "c": "x: y z"}}
     assert load_settings(write_environment({FLEET: fleet})).runners["default"].pod_labels == values
+
+
+@pytest.mark.parametrize(
+    "table", ["", "build_container_security_context.", "service_container_security_context."]
+)
+def test_a_privileged_fleet_may_not_deny_more_privileges(mistakes: Mistakes, table: str) -> None:
+    """Kubernetes refuses each pod with such a container, and `privileged` is true by default."""
+    path = f"{FLEET}.kubernetes.{table}allow_privilege_escalation"
+    assert mistakes({path: False}) == [
+        (
+            f"example.yaml: {path}: false: must be true or left out, because the fleet has "
+            "`privileged: true`: Kubernetes refuses a privileged container that may not get more privileges"
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("settings", "shown"),
+    [
+        ({"cap_add": ["CHOWN", "NET_ADMIN"]}, 'cap_add.1: "NET_ADMIN": must be one of AUDIT_WRITE, CHOWN, '),
+        (
+            {"helper_container_security_context": {"capabilities": {"add": ["SYS_ADMIN"]}}},
+            'helper_container_security_context.capabilities.add.0: "SYS_ADMIN": must be one of AUDIT_WRITE, ',
+        ),
+        (
+            {"build_container_security_context": {"proc_mount": "unmasked"}},
+            'build_container_security_context.proc_mount: "unmasked": must be Default, or a patch in ',
+        ),
+        (
+            {"pod_security_context": {"selinux_type": "spc_t"}},
+            'pod_security_context.selinux_type: "spc_t": must be one of container_t, container_init_t, ',
+        ),
+        (
+            {"volumes": {"host_path": [VOLUME]}},
+            'volumes.host_path.0: {"name": "a", "mount_path": "/a"}: must be a volume of another kind',
+        ),
+        (
+            {"volumes": {"pvc": [{**VOLUME, "mount_propagation": "Bidirectional"}]}},
+            'volumes.pvc.0.mount_propagation: "Bidirectional": must be None or HostToContainer: ',
+        ),
+    ],
+    ids=lambda value: value.partition(": ")[0] if isinstance(value, str) else "",
+)
+def test_a_fleet_that_is_not_privileged_keeps_to_pod_security(
+    mistakes: Mistakes, write_environment: WriteEnvironment, settings: dict[str, object], shown: str
+) -> None:
+    """The namespace of its jobs refuses such pods; a privileged fleet may have them."""
+    (line,) = mistakes({f"{FLEET}.privileged": False, f"{FLEET}.kubernetes": settings})
+    assert line.startswith(f"example.yaml: {FLEET}.kubernetes.{shown}")
+    assert line.endswith(BASELINE)
+    assert load_settings(write_environment({f"{FLEET}.kubernetes": settings}))
+
+
+@pytest.mark.parametrize(
+    ("patch", "refused"),
+    [
+        ("hostNetwork: true", '"hostNetwork: true"'),
+        ("hostIPC: yes", '"hostIPC: true"'),
+        ("hostPID: true", '"hostPID: true"'),
+        ("volumes: [{name: a, hostPath: {path: /}}]", '"hostPath: {\\"path\\": \\"/\\"}"'),
+        ("containers: [{name: build, ports: [{hostPort: 80}]}]", '"hostPort: 80"'),
+        ("containers: [{name: build, securityContext: {privileged: true}}]", '"privileged: true"'),
+        ("initContainers: [{securityContext: {procMount: Unmasked}}]", '"procMount: \\"Unmasked\\""'),
+        (
+            "containers: [{securityContext: {capabilities: {add: [KILL, NET_ADMIN]}}}]",
+            '"capabilities.add: NET_ADMIN"',
+        ),
+        ("securityContext: {seccompProfile: {type: Unconfined}}", '"seccompProfile.type: Unconfined"'),
+        ("securityContext: {seLinuxOptions: {type: spc_t}}", '"seLinuxOptions.type: spc_t"'),
+        ("[{op: add, path: /hostNetwork, value: true}]", '"hostNetwork: true"'),
+        (
+            "[{op: add, path: /containers/0/securityContext/capabilities/add/-, value: NET_ADMIN}]",
+            '"capabilities.add: NET_ADMIN"',
+        ),
+    ],
+)
+def test_a_patch_of_the_pod_keeps_to_pod_security(
+    mistakes: Mistakes, write_environment: WriteEnvironment, patch: str, refused: str
+) -> None:
+    """A fleet that is not privileged can't get around the level with a patch of any type."""
+    kind = "json" if patch.startswith("[") else "strategic"
+    settings = {f"{FLEET}.kubernetes.pod_spec": [{"patch": patch, "patch_type": kind}]}
+    assert mistakes({f"{FLEET}.privileged": False, **settings}) == [
+        f"example.yaml: {FLEET}.kubernetes.pod_spec.0.patch: {refused}: must not be in the patch: {BASELINE}"
+    ]
+    assert load_settings(write_environment(settings))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"allow_privilege_escalation": False},
+        {"cap_add": ["NET_ADMIN"], "cap_drop": ["NET_ADMIN"]},
+        {"build_container_security_context": {"capabilities": {"add": ["CHOWN"], "drop": ["ALL"]}}},
+        {"pod_security_context": {"selinux_type": "container_t"}},
+        {"pod_spec": [{"patch": "{hostUsers: false, hostNetwork: false}"}]},
+        {"pod_spec": [{"patch": "[{op: remove, path: /hostNetwork}]", "patch_type": "json"}]},
+        {"pod_spec": [{"patch_path": "/patches/pod.yaml"}]},
+        {
+            "pod_spec": [{"patch": "hostUsers: false"}],
+            "build_container_security_context": {"proc_mount": "Unmasked"},
+        },
+    ],
+)
+def test_a_fleet_that_is_not_privileged_may_have_what_pod_security_accepts(
+    write_environment: WriteEnvironment, settings: dict[str, object]
+) -> None:
+    """User namespaces, fewer privileges, and the capabilities of `baseline` are accepted."""
+    changes = {f"{FLEET}.privileged": False, f"{FLEET}.kubernetes": settings}
+    assert load_settings(write_environment(changes))
