@@ -19,6 +19,7 @@ from stacks.steady_pods import AFFINITY, AUTOSCALER_NAMESPACE
 from stacks.versions import CLUSTER_AUTOSCALER_CHART, CLUSTER_AUTOSCALER_IMAGE_TAGS
 
 NAME = "cluster-autoscaler"
+UUID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
 
 class ClusterAutoscaler(Construct):
@@ -95,16 +96,13 @@ def _build_priorities(
 ) -> dict[str, object]:
     """Return the chart's value for the expander `priority`: a pattern of each Auto Scaling group.
 
-    EKS names an Auto Scaling group `eks-<node group>-<UUID>`. A pattern without the whole UUID would also
-    match the group `main-a` where it means the zone a of `main`.
+    EKS names an Auto Scaling group `eks-<node group>-<UUID>`. A pattern without the zones and the whole
+    UUID would match the group `main-a` of the settings where it means the zone a of `main`.
     """
     by_priority: dict[int, list[str]] = {}
     for entry, priority in settings.expander_priorities.items():
-        patterns = [
-            f"^eks-{name}-[0-9a-f]{{8}}(-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}$"
-            for name in node_group_names[entry]
-        ]
-        by_priority.setdefault(priority, []).extend(patterns)
+        names = "|".join(node_group_names[entry])
+        by_priority.setdefault(priority, []).append(f"^eks-({names})-{UUID}$")
     return {"expanderPriorities": by_priority} if by_priority else {}
 
 
