@@ -1,8 +1,8 @@
 """The requests and limit of a fleet's manager, which follow the number of its jobs. No cdktf import.
 
 GitLab, "Optimize GitLab Runner manager pod performance": the measured need is 10m CPU and 50 MB, and 6m
-and 2.5 MB for each job. The memory limit is twice the request. The page's example for 75 jobs and more has
-600Mi and a limit of 1Gi.
+and 2.5 MB for each job. The memory limit is twice the request. The page's example for 75 jobs and more
+requests 600Mi. Small managers keep room for the probe, a second process of the runner.
 Not here: the containers of jobs (runner_config.py).
 """
 
@@ -20,9 +20,9 @@ def manager_resources(settings: ManagerResources, *, concurrent: int) -> dict[st
     # The scheduler must find a node for the request; a manager with more to do uses the node's idle CPU.
     cpu = min(Decimal(10 + 6 * concurrent) / 1000, Decimal(1))
     memory = (50 + Decimal("2.5") * concurrent) * MIB
-    least_memory, least_limit = (600 * MIB, 1024 * MIB) if concurrent >= MANY_JOBS else (128 * MIB, 512 * MIB)
+    least_memory = 600 * MIB if concurrent >= MANY_JOBS else 128 * MIB
     request = _choose(settings.memory_request, max(memory, least_memory))
-    limit = _choose(settings.memory_limit, max(2 * request, least_limit))
+    limit = _choose(settings.memory_limit, max(2 * request, 512 * MIB))
     return {
         "requests": {
             "cpu": cpu_text(_choose(settings.cpu_request, max(cpu, Decimal("0.1")))),

@@ -120,8 +120,7 @@ class ManagerResources(SettingsModel):
     )
     memory_limit: ByteQuantity | None = Field(
         default=None,
-        description="Memory limit, such as 512Mi or 4Gi. Default: twice the request, at least 512Mi, and "
-        "from 75 jobs 1Gi.",
+        description="Memory limit, such as 512Mi or 4Gi. Default: twice the request, at least 512Mi.",
     )
 
     @model_validator(mode="after")
