@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from stacks.runner_config import runner_toml
+from stacks.settings.node_groups import NodeGroupSettings
+from stacks.settings.runners import RunnerSettings
 from tests.environments import Synthesized, runners
 from tests.recipes import recipes
-
 
 OWN_KEYS = {
     "runners.default.kubernetes": {
