@@ -7,6 +7,7 @@ checksums. If there is no mirror, Terraform asks the registry. The user's own co
 precedence. The synthesis of another environment removes the link (stacks/backend.py).
 """
 
+import fcntl
 import json
 import os
 import subprocess
@@ -64,18 +65,21 @@ def init(folder: Path) -> None:
     # The folder may be a temporary one: the provider stays in this cache.
     cache = Path(os.environ.get("TF_PLUGIN_CACHE_DIR") or WORK / "terraform-plugins")
     cache.mkdir(parents=True, exist_ok=True)
-    done = subprocess.run(
-        ["terraform", "init", "-input=false", "-no-color"],  # noqa: S607 - the user's Terraform
-        cwd=folder,
-        env={
-            **os.environ,
-            "TF_PLUGIN_CACHE_DIR": str(cache),
-            "TF_PLUGIN_CACHE_MAY_BREAK_DEPENDENCY_LOCK_FILE": "1",
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    # Terraform, "CLI Configuration File", "Provider Plugin Cache": concurrent inits may break the cache.
+    with (cache / "in-use.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = subprocess.run(
+            ["terraform", "init", "-input=false", "-no-color"],  # noqa: S607 - the user's Terraform
+            cwd=folder,
+            env={
+                **os.environ,
+                "TF_PLUGIN_CACHE_DIR": str(cache),
+                "TF_PLUGIN_CACHE_MAY_BREAK_DEPENDENCY_LOCK_FILE": "1",
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     if done.returncode:
         raise ProviderError(f"the AWS provider can't be installed:\n{done.stderr.strip()}")
 
