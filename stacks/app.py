@@ -37,6 +37,7 @@ def build(app: App, settings: Settings, backend: Backend) -> None:
         "workloads",
         environment=environment,
         cluster=settings.cluster,
+        availability_zones=settings.network.availability_zones,
         autoscaler=settings.autoscaler,
         runners=settings.runners,
         cache_expiration_days=settings.cache_expiration_days,

@@ -4,6 +4,8 @@ Intent: the autoscaler may resize the node groups of this cluster and no others,
 Not here: the tags that describe the node groups to it (node_groups.py; EKS sets the discovery tags).
 """
 
+from collections.abc import Mapping, Sequence
+
 from cdktf_cdktf_provider_aws.iam_role_policy import IamRolePolicy
 from cdktf_cdktf_provider_helm.release import Release
 from constructs import Construct
@@ -13,10 +15,11 @@ from stacks.iam import PodIdentities, policy
 from stacks.runner_config import NEVER_EVICT
 from stacks.settings.autoscaler import AutoscalerSettings
 from stacks.settings.node_groups import NODE_GROUP_LABEL
+from stacks.steady_pods import AFFINITY, AUTOSCALER_NAMESPACE
 from stacks.versions import CLUSTER_AUTOSCALER_CHART, CLUSTER_AUTOSCALER_IMAGE_TAGS
 
 NAME = "cluster-autoscaler"
-NAMESPACE = "kube-system"
+UUID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
 
 class ClusterAutoscaler(Construct):
@@ -31,11 +34,17 @@ class ClusterAutoscaler(Construct):
         region: str,
         kubernetes_version: str,
         node_group: str,
+        node_group_names: Mapping[str, Sequence[str]],
         settings: AutoscalerSettings,
     ) -> None:
-        """Install the autoscaler on `node_group`; its image has the minor version of the cluster."""
+        """Install the autoscaler on `node_group`; its image has the minor version of the cluster.
+
+        `node_group_names` has for each node group of the settings its names in EKS.
+        """
         super().__init__(scope, id_)
-        role, association = identities.assign_role(self, name=NAME, namespace=NAMESPACE, service_account=NAME)
+        role, association = identities.assign_role(
+            self, name=NAME, namespace=AUTOSCALER_NAMESPACE, service_account=NAME
+        )
         permissions = IamRolePolicy(
             self, "policy", name=NAME, role=role.name, policy=_build_policy(identities.cluster_name)
         )
@@ -43,7 +52,7 @@ class ClusterAutoscaler(Construct):
             self,
             "release",
             name=NAME,
-            namespace=NAMESPACE,
+            namespace=AUTOSCALER_NAMESPACE,
             repository="https://kubernetes.github.io/autoscaler",
             chart=NAME,
             version=CLUSTER_AUTOSCALER_CHART,
@@ -60,8 +69,9 @@ class ClusterAutoscaler(Construct):
                         "image": {"tag": CLUSTER_AUTOSCALER_IMAGE_TAGS[kubernetes_version]},
                         "rbac": {"serviceAccount": {"create": True, "name": NAME}},
                         "extraArgs": _build_flags(settings),
-                        **_build_priorities(settings),
+                        **_build_priorities(settings, node_group_names),
                         "nodeSelector": {NODE_GROUP_LABEL: node_group},
+                        "affinity": AFFINITY,
                         "priorityClassName": "system-cluster-critical",
                         "podDisruptionBudget": {"maxUnavailable": 1},
                         "podAnnotations": NEVER_EVICT,
@@ -81,14 +91,18 @@ def _build_flags(settings: AutoscalerSettings) -> dict[str, object]:
     return {name.replace("_", "-"): value for name, value in flags.items()}
 
 
-def _build_priorities(settings: AutoscalerSettings) -> dict[str, object]:
-    """Return the chart's value for the expander `priority`: patterns of Auto Scaling groups.
+def _build_priorities(
+    settings: AutoscalerSettings, node_group_names: Mapping[str, Sequence[str]]
+) -> dict[str, object]:
+    """Return the chart's value for the expander `priority`: a pattern of each Auto Scaling group.
 
-    EKS names an Auto Scaling group `eks-<node group>-<UUID>`; the node group may end with a zone's letter.
+    EKS names an Auto Scaling group `eks-<node group>-<UUID>`. A pattern without the zones and the whole
+    UUID would match the group `main-a` of the settings where it means the zone a of `main`.
     """
     by_priority: dict[int, list[str]] = {}
-    for name, priority in settings.expander_priorities.items():
-        by_priority.setdefault(priority, []).append(f"^eks-{name}(-[a-z])?-[0-9a-f]{{8}}-")
+    for entry, priority in settings.expander_priorities.items():
+        names = "|".join(node_group_names[entry])
+        by_priority.setdefault(priority, []).append(f"^eks-({names})-{UUID}$")
     return {"expanderPriorities": by_priority} if by_priority else {}
 
 

@@ -1,12 +1,11 @@
 """FleetIsolation: the network policies, quota, limits and disruption budget of one fleet.
 
 Intent: a job is a stranger's program. It reaches the internet, but neither the instance metadata nor
-another fleet. It takes no more of the cluster than the fleet's settings allow. A drain of its node waits
-until the job is done.
+another fleet. No container takes more than the fleet's settings allow. A drain of its node waits until the
+job is done. No busy fleet meets a limit of its own namespace: `concurrent` alone limits the number of jobs.
 Not here: the namespaces (runner.py); the job pods (runner_config.py).
 """
 
-from decimal import Decimal
 from typing import Any
 
 from cdktf import ITerraformDependable
@@ -32,6 +31,9 @@ from constructs import Construct
 from stacks.resources import RESOURCES
 from stacks.settings.container_resources import ContainerResources
 from stacks.settings.runners import FLEET_LABEL, RunnerSettings
+
+# More pods than any fleet has: 10 managers of 10000 jobs each, replaced several times within their grace.
+MORE_THAN_ALL_PODS = "1000000"
 
 LINK_LOCAL = "169.254.0.0/16"  # the instance metadata, and the agent that gives out pod identities
 
@@ -63,17 +65,17 @@ class FleetIsolation(Construct):
         self._metadata = {"name": "jobs", "namespace": job_namespace}
         self._settings = settings
         self._depends_on = depends_on
-        # The quota still counts the pod of a finished job when the pod of the next job exists already.
-        self._max_pods = 2 * settings.max_jobs
-        self._build_job_network_policy()
-        self._build_manager_network_policy(manager_namespace, metrics_port)
-        self._build_quota()
-        self._build_limits()
+        self.resources: list[ITerraformDependable] = [
+            self._build_job_network_policy(),
+            self._build_manager_network_policy(manager_namespace, metrics_port),
+            self._build_quota(),
+            *self._build_limits(),
+        ]
         if protect_running_jobs:
-            self._build_disruption_budget(fleet)
+            self.resources.append(self._build_disruption_budget(fleet))
 
-    def _build_job_network_policy(self) -> None:
-        NetworkPolicyV1(
+    def _build_job_network_policy(self) -> NetworkPolicyV1:
+        return NetworkPolicyV1(
             self,
             "job_network_policy",
             metadata=self._metadata,
@@ -97,11 +99,11 @@ class FleetIsolation(Construct):
             depends_on=self._depends_on,
         )
 
-    def _build_manager_network_policy(self, namespace: str, metrics_port: int) -> None:
+    def _build_manager_network_policy(self, namespace: str, metrics_port: int) -> NetworkPolicyV1:
         is_of_no_fleet = NetworkPolicyV1SpecIngressFromNamespaceSelectorMatchExpressions(
             key=FLEET_LABEL, operator="DoesNotExist"
         )
-        NetworkPolicyV1(
+        return NetworkPolicyV1(
             self,
             "manager_network_policy",
             metadata={"name": "manager", "namespace": namespace},
@@ -125,19 +127,21 @@ class FleetIsolation(Construct):
             depends_on=self._depends_on,
         )
 
-    def _build_quota(self) -> None:
-        hard = {"pods": str(self._max_pods)}
-        for resource in RESOURCES:
-            if not self._settings.build.most_requested(resource.key):
-                continue
-            requests = (container.most_requested(resource.key) for container in self._containers())
-            job = sum(requests, Decimal(0))
-            hard[f"requests.{resource.name}"] = resource.write(job * self._max_pods)
-        ResourceQuotaV1(
-            self, "quota", metadata=self._metadata, spec={"hard": hard}, depends_on=self._depends_on
+    def _build_quota(self) -> ResourceQuotaV1:
+        """Refuse Services that would open the namespace to a network; the runner makes none of them.
+
+        A quota on pods or on their resources would also count the pods of finished jobs until they have
+        ended. It would then refuse the next jobs of a busy fleet.
+        """
+        return ResourceQuotaV1(
+            self,
+            "quota",
+            metadata=self._metadata,
+            spec={"hard": {"services.loadbalancers": "0", "services.nodeports": "0"}},
+            depends_on=self._depends_on,
         )
 
-    def _build_limits(self) -> None:
+    def _build_limits(self) -> list[LimitRangeV1]:
         """Give every container a limit, since the runner checks a maximum only if the job names a limit."""
         limits: dict[str, str] = {}
         requests: dict[str, str] = {}
@@ -148,38 +152,34 @@ class FleetIsolation(Construct):
             if self._settings.build.most_requested(resource.key):
                 requests[resource.name] = resource.write(min(resource.default_request, highest))
         if not requests:  # then the build container has no limit either
-            return
-        LimitRangeV1(
-            self,
-            "limits",
-            metadata=self._metadata,
-            spec={
-                "limit": [
-                    # The API server fills in each of the three that is not set; then every plan would differ.
-                    LimitRangeV1SpecLimit(
-                        type="Container",
-                        max=limits or None,
-                        default=limits or None,
-                        default_request=requests,
-                    )
-                ]
-            },
-            depends_on=self._depends_on,
+            return []
+        # The API server fills in each of the three that is not set; then every plan would differ.
+        limit = LimitRangeV1SpecLimit(
+            type="Container", max=limits or None, default=limits or None, default_request=requests
         )
+        return [
+            LimitRangeV1(
+                self,
+                "limits",
+                metadata=self._metadata,
+                spec={"limit": [limit]},
+                depends_on=self._depends_on,
+            )
+        ]
 
     def _containers(self) -> tuple[ContainerResources, ...]:
         return (self._settings.build, self._settings.helper, self._settings.service)
 
-    def _build_disruption_budget(self, fleet: str) -> None:
-        """Refuse the eviction of every job pod: the budget is the largest possible number of pods.
+    def _build_disruption_budget(self, fleet: str) -> PodDisruptionBudgetV1:
+        """Refuse the eviction of every job pod: the budget demands more pods than there are.
 
         Kubernetes, "Specifying a Disruption Budget": for pods without a controller `min_available` must
-        be an integer.
+        be an integer. The budget does not follow `concurrent`, since each change of it replaces the budget.
         """
         spec: dict[str, Any] = {
-            "min_available": str(self._max_pods),
+            "min_available": MORE_THAN_ALL_PODS,
             "selector": {"match_labels": {FLEET_LABEL: fleet}},
         }
-        PodDisruptionBudgetV1(
+        return PodDisruptionBudgetV1(
             self, "disruption_budget", metadata=self._metadata, spec=spec, depends_on=self._depends_on
         )

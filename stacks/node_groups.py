@@ -102,6 +102,25 @@ def build_node_groups(
     return groups
 
 
+def name_node_groups(
+    settings: Mapping[str, NodeGroupSettings], *, one_per_zone: bool, availability_zones: Sequence[str]
+) -> dict[str, list[str]]:
+    """Return for each node group of the settings its names in EKS: its own, or one for each zone."""
+    if not one_per_zone:
+        return {entry: [entry] for entry in settings}
+    return {
+        entry: [
+            _name_in_zone(entry, zone)
+            for zone, _ in zip(availability_zones, group.sizes_by_zone(len(availability_zones)), strict=False)
+        ]
+        for entry, group in settings.items()
+    }
+
+
+def _name_in_zone(entry: str, zone: str) -> str:
+    return f"{entry}-{zone[-1]}"
+
+
 def autoscaling_group_name(group: EksNodeGroup) -> str:
     """Return the name of the Auto Scaling group that EKS made for the node group."""
     return group.resources.get(0).autoscaling_groups.get(0).name
@@ -127,7 +146,7 @@ def _divide_by_zone(
     sizes = settings.sizes_by_zone(len(availability_zones))
     for index, (zone, (min_size, max_size)) in enumerate(zip(availability_zones, sizes, strict=False)):
         subnet_id = Token.as_string(Fn.lookup_nested(subnet_ids, [index]))
-        yield _Part(f"{entry}-{zone[-1]}", [subnet_id], min_size, max_size)
+        yield _Part(_name_in_zone(entry, zone), [subnet_id], min_size, max_size)
 
 
 def _build_launch_template(

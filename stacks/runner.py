@@ -2,12 +2,13 @@
 
 Intent: the manager holds the token, and jobs are strangers' programs; so each has a namespace of its own.
 The token goes from SSM to the Secret, and neither plan nor state stores it.
-Not here: the runner's own configuration (runner_config.py); the limits of its jobs (isolation.py).
+Not here: the runner's own configuration (runner_config.py); the limits of its jobs (isolation.py); the
+manager's size (manager_resources.py) and neighbours (steady_pods.py).
 """
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from cdktf import (
     ITerraformDependable,
@@ -21,6 +22,7 @@ from cdktf_cdktf_provider_aws.data_aws_ssm_parameter import DataAwsSsmParameter
 from cdktf_cdktf_provider_aws.iam_role_policy import IamRolePolicy
 from cdktf_cdktf_provider_helm.release import Release
 from cdktf_cdktf_provider_kubernetes.namespace_v1 import NamespaceV1
+from cdktf_cdktf_provider_kubernetes.priority_class_v1 import PriorityClassV1
 from cdktf_cdktf_provider_kubernetes.secret_v1 import SecretV1
 from constructs import Construct
 
@@ -30,15 +32,21 @@ from stacks.iam import PodIdentities, policy
 from stacks.isolation import FleetIsolation
 from stacks.job_capacity import capacity_preconditions
 from stacks.job_identity import JobIdentity
+from stacks.manager_resources import manager_resources
 from stacks.node_allocatable import NodeAllocatable
 from stacks.runner_config import NEVER_EVICT, runner_toml
 from stacks.settings.node_groups import NODE_GROUP_LABEL, NodeGroupSettings
 from stacks.settings.runners import FLEET_LABEL, RunnerSettings
+from stacks.steady_pods import AFFINITY, MANAGER_LABELS
 from stacks.versions import GITLAB_RUNNER_CHART
 
 NAME = "gitlab-runner"
 TOKEN_SECRET = "gitlab-runner-token"  # noqa: S105 - the Secret's name, not the token
-TERMINATION_GRACE_PERIOD_SECONDS = 3600  # time that a manager has for its jobs to finish
+MANAGER_PRIORITY = "gitlab-runner-manager"
+# The end of a manager's grace, in which it aborts its jobs: up to 10 seconds since the last QUIT, the
+# shutdown timeout, and a reserve.
+ABORT_SECONDS = 90
+SHUTDOWN_TIMEOUT_SECONDS = 60  # for the jobs to end and their pods to go; the runner's own 30 are short
 CERTIFICATES_SECRET = "gitlab-certificates"  # noqa: S105 - the Secret's name; certificates are public
 METRICS_PORT = 9252
 NAMESPACE_DELETE_TIMEOUT = "12m"  # the provider's token for the Kubernetes API is valid for 15 minutes
@@ -56,6 +64,13 @@ MANAGER_PERMISSIONS = {
 }
 
 
+class ManagerPlacement(NamedTuple):
+    """What all managers of a cluster have in common: their node group and their priority."""
+
+    node_group: str
+    priority: PriorityClassV1
+
+
 class RunnerFleet(Construct):
     """One runner of the settings' `runners` map."""
 
@@ -66,14 +81,14 @@ class RunnerFleet(Construct):
         *,
         name: str,
         identities: PodIdentities,
-        manager_node_group: str,
+        managers: ManagerPlacement,
         node_groups: Mapping[str, NodeGroupSettings],
         allocatable: NodeAllocatable,
         cache: RunnerCache,
         protect_running_jobs: bool,
         settings: RunnerSettings,
     ) -> None:
-        """Install the fleet `name`; its manager runs on one node group, its jobs on `node_groups`."""
+        """Install the fleet `name`; its jobs run on `node_groups`."""
         super().__init__(scope, id_)
         self._stack = scope
         self._name = name
@@ -85,7 +100,7 @@ class RunnerFleet(Construct):
         certificates = self._build_certificates_secret()
         cache_access, cache_role_arn = self._grant_cache_access(identities, cache)
         job_identity = self._build_job_identity(identities)
-        FleetIsolation(
+        isolation = FleetIsolation(
             self,
             "boundaries",
             fleet=name,
@@ -109,10 +124,18 @@ class RunnerFleet(Construct):
         self.release = self._build_release(
             values=self._build_values(
                 config,
-                node_group=manager_node_group,
+                node_group=managers.node_group,
                 token_version=Token.as_string(secret.data_wo_revision_input),
             ),
-            depends_on=[*self._namespaces, secret, *certificates, *cache_access, *job_identity],
+            depends_on=[
+                *self._namespaces,
+                *isolation.resources,
+                secret,
+                *certificates,
+                *cache_access,
+                *job_identity,
+                managers.priority,
+            ],
             preconditions=capacity_preconditions(
                 scope, fleet=name, settings=settings, node_groups=node_groups, allocatable=allocatable
             ),
@@ -254,17 +277,37 @@ class RunnerFleet(Construct):
             lifecycle=TerraformResourceLifecycle(precondition=preconditions),
         )
 
-    def _spread_managers(self) -> dict[str, Any]:
-        """Prefer different nodes for several managers, so that the failure of a node stops one of them."""
+    def _place_managers(self) -> dict[str, Any]:
+        """Prefer a node that a manager or the autoscaler already holds.
+
+        Several managers of one fleet prefer different nodes, so that the failure of a node stops one.
+        """
         if self._settings.replicas == 1:
-            return {}
+            return {"affinity": AFFINITY}
         spread = {
             "maxSkew": 1,
             "topologyKey": "kubernetes.io/hostname",
             "whenUnsatisfiable": "ScheduleAnyway",
-            "labelSelector": {"matchLabels": {"app": NAME}},  # the chart's own label
+            "labelSelector": {"matchLabels": MANAGER_LABELS},
         }
         return {"topologySpreadConstraints": [spread]}
+
+    def _write_pre_stop_hook(self) -> str:
+        """Return the shell script that runs before Kubernetes stops a manager.
+
+        QUIT lets running jobs finish. The script repeats it, since the chart's start script ignores a
+        signal that comes before the runner is up. When the grace nears its end, one TERM aborts the jobs:
+        the runner tells GitLab (runner_system_failure) and removes their pods. A second TERM would end the
+        runner before that, and so would the signal that Kubernetes sends after the script. So the script
+        waits until the runner has exited; its container then ends, and the script with it.
+        """
+        seconds = self._settings.termination_grace_period_seconds - ABORT_SECONDS
+        return (
+            f"end=$(($(date +%s) + {seconds}))\n"
+            'while kill -QUIT 1 && [ "$(date +%s)" -lt "$end" ]; do sleep 10; done\n'
+            "kill -TERM 1\n"
+            "while kill -0 1; do sleep 1; done\n"
+        )
 
     def _build_values(self, config: str, *, node_group: str, token_version: str) -> str:
         tls_ca = self._settings.tls_ca
@@ -296,17 +339,18 @@ class RunnerFleet(Construct):
                     "podMonitor": {"enabled": self._settings.pod_monitor},
                 },
                 "unregisterRunners": False,  # true would add the chart's own preStop hook
-                # QUIT lets running jobs finish. TERM aborts them; Kubernetes sends it after the hook. So
-                # the hook runs until the runner has exited. It repeats QUIT, since the chart's start
-                # script ignores a signal that comes before the runner is up.
                 "deploymentLifecycle": {
-                    "preStop": {
-                        "exec": {"command": ["/bin/sh", "-c", "while kill -QUIT 1; do sleep 30; done"]}
-                    }
+                    "preStop": {"exec": {"command": ["/bin/sh", "-c", self._write_pre_stop_hook()]}}
                 },
-                "terminationGracePeriodSeconds": TERMINATION_GRACE_PERIOD_SECONDS,
+                "terminationGracePeriodSeconds": self._settings.termination_grace_period_seconds,
+                "shutdown_timeout": SHUTDOWN_TIMEOUT_SECONDS,
+                # The chart's probe fails while GitLab does not answer. A restart would not help then: it
+                # would stop the manager as an update does. Only a day of failures restarts it.
+                "livenessProbe": {"periodSeconds": 300, "failureThreshold": 288},
+                "probeTimeoutSeconds": 10,
+                "priorityClassName": MANAGER_PRIORITY,
                 "nodeSelector": {NODE_GROUP_LABEL: node_group},
-                **self._spread_managers(),
+                **self._place_managers(),
                 # A new token or certificate changes an annotation, so Kubernetes replaces the manager's pod.
                 "podAnnotations": {
                     **NEVER_EVICT,
@@ -314,6 +358,6 @@ class RunnerFleet(Construct):
                     **checksum,
                 },
                 "podSecurityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
-                "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}},
+                "resources": manager_resources(self._settings.manager, concurrent=self._settings.concurrent),
             }
         )

@@ -6,6 +6,7 @@ Not here: keys that the chart writes (concurrent, log level), and the token, whi
 """
 
 from collections.abc import Mapping
+from math import ceil
 from typing import Any
 
 import tomli_w
@@ -13,6 +14,23 @@ import tomli_w
 from stacks.settings.container_resources import ContainerResources
 from stacks.settings.node_groups import NODE_GROUP_LABEL, NodeGroupSettings
 from stacks.settings.runners import DOCKER_CERTIFICATES, FLEET_LABEL, SAFE_TO_EVICT, RunnerSettings
+
+# Seconds. The shell of a finished job's container ignores TERM, so its pod always stays that long.
+CLEANUP_GRACE_PERIOD_SECONDS = 5
+
+# Attempts, about half a minute. The runner's own 5 last 5 seconds. It repeats a request on its own after
+# errors of connections and of etcd (GitLab Runner, "Kubernetes executor", "Default retries").
+ATTEMPTS = 20
+# Errors after which the API server has done nothing, by a part of their message.
+RETRIED_ERRORS = (
+    "exceeded quota",
+    "the object has been modified",  # "Operation cannot be fulfilled": two requests met, a quota's among them
+    "dial tcp",  # no connection: DNS, no route, timeout
+    "etcdserver: leader changed",
+    "failed calling webhook",
+    "the server is currently unable to handle the request",
+    "the server has received too many requests",
+)
 
 NEVER_EVICT = {SAFE_TO_EVICT: "false"}
 JOB_SERVICE_ACCOUNT = "jobs"  # of a fleet whose jobs have an AWS role
@@ -43,7 +61,13 @@ def runner_toml(
 
     """
     kubernetes: dict[str, Any] = {
+        "cleanup_grace_period_seconds": CLEANUP_GRACE_PERIOD_SECONDS,
+        "retry_limit": ATTEMPTS,
         **settings.kubernetes.model_dump(exclude_none=True),
+        "retry_limits": {
+            **dict.fromkeys(RETRIED_ERRORS, settings.kubernetes.retry_limit or ATTEMPTS),
+            **(settings.kubernetes.retry_limits or {}),
+        },
         "namespace": job_namespace,
         "image": settings.image,
         "privileged": settings.privileged,
@@ -64,7 +88,12 @@ def runner_toml(
     if settings.privileged:
         volumes = kubernetes.setdefault("volumes", {})
         volumes["empty_dir"] = [*volumes.get("empty_dir", []), DOCKER_CERTIFICATES]
-    runner: dict[str, Any] = {"kubernetes": _escape_templates(kubernetes)}
+    runner: dict[str, Any] = {
+        "request_concurrency": settings.request_concurrency or _follow_concurrent(settings.concurrent),
+        "unhealthy_requests_limit": settings.unhealthy_requests_limit,
+        "unhealthy_interval": settings.unhealthy_interval,
+        "kubernetes": _escape_templates(kubernetes),
+    }
     if settings.builds_dir:
         runner["builds_dir"] = settings.builds_dir
     if "pod_spec" in kubernetes:
@@ -77,6 +106,15 @@ def runner_toml(
             s3["RoleARN"] = cache_role_arn
         runner["cache"] = {"Type": "s3", "Path": name, "Shared": True, "s3": s3}
     return tomli_w.dumps({"runners": [runner]})
+
+
+def _follow_concurrent(concurrent: int) -> int:
+    """Return the maximum of open requests for jobs; the runner itself uses fewer while it finds no jobs.
+
+    GitLab, "Optimize GitLab Runner manager pod performance": 5 for 20 jobs, 20 for 150. The runner warns of
+    1 ("Long polling issues detected").
+    """
+    return min(concurrent, max(2, ceil(concurrent / 4)), 20)
 
 
 def _escape_templates(value: Any) -> Any:

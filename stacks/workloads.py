@@ -4,11 +4,12 @@ Not here: the cluster. Its endpoint, CA and admin role come from its state, so t
 the helm and kubernetes providers from an applied cluster, never from a planned one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cdktf import Fn
 from cdktf_cdktf_provider_helm.provider import HelmProvider, HelmProviderKubernetes
+from cdktf_cdktf_provider_kubernetes.priority_class_v1 import PriorityClassV1
 from cdktf_cdktf_provider_kubernetes.provider import KubernetesProvider
 from constructs import Construct
 
@@ -19,7 +20,8 @@ from stacks.environment import Environment
 from stacks.environment_stack import EnvironmentStack, add_aws_provider
 from stacks.iam import PodIdentities
 from stacks.node_allocatable import NodeAllocatable
-from stacks.runner import RunnerFleet
+from stacks.node_groups import name_node_groups
+from stacks.runner import MANAGER_PRIORITY, ManagerPlacement, RunnerFleet
 from stacks.settings.autoscaler import AutoscalerSettings
 from stacks.settings.cluster import ClusterSettings
 from stacks.settings.runners import RunnerSettings
@@ -48,6 +50,7 @@ class WorkloadsStack(EnvironmentStack):
         *,
         environment: Environment,
         cluster: ClusterSettings,
+        availability_zones: Sequence[str],
         autoscaler: AutoscalerSettings,
         runners: Mapping[str, RunnerSettings],
         cache_expiration_days: int,
@@ -71,6 +74,9 @@ class WorkloadsStack(EnvironmentStack):
             region=environment.aws.region,
             kubernetes_version=cluster.kubernetes_version,
             node_group=cluster.steady_node_group,
+            node_group_names=name_node_groups(
+                cluster.node_groups, one_per_zone=protect_running_jobs, availability_zones=availability_zones
+            ),
             settings=autoscaler,
         )
         cache = RunnerCache(
@@ -85,6 +91,7 @@ class WorkloadsStack(EnvironmentStack):
             cluster=cluster,
             identities=identities,
             cache=cache,
+            managers=ManagerPlacement(cluster.steady_node_group, self._build_manager_priority()),
             protect_running_jobs=protect_running_jobs,
         )
 
@@ -106,6 +113,7 @@ class WorkloadsStack(EnvironmentStack):
         cluster: ClusterSettings,
         identities: PodIdentities,
         cache: RunnerCache,
+        managers: ManagerPlacement,
         protect_running_jobs: bool,
     ) -> dict[str, RunnerFleet]:
         placements = {name: settings.placed_on(cluster.node_groups) for name, settings in runners.items()}
@@ -119,7 +127,7 @@ class WorkloadsStack(EnvironmentStack):
                 f"runner_{name}",
                 name=name,
                 identities=identities,
-                manager_node_group=cluster.steady_node_group,
+                managers=managers,
                 node_groups=placements[name],
                 allocatable=allocatable,
                 cache=cache,
@@ -128,6 +136,20 @@ class WorkloadsStack(EnvironmentStack):
             )
             for name, settings in runners.items()
         }
+
+    def _build_manager_priority(self) -> PriorityClassV1:
+        """Let a manager without a node have the next free place, before any job.
+
+        It ends no running job for that (`Never`). Kubernetes, "Pod Priority and Preemption".
+        """
+        return PriorityClassV1(
+            self,
+            "manager_priority",
+            metadata={"name": MANAGER_PRIORITY},
+            description="Managers of GitLab runners: they are scheduled before job pods.",
+            value=1_000_000,  # jobs have 0, or a class of a fleet's own; the system's classes begin at 2e9
+            preemption_policy="Never",
+        )
 
     def _configure_kubernetes(self) -> None:
         """Configure the helm and kubernetes providers with an ephemeral token of the cluster-admin role."""

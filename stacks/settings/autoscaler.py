@@ -27,7 +27,9 @@ class AutoscalerSettings(SettingsModel):
         description="Keep similar node groups, such as those of one group's zones, at similar sizes.",
     )
     skip_nodes_with_system_pods: bool = Field(
-        default=False, description="Never remove a node that runs a pod of kube-system, except daemon sets."
+        default=False,
+        description="Whether the autoscaler waits an hour before it removes a node that runs a pod of "
+        "kube-system without a PodDisruptionBudget. Daemon sets do not count.",
     )
     skip_nodes_with_local_storage: bool = Field(
         default=True,

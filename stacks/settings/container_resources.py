@@ -1,4 +1,4 @@
-"""Settings of a job container's requests, limits, and maxima for jobs that change them."""
+"""Settings of containers: requests and limits, and for job containers the maxima of jobs that change them."""
 
 from collections.abc import Iterator
 from decimal import Decimal
@@ -103,3 +103,29 @@ class ContainerResources(SettingsModel):
     def _amounts(self, resource: str, kind: str) -> list[Decimal]:
         keys = (f"{resource}_{kind}", f"{resource}_{kind}_overwrite_max_allowed")
         return [quantity(text) for text in (getattr(self, key) for key in keys) if text is not None]
+
+
+class ManagerResources(SettingsModel):
+    """Requests and limit of a fleet's managers. They have no CPU limit: it would only slow them down."""
+
+    cpu_request: CpuQuantity | None = Field(
+        default=None,
+        description="CPU request in vCPU, such as 500m or 1.5. Default: 10m and 6m for each job of "
+        "`concurrent`, 100m to 1.",
+    )
+    memory_request: ByteQuantity | None = Field(
+        default=None,
+        description="Memory request, such as 512Mi or 4Gi. Default: 50Mi and 2.5Mi for each job of "
+        "`concurrent`, at least 128Mi, and from 75 jobs 600Mi.",
+    )
+    memory_limit: ByteQuantity | None = Field(
+        default=None,
+        description="Memory limit, such as 512Mi or 4Gi. Default: twice the request, at least 512Mi.",
+    )
+
+    @model_validator(mode="after")
+    def _require_a_limit_that_fits(self) -> Self:
+        request, limit = self.memory_request, self.memory_limit
+        if request and limit and quantity(request) > quantity(limit):
+            refuse([(("memory_limit",), limit, f"must be at least memory_request, which is {request}")])
+        return self

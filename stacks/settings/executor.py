@@ -73,7 +73,7 @@ class ExecutorSettings(SettingsModel):
         default=None, description="Linux capabilities to drop, without CAP_, such as [ALL]."
     )
     cleanup_grace_period_seconds: Integer | None = Field(
-        default=None, description="Seconds that the pod of a finished job gets to end.", ge=0
+        default=None, description="Seconds that the pod of a finished job gets to end. Default: 5.", ge=0
     )
     cleanup_resources_timeout: Annotated[str, Field(pattern=r"^([1-9][0-9]{0,4}(ms|s|m|h)){1,3}$")] | None = (
         Field(default=None, description="Time limit for removing a job's objects, such as 5m.")
@@ -148,11 +148,12 @@ class ExecutorSettings(SettingsModel):
         ge=500,
     )
     retry_limit: Integer | None = Field(
-        default=None, description="Number of attempts to reach the Kubernetes API.", ge=1
+        default=None, description="Number of attempts to reach the Kubernetes API. Default: 20.", ge=1
     )
     retry_limits: dict[str, Annotated[int, Field(ge=0, le=2**63 - 1)]] | None = Field(
         default=None,
-        description="Number of attempts to reach the Kubernetes API, by string in the error message.",
+        description="Number of attempts to reach the Kubernetes API, by string in the error message; added "
+        "to those that this project sets.",
     )
     runtime_class_name: DnsName | None = Field(
         default=None, description="Name of the job pods' runtime class."

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from stacks.settings.addresses import URL_PORT
 from stacks.settings.certificates import Certificates
-from stacks.settings.container_resources import ContainerResources
+from stacks.settings.container_resources import ContainerResources, ManagerResources
 from stacks.settings.executor import ExecutorSettings, Folder
 from stacks.settings.executor_volumes import VolumesSettings
 from stacks.settings.model import MapKey, SettingsModel, find_duplicates, refuse
@@ -49,6 +49,9 @@ _IMAGE = (
 # Without ${ and %{, which Terraform would replace, and {{, which the chart's templates would.
 _HOST_LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?"
 _GITLAB_URL = rf"^https?://{_HOST_LABEL}(\.{_HOST_LABEL})*{URL_PORT}(/[A-Za-z0-9._~-]+)*/?$"
+
+# Go's duration, as in config.toml.
+RunnerDuration = Annotated[str, Field(pattern=r"^([1-9][0-9]{0,4}[smh]){1,3}$")]
 
 # IAM, "Quotas": 10 managed policies for a role unless AWS raised the quota.
 PolicyArn = Annotated[
@@ -100,6 +103,35 @@ class RunnerSettings(SettingsModel):
         "`concurrent` jobs. With two or more the fleet takes jobs while one is replaced or its node fails.",
         ge=1,
         le=10,
+    )
+    request_concurrency: int | None = Field(
+        default=None,
+        description="Maximum number of requests for a job that a manager has open at GitLab at the same "
+        "time, 1 to `concurrent`. Default: a quarter of `concurrent`, 2 to 20.",
+        ge=1,
+    )
+    unhealthy_requests_limit: int = Field(
+        default=30,
+        description="Number of failed requests for a job, 1 to 1000, after which a manager pauses. Requests "
+        "are 3 seconds apart. Refused connections, DNS, TLS and 403 count; answers 5xx do not.",
+        ge=1,
+        le=1000,
+    )
+    unhealthy_interval: RunnerDuration = Field(
+        default="2m",
+        description="Time since the last request that GitLab answered, after which a paused manager asks "
+        "again, such as 90s, 2m or 1h30m.",
+    )
+    termination_grace_period_seconds: int = Field(
+        default=3600,
+        description="Seconds that a manager which is replaced or removed has for its jobs to finish, 180 to "
+        "86400. In the last 90 seconds it aborts the jobs that still run, and removes their pods.",
+        ge=180,
+        le=86400,
+    )
+    manager: ManagerResources = Field(
+        default=ManagerResources(),
+        description="Requests and limit of each manager. What is not set follows `concurrent`.",
     )
     privileged: bool = Field(
         default=True,
@@ -249,6 +281,13 @@ class RunnerSettings(SettingsModel):
         return self
 
     @model_validator(mode="after")
+    def _require_requests_for_jobs_that_may_run(self) -> Self:
+        if self.request_concurrency and self.request_concurrency > self.concurrent:
+            accepted = f"must be at most concurrent, which is {self.concurrent}"
+            refuse([(("request_concurrency",), self.request_concurrency, accepted)])
+        return self
+
+    @model_validator(mode="after")
     def _require_https_with_certificates(self) -> Self:
         if self.tls_ca and not self.gitlab_url.startswith("https://"):
             accepted = "must begin with https:// if tls_ca is set: without TLS GitLab has no certificate"
@@ -278,11 +317,6 @@ class RunnerSettings(SettingsModel):
             accepted = "must be false with cache: false: the fleet has nothing to transfer"
             refuse([(("cache_multipart",), True, accepted)])
         return self
-
-    @property
-    def max_jobs(self) -> int:
-        """Number of jobs that the fleet may run at the same time."""
-        return self.replicas * self.concurrent
 
     @property
     def gitlab_host(self) -> str:

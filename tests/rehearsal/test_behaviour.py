@@ -69,6 +69,9 @@ EVERYTHING: dict[str, Any] = {
             "spec": [{"max_unavailable": "0", "selector": [{"match_labels": {"a": "b"}}]}],
         }
     },
+    "kubernetes_priority_class_v1": {
+        "managers": {"metadata": {"name": "managers"}, "value": 1000, "preemption_policy": "Never"}
+    },
     "kubernetes_service_account_v1": {
         "jobs": {"metadata": {"name": "jobs", **IN_CI}, "automount_service_account_token": False}
     },
@@ -89,6 +92,7 @@ CHANGES: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"spec": {"max_unavailable": "0", "selector": {"match_labels": {"a": "c"}}}},
         ["delete", "create"],
     ),
+    "kubernetes_priority_class_v1": ({"value": 2000}, ["delete", "create"]),
     "kubernetes_service_account_v1": ({"automount_service_account_token": True}, ["update"]),
     "helm_release": ({"namespace": "kube-system"}, ["delete", "create"]),
 }

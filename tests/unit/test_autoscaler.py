@@ -129,14 +129,59 @@ def test_settings_become_autoscaler_flags(synthesize_changed: Callable[..., Synt
     assert expected.items() <= values["extraArgs"].items()
 
 
+IDENTIFIER = "1ec4a8e7-3f5c-741f-b5d2-0a1b2c3d4e5f"
+PRIORITIES = {"autoscaler": {"expander": "priority", "expander_priorities": {"main": 20, "big": 10}}}
+
+
 def test_priorities_name_the_groups_of_every_zone(synthesize_changed: Callable[..., Synthesized]) -> None:
     """Each pattern matches the Auto Scaling groups of its node group, by the names that EKS gives them."""
-    settings = {"expander": "priority", "expander_priorities": {"main": 20, "big": 10}}
-    _, values = release(synthesize_changed({"autoscaler": settings}))
+    stacks = synthesize_changed(PRIORITIES)
+    _, values = release(stacks)
     assert "expander-priorities" not in values["extraArgs"]
     ((main,), (big,)) = (values["expanderPriorities"][priority] for priority in (20, 10))
-    identifier = "1ec4a8e7-3f5c-741f-b5d2-0a1b2c3d4e5f"
-    for name in ("eks-main", "eks-main-a"):
-        assert re.match(main, f"{name}-{identifier}")
-    assert not re.match(main, f"eks-main-2-a-{identifier}")
-    assert re.match(big, f"eks-big-c-{identifier}")
+    names = [item["node_group_name"] for item in stacks["cluster"]["resource"]["aws_eks_node_group"].values()]
+    for name in names:
+        assert bool(re.match(main, f"eks-{name}-{IDENTIFIER}")) == name.startswith("main-")
+        assert bool(re.match(big, f"eks-{name}-{IDENTIFIER}")) == name.startswith("big-")
+
+
+def test_one_group_in_all_zones_has_its_priority(synthesize_changed: Callable[..., Synthesized]) -> None:
+    """Without `protect_running_jobs` a group has one Auto Scaling group, with no zone in its name."""
+    _, values = release(synthesize_changed({**PRIORITIES, "protect_running_jobs": False}))
+    (main,) = values["expanderPriorities"][20]
+    assert re.match(main, f"eks-main-{IDENTIFIER}")
+
+
+def test_patterns_of_priorities_never_overlap(synthesize_changed: Callable[..., Synthesized]) -> None:
+    """A node group may be called like a zone's part of another one; both have the priority of their own."""
+    shape = {"instance_types": ["m5.2xlarge"], "max_size": 3}
+    changes = {
+        "cluster.node_groups": {"main": {**shape, "min_size": 1}, "main-a": shape, "main-a-a": shape},
+        "autoscaler": {
+            "expander": "priority",
+            "expander_priorities": {"main": 3, "main-a": 2, "main-a-a": 1},
+        },
+    }
+    stacks = synthesize_changed(changes)
+    _, values = release(stacks)
+    patterns = [pattern for group in values["expanderPriorities"].values() for pattern in group]
+    for group in stacks["cluster"]["resource"]["aws_eks_node_group"].values():
+        name = f"eks-{group['node_group_name']}-{IDENTIFIER}"
+        assert len([pattern for pattern in patterns if re.match(pattern, name)]) == 1
+
+
+def test_it_prefers_the_node_of_the_managers(example: Synthesized) -> None:
+    """It holds its node as they do, so together they hold one."""
+    _, values = release(example)
+    (managers, _) = values["affinity"]["podAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
+    assert managers["podAffinityTerm"] == {
+        "labelSelector": {"matchLabels": {"app": "gitlab-runner"}},
+        "namespaceSelector": {"matchExpressions": [{"key": "gitlab-runner-fleet", "operator": "Exists"}]},
+        "topologyKey": "kubernetes.io/hostname",
+    }
+
+
+def test_its_deployment_keeps_its_selector(example: Synthesized) -> None:
+    """The chart writes `podLabels` into the selector, which Kubernetes never changes."""
+    _, values = release(example)
+    assert not {"podLabels", "deployment", "nameOverride"} & values.keys()

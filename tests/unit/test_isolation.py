@@ -47,26 +47,10 @@ def test_jobs_do_not_reach_the_metrics_of_a_manager(example: Synthesized) -> Non
         assert namespace["metadata"]["labels"]["gitlab-runner-fleet"] == "default"
 
 
-def test_the_quota_holds_all_jobs_at_their_maxima_twice(
-    synthesize_changed: Callable[..., Synthesized],
-) -> None:
-    """The pods of finished jobs still count when the pods of the next jobs start."""
-    build = {
-        "cpu_request": "1",
-        "cpu_request_overwrite_max_allowed": "3500m",
-        "memory_request": "1Gi",
-        "ephemeral_storage_request": "10Gi",
-    }
-    small = {"cpu_request": "100m", "memory_request": "128Mi"}
-    fleet = {"concurrent": 5, "build": build, "helper": small, "service": small}
-    token = {"token_parameter": "/cicd/runners/default/token"}
-    quota = of_jobs(synthesize_changed({"runners.default": token | fleet}), "resource_quota")
-    assert quota["hard"] == {
-        "pods": "10",
-        "requests.cpu": "37",  # 10 x (3500m + 100m + 100m)
-        "requests.memory": "12800Mi",  # 10 x (1024Mi + 128Mi + 128Mi)
-        "requests.ephemeral-storage": "100Gi",
-    }
+def test_the_quota_counts_nothing_that_jobs_have(example: Synthesized) -> None:
+    """It refuses Services that open the namespace to a network; it counts no pods and no resources."""
+    quota = of_jobs(example, "resource_quota")
+    assert quota["hard"] == {"services.loadbalancers": "0", "services.nodeports": "0"}
 
 
 def test_a_container_without_limits_gets_the_fleets_maxima(example: Synthesized) -> None:
@@ -94,12 +78,21 @@ def test_a_request_alone_limits_nothing(synthesize_changed: Callable[..., Synthe
     assert limits["default_request"] == {"cpu": "100m", "memory": "128Mi"}
 
 
-def test_no_job_pod_is_evicted(example: Synthesized) -> None:
-    """The budget keeps as many pods as the quota allows, so a drain can evict none."""
-    budget = of_jobs(example, "pod_disruption_budget")
-    assert budget["min_available"] == of_jobs(example, "resource_quota")["hard"]["pods"]
+def test_no_job_pod_is_evicted(synthesize_changed: Callable[..., Synthesized]) -> None:
+    """The budget keeps more pods than the largest fleet has, so a drain can evict none."""
+    most = synthesize_changed({"runners.default.concurrent": 10_000, "runners.default.replicas": 10})
+    budget = of_jobs(most, "pod_disruption_budget")
+    assert int(budget["min_available"]) > 2 * 10 * 10_000
     assert "max_unavailable" not in budget
     assert budget["selector"]["match_labels"] == {"gitlab-runner-fleet": "default"}
+
+
+def test_a_fleet_that_grows_keeps_its_disruption_budget(
+    synthesize_changed: Callable[..., Synthesized], example: Synthesized
+) -> None:
+    """Kubernetes would replace a budget that changes, and leave the jobs without one for a moment."""
+    grown = synthesize_changed({"runners.default.concurrent": 20})
+    assert of_jobs(grown, "pod_disruption_budget") == of_jobs(example, "pod_disruption_budget")
 
 
 def test_no_disruption_budget_without_protect_running_jobs(

@@ -6,10 +6,25 @@ import tomllib
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from ruamel.yaml import YAML
 
+from stacks.runner_config import runner_toml
+from stacks.settings.node_groups import NodeGroupSettings
+from stacks.settings.runners import RunnerSettings
 from tests.environments import Synthesized, runners
 from tests.recipes import recipes
+
+OWN_KEYS = {
+    "runners.default.kubernetes": {
+        "cleanup_grace_period_seconds": 0,
+        "retry_limit": 3,
+        "retry_limits": {"exceeded quota": 40, "x509": 2},
+    },
+    "runners.default.unhealthy_requests_limit": 5,
+    "runners.default.unhealthy_interval": "90s",
+    "runners.default.request_concurrency": 10,
+}
 
 
 def config_text(stacks: Synthesized) -> str:
@@ -156,3 +171,60 @@ def test_user_namespaces_reach_the_pod(synthesize_changed: Callable[..., Synthes
     assert json.loads(patch["patch"]) == [{"op": "add", "path": "/hostUsers", "value": False}]
     assert found["feature_flags"] == {"FF_USE_ADVANCED_POD_SPEC_CONFIGURATION": True}
     assert found["kubernetes"]["privileged"] is False
+
+
+def test_the_pod_of_a_finished_job_goes_within_seconds(
+    synthesize_changed: Callable[..., Synthesized], example: Synthesized
+) -> None:
+    """Its shell ignores TERM, so without the key it would stay for 30 seconds; a fleet's own value wins."""
+    assert kubernetes(example)["cleanup_grace_period_seconds"] == 5
+    own = synthesize_changed(OWN_KEYS)
+    assert kubernetes(own)["cleanup_grace_period_seconds"] == 0
+
+
+def test_a_moment_without_the_kubernetes_api_fails_no_job(
+    synthesize_changed: Callable[..., Synthesized], example: Synthesized
+) -> None:
+    """The manager tries again for half a minute; a fleet's own numbers win, and its errors are added."""
+    assert kubernetes(example)["retry_limit"] == 20
+    limits = kubernetes(example)["retry_limits"]
+    assert {"exceeded quota", "the object has been modified", "etcdserver: leader changed"} <= limits.keys()
+    assert set(limits.values()) == {20}
+    own = kubernetes(synthesize_changed(OWN_KEYS))
+    assert own["retry_limit"] == 3
+    assert own["retry_limits"] == {**dict.fromkeys(limits, 3), "exceeded quota": 40, "x509": 2}
+
+
+def test_a_manager_asks_gitlab_again_soon_after_an_outage(
+    synthesize_changed: Callable[..., Synthesized], example: Synthesized
+) -> None:
+    """The runner's own defaults, 3 requests and an hour, would stop a fleet for an hour after 10 seconds."""
+    (runner,) = tomllib.loads(config_text(example))["runners"]
+    assert (runner["unhealthy_requests_limit"], runner["unhealthy_interval"]) == (30, "2m")
+    (own,) = tomllib.loads(config_text(synthesize_changed(OWN_KEYS)))["runners"]
+    assert (own["unhealthy_requests_limit"], own["unhealthy_interval"]) == (5, "90s")
+
+
+@pytest.mark.parametrize(("concurrent", "expected"), [(1, 1), (2, 2), (4, 2), (20, 5), (150, 20)])
+def test_requests_for_jobs_follow_concurrent(concurrent: int, expected: int) -> None:
+    """GitLab's examples are 5 for 20 jobs and 20 for 150; never more than jobs."""
+    config = runner_toml(
+        "default",
+        RunnerSettings(token_parameter="/token", concurrent=concurrent),
+        job_namespace="jobs",
+        node_groups={"main": NodeGroupSettings(instance_types=("m5.large",), max_size=1)},
+        cache_bucket="cache",
+        region="eu-central-1",
+        cache_role_arn=None,
+        protect_running_jobs=True,
+    )
+    (runner,) = tomllib.loads(config)["runners"]
+    assert runner["request_concurrency"] == expected
+
+
+def test_the_settings_may_say_how_many_requests_for_jobs(
+    synthesize_changed: Callable[..., Synthesized],
+) -> None:
+    """`request_concurrency` replaces the default."""
+    (own,) = tomllib.loads(config_text(synthesize_changed(OWN_KEYS)))["runners"]
+    assert own["request_concurrency"] == 10

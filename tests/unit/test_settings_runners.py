@@ -412,3 +412,23 @@ def test_a_fleet_that_is_not_privileged_may_have_what_pod_security_accepts(
     """User namespaces, fewer privileges, and the capabilities of `baseline` are accepted."""
     changes = {f"{FLEET}.privileged": False, f"{FLEET}.kubernetes": settings}
     assert load_settings(write_environment(changes))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("termination_grace_period_seconds", 179),
+        ("termination_grace_period_seconds", 86401),
+        ("unhealthy_requests_limit", 0),
+        ("unhealthy_interval", "0s"),
+        ("unhealthy_interval", "2 m"),
+        ("unhealthy_interval", "1h30min"),
+        ("request_concurrency", 0),
+        ("request_concurrency", 11),
+    ],
+)
+def test_numbers_that_stop_a_manager_are_refused(mistakes: Mistakes, key: str, value: object) -> None:
+    """The message names the setting and its range, for requests also the fleet's `concurrent`."""
+    (line,) = mistakes({f"{FLEET}.{key}": value})
+    assert line.startswith(f"example.yaml: {FLEET}.{key}: ")
+    assert value != 11 or "must be at most concurrent, which is 10" in line

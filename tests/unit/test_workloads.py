@@ -292,11 +292,58 @@ def test_managers_run_where_a_node_always_is(example: Synthesized) -> None:
         assert values["podAnnotations"]["cluster-autoscaler.kubernetes.io/safe-to-evict"] == "false"
 
 
-def test_a_manager_lets_running_jobs_finish(example: Synthesized) -> None:
-    """The manager gets QUIT and an hour for its jobs before it gets TERM, which aborts them."""
+def test_managers_are_scheduled_before_jobs_and_end_none(example: Synthesized) -> None:
+    """Their priority is above that of job pods and below the system's; a Pending manager evicts no pod."""
+    (priority,) = example["workloads"]["resource"]["kubernetes_priority_class_v1"].values()
+    assert 0 < priority["value"] < 1_000_000_000
+    assert priority["preemption_policy"] == "Never"
+    assert not priority.get("global_default")
+    for release, values in fleets(example["workloads"]):
+        assert values["priorityClassName"] == priority["metadata"]["name"]
+        assert "kubernetes_priority_class_v1.manager_priority" in release["depends_on"]
+
+
+def test_managers_share_a_node_with_each_other_and_the_autoscaler(example: Synthesized) -> None:
+    """The autoscaler removes no node with one of them, so they prefer the same node."""
     for _, values in fleets(example["workloads"]):
-        assert "kill -QUIT 1" in " ".join(values["deploymentLifecycle"]["preStop"]["exec"]["command"])
-        assert values["terminationGracePeriodSeconds"] >= 3600
+        preferred = values["affinity"]["podAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
+        terms = [term["podAffinityTerm"] for term in preferred]
+        assert [term["labelSelector"]["matchLabels"] for term in terms] == [
+            {"app": "gitlab-runner"},
+            {"app.kubernetes.io/instance": "cluster-autoscaler"},
+        ]
+        assert {term["topologyKey"] for term in terms} == {"kubernetes.io/hostname"}
+        assert terms[1]["namespaces"] == ["kube-system"]
+
+
+def test_several_managers_of_a_fleet_prefer_different_nodes(
+    synthesize_changed: Callable[..., Synthesized],
+) -> None:
+    """Only the spread counts for them: an affinity to other managers would bring them together again."""
+    ((_, values),) = fleets(synthesize_changed({"runners.default.replicas": 2})["workloads"])
+    assert values["topologySpreadConstraints"][0]["whenUnsatisfiable"] == "ScheduleAnyway"
+    assert "affinity" not in values
+
+
+def test_an_outage_of_gitlab_restarts_no_manager(example: Synthesized) -> None:
+    """The probe fails while GitLab does not answer; only a day of failures has a restart."""
+    for _, values in fleets(example["workloads"]):
+        probe = values["livenessProbe"]
+        assert probe["periodSeconds"] * probe["failureThreshold"] >= 24 * 60 * 60
+        assert values["probeTimeoutSeconds"] > 4
+
+
+def test_a_release_waits_for_the_boundaries_of_its_fleet(example: Synthesized) -> None:
+    """Policies, quota, limits and disruption budget exist before the first job, and until the last."""
+    resources = example["workloads"]["resource"]
+    boundaries = {
+        f"kubernetes_{kind}_v1.{address}"
+        for kind in ("network_policy", "resource_quota", "limit_range", "pod_disruption_budget")
+        for address in resources[f"kubernetes_{kind}_v1"]
+    }
+    assert len(boundaries) == 5
+    for release, _ in fleets(example["workloads"]):
+        assert boundaries <= set(release["depends_on"])
 
 
 def test_settings_of_a_fleet_reach_its_release(synthesize_changed: Callable[..., Synthesized]) -> None:
