@@ -1,11 +1,13 @@
-"""Patches for ministack 1.5.33: with them a second plan is empty, and changes can be applied.
+"""Patches for ministack 1.5.33: with them a second plan is empty, changes can be applied, and EKS refuses.
 
 They add to EKS: fields in the description of a new cluster or node group, the calls that change one in
-place, and tags that are set later. They add to EC2: the sizes of instance types (from moto's copy of EC2's
-answer), the addresses of NAT gateways, and the filter of DescribeRouteTables by ID. They add to Auto
-Scaling: the filters of DescribeTags. Delete a patch when ministack no longer needs it.
+place, tags that are set later, the versions of Kubernetes, and late logs. They refuse what EKS refuses
+(eks_limits.py, eks_refusals.py). They add to EC2: the sizes and the zones of instance types (from moto's
+copies of EC2's answers), the addresses of NAT gateways, and the filter of DescribeRouteTables by ID. They
+add to Auto Scaling: the filters of DescribeTags. Delete a patch when ministack no longer needs it.
 """
 
+import datetime as dt
 import gzip
 import json
 import re
@@ -15,7 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import moto.ec2
-from ministack.services import autoscaling, ec2, eks
+from ministack.services import autoscaling, cloudwatch_logs, ec2, eks
+
+from local_aws import eks_limits, eks_refusals
 
 Response = tuple[int, dict[str, str], bytes]
 
@@ -32,33 +36,67 @@ def apply() -> None:
     handle = eks._handle_request_sync
 
     def create_cluster_and_echo(body: dict[str, Any], *arguments: Any) -> Response:
+        if refusal := eks_refusals.refuse_cluster(body):
+            return _refuse(*refusal)
         response: Response = create_cluster(body, *arguments)
         _echo(eks._clusters.get(body.get("name")), body, CLUSTER_ECHOES)
         return response
 
     def create_node_group_and_echo(cluster: str, body: dict[str, Any]) -> Response:
+        if refusal := eks_refusals.refuse_node_group(cluster, body):
+            return _refuse(*refusal)
         create_node_group(cluster, body)
         record = eks._nodegroups.get(f"{cluster}/{body.get('nodegroupName')}")
         _echo(record, body, NODE_GROUP_ECHOES)
         return _json({"nodegroup": record})
 
     def handle_or_update(method: str, path: str, headers: Any, body: bytes, query: Any) -> Response:
+        if violation := eks_limits.find_violation(method, path, json.loads(body or b"{}")):
+            return _refuse(eks_refusals.INVALID, violation)
         for (update_method, pattern), update in UPDATES.items():
             match = re.fullmatch(pattern, path)
             if match and method == update_method:
-                return update(json.loads(body or b"{}"), **match.groupdict())
+                return update(json.loads(body) if body else query, **match.groupdict())
         response: Response = handle(method, path, headers, body, query)
         return response
 
+    _write_late_logs()
     eks._create_cluster = create_cluster_and_echo
     eks._create_nodegroup = create_node_group_and_echo
     eks._handle_request_sync = handle_or_update
     eks._tag_resource = _change_record_too(eks._tag_resource)
     eks._untag_resource = _change_record_too(eks._untag_resource)
     autoscaling._ACTION_MAP["DescribeTags"] = _describe_tags
+    ec2._ACTION_MAP["DescribeInstanceTypeOfferings"] = _describe_instance_type_offerings
     ec2._ACTION_MAP["DescribeInstanceTypes"] = _describe_instance_types
     ec2._ACTION_MAP["DescribeNatGateways"] = _describe_nat_gateways
     ec2._ACTION_MAP["DescribeRouteTables"] = _describe_route_tables
+
+
+def _write_late_logs() -> None:
+    """Let EKS write logs of a deleted cluster after its log group was deleted, which makes the group anew.
+
+    It has no retention and no tags then (terraform-aws-modules/terraform-aws-eks issues 920, 2446 and 2763).
+    """
+    delete_cluster, delete_log_group = eks._delete_cluster, cloudwatch_logs._delete_log_group
+    logged: set[str] = set()
+
+    def delete_cluster_and_note(name: str) -> Response:
+        kinds = eks._clusters.get(name, {}).get("logging", {}).get("clusterLogging", [])
+        if any(kind["enabled"] and kind["types"] for kind in kinds):
+            logged.add(f"/aws/eks/{name}/cluster")
+        response: Response = delete_cluster(name)
+        return response
+
+    def delete_log_group_and_make_anew(data: dict[str, Any]) -> Response:
+        response: Response = delete_log_group(data)
+        if data["logGroupName"] in logged:
+            logged.remove(data["logGroupName"])
+            cloudwatch_logs._create_log_group({"logGroupName": data["logGroupName"]})
+        return response
+
+    eks._delete_cluster = delete_cluster_and_note
+    cloudwatch_logs._delete_log_group = delete_log_group_and_make_anew
 
 
 def _describe_instance_types(parameters: dict[str, Any]) -> Response:
@@ -85,6 +123,22 @@ def _describe_instance_types(parameters: dict[str, Any]) -> Response:
     status, headers, body = ec2._describe_instance_types(parameters)
     item = r"<instanceType>([^<]+)</instanceType>.*?</networkInfo>"
     return status, headers, re.sub(item, corrected, body.decode(), flags=re.DOTALL).encode()
+
+
+def _describe_instance_type_offerings(parameters: dict[str, Any]) -> Response:
+    wanted = ec2._parse_filters(parameters).get("instance-type", [])
+    items = "".join(
+        f"<item><instanceType>{item['InstanceType']}</instanceType><location>{item['Location']}</location>"
+        "<locationType>availability-zone</locationType></item>"
+        for item in eks_refusals.read_offerings()
+        if item["InstanceType"] in wanted
+    )
+    response: Response = ec2._xml(
+        200,
+        "DescribeInstanceTypeOfferingsResponse",
+        f"<instanceTypeOfferingSet>{items}</instanceTypeOfferingSet>",
+    )
+    return response
 
 
 def _describe_nat_gateways(parameters: dict[str, Any]) -> Response:
@@ -156,7 +210,11 @@ def _update_cluster(body: dict[str, Any], cluster: str) -> Response:
     record = eks._clusters.get(cluster)
     if record is None:
         return _missing(f"No cluster found for name: {cluster}.")
-    record["resourcesVpcConfig"].update(body.get("resourcesVpcConfig", {}))
+    network = record["resourcesVpcConfig"]
+    changed = network | body.get("resourcesVpcConfig", {})
+    if refusal := eks_refusals.refuse_subnets(network, changed):
+        return _refuse(*refusal)
+    network.update(changed)
     _echo(record, body, ("version", "logging", "upgradePolicy"))
     return _updated(next(iter(body), "Config"))
 
@@ -176,6 +234,19 @@ def _update_node_group(body: dict[str, Any], cluster: str, node_group: str) -> R
     return _updated("ConfigUpdate")
 
 
+def _describe_versions(query: dict[str, Any]) -> Response:
+    versions = [
+        {
+            "clusterVersion": version,
+            "versionStatus": status,
+            "endOfStandardSupportDate": dt.datetime.fromisoformat(f"{end}T00:00:00Z").timestamp(),
+        }
+        for version, (end, status) in eks_refusals.VERSIONS.items()
+        if version in query.get("clusterVersions", eks_refusals.VERSIONS)
+    ]
+    return _json({"clusterVersions": versions})
+
+
 def _describe_update(_body: dict[str, Any], cluster: str, update: str) -> Response:
     return _json({"update": {"id": update, "status": "Successful", "params": [{"value": cluster}]}})
 
@@ -188,12 +259,17 @@ def _missing(message: str) -> Response:
     return _json({"message": message}, status=404, error="ResourceNotFoundException")
 
 
+def _refuse(code: str, message: str) -> Response:
+    return _json({"message": message}, status=400, error=code)
+
+
 def _json(body: dict[str, Any], *, status: int = 200, error: str = "") -> Response:
     headers = {"Content-Type": "application/json"} | ({"x-amzn-errortype": error} if error else {})
     return status, headers, json.dumps(body).encode()
 
 
 UPDATES: dict[tuple[str, str], Callable[..., Response]] = {
+    ("GET", "/cluster-versions"): _describe_versions,
     ("POST", rf"{_CLUSTER}/update-config"): _update_cluster,
     ("POST", rf"{_CLUSTER}/updates"): _update_cluster,
     ("GET", rf"{_CLUSTER}/updates/(?P<update>[\w-]+)"): _describe_update,

@@ -9,8 +9,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cdktf import TerraformResourceLifecycle
+from cdktf import Precondition, TerraformLocal, TerraformResourceLifecycle
 from cdktf_cdktf_provider_aws.cloudwatch_log_group import CloudwatchLogGroup
+from cdktf_cdktf_provider_aws.data_aws_cloudwatch_log_groups import DataAwsCloudwatchLogGroups
 from cdktf_cdktf_provider_aws.data_aws_partition import DataAwsPartition
 from cdktf_cdktf_provider_aws.eks_addon import EksAddon
 from cdktf_cdktf_provider_aws.eks_cluster import EksCluster
@@ -26,9 +27,10 @@ from stacks.admin_role import build_admin_role
 from stacks.environment import Environment
 from stacks.environment_stack import EnvironmentStack
 from stacks.iam import trust
-from stacks.kubernetes_version import upgrade_precondition, warn_after_standard_support
+from stacks.kubernetes_version import SupportedVersion, upgrade_precondition
 from stacks.network import NetworkOutputs
 from stacks.node_groups import autoscaling_group_name, build_node_groups
+from stacks.running_cluster import RunningCluster
 from stacks.settings.cluster import AddonName, ClusterSettings
 from stacks.state import output, publish_outputs, read_outputs
 
@@ -113,7 +115,6 @@ class ClusterStack(EnvironmentStack):
             node_role_arn=self._node_role.arn,
             depends_on=[*self._node_permissions, *self._node_addons],
         )
-        warn_after_standard_support(self, cluster=self._cluster, version=settings.kubernetes_version)
         self._build_addon("coredns", depends_on=list(self._node_groups.values()))
         oidc_provider_arn = self._build_oidc_provider().arn if settings.enable_irsa else ""
 
@@ -173,12 +174,23 @@ class ClusterStack(EnvironmentStack):
             target_key_id=key.key_id,
         )
         # Otherwise EKS creates this group, without a retention.
+        log_group = f"/aws/eks/{settings.name}/cluster"
         logs = CloudwatchLogGroup(
             self,
             "cluster_logs",
-            name=f"/aws/eks/{settings.name}/cluster",
+            name=log_group,
             retention_in_days=settings.log_retention_days,
         )
+        running = RunningCluster(self, settings.name)
+        self._adopt_left_log_group(log_group, running)
+        support = SupportedVersion(self, settings.kubernetes_version)
+        support.warn_after_standard_support()
+        checks = [
+            upgrade_precondition(self, running=running, version=settings.kubernetes_version),
+            self._require_subnets(running),
+        ]
+        if settings.support_type == "STANDARD":
+            checks.append(support.creation_precondition(running))
         public_cidrs = [str(cidr) for cidr in settings.endpoint_public_access_cidrs]
         return EksCluster(
             self,
@@ -203,12 +215,43 @@ class ClusterStack(EnvironmentStack):
             },
             depends_on=[permissions, logs],
             lifecycle=TerraformResourceLifecycle(
-                precondition=[
-                    upgrade_precondition(
-                        self, cluster_name=settings.name, version=settings.kubernetes_version
-                    )
-                ]
+                # EKS refuses another set of zones. Nodes need no subnet of the control plane: the node
+                # groups alone use a zone that was appended later.
+                ignore_changes=["vpc_config[0].subnet_ids"],
+                precondition=checks,
             ),
+        )
+
+    def _adopt_left_log_group(self, name: str, running: RunningCluster) -> None:
+        """Let Terraform take over the log group that EKS made anew after an earlier cluster was destroyed.
+
+        EKS writes late logs (terraform-aws-modules/terraform-aws-eks issue 2763). The group of a cluster that
+        runs is this state's own, or another environment's.
+        """
+        found = DataAwsCloudwatchLogGroups(self, "left_log_groups", log_group_name_prefix=name)
+        is_left = f'contains({found.fqn}.log_group_names, "{name}") && !{running.exists}'
+        # Not `import_from`: the block must be for nothing if there is no group.
+        self.add_override(
+            "import",
+            [
+                {
+                    "for_each": f'${{toset({is_left} ? ["{name}"] : [])}}',
+                    "to": "aws_cloudwatch_log_group.cluster_logs",
+                    "id": "${each.value}",
+                }
+            ],
+        )
+
+    def _require_subnets(self, running: RunningCluster) -> Precondition:
+        """Refuse a network that lacks a subnet of the control plane, before any node goes."""
+        # A local, since an expression in a string can't hold cdktf's list of remote values.
+        subnets = TerraformLocal(self, "network_subnet_ids", self._network.private_subnet_ids).fqn
+        lost = f"try(setsubtract({running.address}.vpc_config[0].subnet_ids, {subnets}), [])"
+        return Precondition(
+            condition=f"${{length({lost}) == 0}}",
+            error_message=f'network: the control plane is in ${{join(", ", {lost})}}, which the network does '
+            "not have. Accepted: a network with all subnets of the control plane, since EKS can't move it to "
+            "other zones.",
         )
 
     def _build_addon(self, name: AddonName, *, depends_on: Sequence[EksNodeGroup] = ()) -> EksAddon:

@@ -16,6 +16,7 @@ from cdktf_cdktf_provider_aws.data_aws_subnets import DataAwsSubnets, DataAwsSub
 from cdktf_cdktf_provider_aws.data_aws_vpc import DataAwsVpc
 from constructs import Construct
 
+from stacks.eks_zones import is_zone_without_eks, refuse_zone
 from stacks.environment import Environment
 from stacks.environment_stack import EnvironmentStack
 from stacks.network import EVERYWHERE, NetworkOutputs
@@ -118,7 +119,11 @@ class ExistingNetworkStack(EnvironmentStack):
                     condition=f'${{self.availability_zone == "{zone}"}}',
                     error_message=f"{subject} is in ${{self.availability_zone}}. Accepted: a subnet in "
                     f"{zone}, which has this place in network.availability_zones.",
-                )
+                ),
+                Postcondition(
+                    condition=f"${{!{is_zone_without_eks('self.availability_zone_id')}}}",
+                    error_message=refuse_zone(index, zone),
+                ),
             ]
             if kind == "private":
                 checks.append(

@@ -4,52 +4,67 @@ Not here: the versions that the settings accept (settings/cluster.py, versions.p
 """
 
 from cdktf import Precondition, TerraformLocal, TerraformStack
-from cdktf_cdktf_provider_aws.data_aws_eks_cluster import DataAwsEksCluster
-from cdktf_cdktf_provider_aws.data_aws_eks_clusters import DataAwsEksClusters
-from cdktf_cdktf_provider_aws.eks_cluster import EksCluster
+from cdktf_cdktf_provider_aws.data_aws_eks_cluster_versions import DataAwsEksClusterVersions
 
-from stacks.versions import EKS_STANDARD_SUPPORT_ENDS
+from stacks.running_cluster import RunningCluster
 
 
-def upgrade_precondition(stack: TerraformStack, *, cluster_name: str, version: str) -> Precondition:
+def upgrade_precondition(stack: TerraformStack, *, running: RunningCluster, version: str) -> Precondition:
     """Return the precondition that refuses every version but the running one and the next one.
 
     A new cluster may have any version. Amazon EKS, "Update existing cluster to new Kubernetes version":
     one minor version at a time.
     """
     minor = version.partition(".")[2]
-    # Terraform asks AWS, since the cluster's own attribute in the plan is already the new version.
-    clusters = DataAwsEksClusters(stack, "clusters")
-    cluster = DataAwsEksCluster(stack, "running_cluster", name=cluster_name)
-    exists = f'contains({clusters.fqn}.names, "{cluster_name}")'
-    cluster.add_override("count", f"${{{exists} ? 1 : 0}}")
-    running = TerraformLocal(
+    running_minor = TerraformLocal(
         stack,
         "running_minor_version",
-        f'${{try(tonumber(split(".", {cluster.fqn}[0].version)[1]), {minor})}}',
+        f'${{try(tonumber(split(".", {running.address}.version)[1]), {minor})}}',
     ).fqn
     return Precondition(
-        condition=f"${{contains([0, 1], {minor} - {running})}}",
-        error_message=f"cluster.kubernetes_version: {version}: the cluster runs 1.${{{running}}}. "
-        f"Accepted: 1.${{{running}}} or 1.${{{running} + 1}}, since EKS upgrades one minor version at a "
-        "time.",
+        condition=f"${{contains([0, 1], {minor} - {running_minor})}}",
+        error_message=f"cluster.kubernetes_version: {version}: the cluster runs 1.${{{running_minor}}}. "
+        f"Accepted: 1.${{{running_minor}}} or 1.${{{running_minor} + 1}}, since EKS upgrades one minor "
+        "version at a time.",
     )
 
 
-def warn_after_standard_support(stack: TerraformStack, *, cluster: EksCluster, version: str) -> None:
-    """Let each plan warn after the version's last day of standard support; synth reads no clock."""
-    end = EKS_STANDARD_SUPPORT_ENDS.get(version)
-    if end is None:
-        return
-    warning = (
-        f"cluster.kubernetes_version: EKS's standard support of {version} ended on {end}. AWS upgrades "
-        "the control plane by itself (support_type STANDARD) or charges extra (EXTENDED): choose a newer "
-        "version."
-    )
-    # Terraform requires that a check refers to an object of the configuration.
-    is_changed = f'{cluster.fqn}.version != "{version}"'
-    condition = f'${{{is_changed} || timecmp(plantimestamp(), "{end}T23:59:59Z") <= 0}}'
-    stack.add_override(
-        "check.kubernetes_standard_support",
-        {"assert": [{"condition": condition, "error_message": warning}]},
-    )
+class SupportedVersion:
+    """The support that EKS gives to a version on the day of the plan; synth reads no clock."""
+
+    def __init__(self, stack: TerraformStack, version: str) -> None:
+        """Let every plan ask EKS about the version."""
+        versions = DataAwsEksClusterVersions(stack, "kubernetes_version", cluster_versions_only=[version])
+        listed = f"{versions.fqn}.cluster_versions"
+        found = f'[for item in {listed} : item if item.cluster_version == "{version}"][0]'
+        self._stack = stack
+        self._version = version
+        self._is_standard = f'try({found}.version_status, "") != "EXTENDED_SUPPORT"'
+        self._end = (
+            f'${{try(formatdate("YYYY-MM-DD", {found}.end_of_standard_support_date), "an earlier day")}}'
+        )
+
+    def creation_precondition(self, running: RunningCluster) -> Precondition:
+        """Return the precondition that refuses a new cluster with support_type STANDARD.
+
+        Amazon EKS, "Create an Amazon EKS cluster": a version in extended support can't be created with
+        standard support.
+        """
+        return Precondition(
+            condition=f"${{{running.exists} || {self._is_standard}}}",
+            error_message=f"cluster.kubernetes_version: {self._version}: its standard support ended on "
+            f"{self._end}, so EKS creates no cluster of it with support_type STANDARD. Accepted: a newer "
+            "version, or cluster.support_type: EXTENDED, which costs more.",
+        )
+
+    def warn_after_standard_support(self) -> None:
+        """Let each plan warn while the version is in extended support."""
+        warning = (
+            f"cluster.kubernetes_version: EKS's standard support of {self._version} ended on {self._end}. "
+            "AWS upgrades the control plane by itself (support_type STANDARD) or charges extra (EXTENDED): "
+            "choose a newer version."
+        )
+        self._stack.add_override(
+            "check.kubernetes_standard_support",
+            {"assert": [{"condition": f"${{{self._is_standard}}}", "error_message": warning}]},
+        )

@@ -7,6 +7,8 @@ Not here: security groups (EKS creates its own in the cluster stack); an existin
 
 from dataclasses import dataclass
 
+from cdktf import TerraformResourceLifecycle
+from cdktf_cdktf_provider_aws.data_aws_availability_zones import DataAwsAvailabilityZones
 from cdktf_cdktf_provider_aws.default_security_group import DefaultSecurityGroup
 from cdktf_cdktf_provider_aws.eip import Eip
 from cdktf_cdktf_provider_aws.internet_gateway import InternetGateway
@@ -19,6 +21,7 @@ from cdktf_cdktf_provider_aws.vpc import Vpc
 from cdktf_cdktf_provider_aws.vpc_endpoint import VpcEndpoint
 from constructs import Construct
 
+from stacks.eks_zones import require_zone
 from stacks.environment import Environment
 from stacks.environment_stack import EnvironmentStack
 from stacks.settings.network import NetworkSettings
@@ -147,6 +150,8 @@ class NetworkStack(EnvironmentStack):
         return gateways
 
     def _build_private_subnets(self) -> dict[str, Subnet]:
+        # Also zones that are not `available`, so that the failure of a zone stops no plan.
+        zones = DataAwsAvailabilityZones(self, "zones").fqn
         return {
             key: Subnet(
                 self,
@@ -157,6 +162,7 @@ class NetworkStack(EnvironmentStack):
                 tags=self._name_tag(f"private-{key}")
                 | self._cluster_tag
                 | {"kubernetes.io/role/internal-elb": "1"},
+                lifecycle=TerraformResourceLifecycle(precondition=require_zone(zones, index, zone)),
             )
             for index, (key, zone) in enumerate(self._zones.items())
         }

@@ -19,6 +19,7 @@ from cdktf_cdktf_provider_aws.launch_template import (
     LaunchTemplateTagSpecifications,
 )
 
+from stacks.instance_offerings import InstanceOfferings
 from stacks.node_allocatable import NodeAllocatable
 from stacks.resources import RESOURCES
 from stacks.settings.node_groups import KUBERNETES_EFFECTS, NodeGroupSettings
@@ -56,6 +57,9 @@ def build_node_groups(
 
     """
     allocatable = NodeAllocatable(stack, settings)
+    offerings = InstanceOfferings(
+        stack, {name for group in settings.values() for name in group.instance_types}
+    )
     groups = {}
     for entry, group_settings in settings.items():
         template = _build_launch_template(
@@ -68,7 +72,15 @@ def build_node_groups(
                 entry, group_settings, availability_zones=availability_zones, subnet_ids=subnet_ids
             )
             if one_per_zone
-            else [_Part(entry, list(subnet_ids), group_settings.min_size, group_settings.max_size)]
+            else [
+                _Part(
+                    entry,
+                    availability_zones,
+                    list(subnet_ids),
+                    group_settings.min_size,
+                    group_settings.max_size,
+                )
+            ]
         )
         for part in parts:
             group = EksNodeGroup(
@@ -95,7 +107,10 @@ def build_node_groups(
                 },
                 update_config={"max_unavailable": 1},
                 depends_on=list(depends_on),
-                lifecycle=TerraformResourceLifecycle(ignore_changes=["scaling_config[0].desired_size"]),
+                lifecycle=TerraformResourceLifecycle(
+                    ignore_changes=["scaling_config[0].desired_size"],
+                    precondition=offerings.require(entry, group_settings.instance_types, part.zones),
+                ),
             )
             _tag_auto_scaling_group(stack, group, name=part.name, tags=tags)
             groups[part.name] = group
@@ -130,6 +145,7 @@ class _Part(NamedTuple):
     """One node group in EKS: an entry of the settings, or an entry's part in one zone."""
 
     name: str
+    zones: Sequence[str]
     subnet_ids: list[str]
     min_size: int
     max_size: int
@@ -146,7 +162,7 @@ def _divide_by_zone(
     sizes = settings.sizes_by_zone(len(availability_zones))
     for index, (zone, (min_size, max_size)) in enumerate(zip(availability_zones, sizes, strict=False)):
         subnet_id = Token.as_string(Fn.lookup_nested(subnet_ids, [index]))
-        yield _Part(_name_in_zone(entry, zone), [subnet_id], min_size, max_size)
+        yield _Part(_name_in_zone(entry, zone), [zone], [subnet_id], min_size, max_size)
 
 
 def _build_launch_template(

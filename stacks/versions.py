@@ -20,11 +20,3 @@ CLUSTER_AUTOSCALER_IMAGE_TAGS = {
     "1.35": "v1.35.2",
     "1.36": "v1.36.1",
 }
-
-# Amazon EKS, "Understand the Kubernetes version lifecycle on EKS": the last day of standard support.
-# After this day every plan warns. A version without a date gets no warning.
-EKS_STANDARD_SUPPORT_ENDS = {
-    "1.33": "2026-07-29",
-    "1.34": "2026-12-02",
-    "1.35": "2027-03-27",
-}

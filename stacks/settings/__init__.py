@@ -19,6 +19,9 @@ from stacks.settings.model import MAP_KEY_RULE, MapKey, Mistake, SettingsModel, 
 from stacks.settings.network import NetworkSettings
 from stacks.settings.runners import RunnerSettings
 
+# Amazon EKS, "View and manage Amazon EKS and Fargate service quotas": managed node groups per cluster.
+MAX_NODE_GROUPS = 30
+
 EnvironmentName = Annotated[str, Field(pattern=r"^[a-z]([a-z0-9-]{0,18}[a-z0-9])?$")]
 
 
@@ -73,6 +76,7 @@ class Settings(SettingsModel):
                 *self._find_token_mistakes(),
                 *self._find_neighbours_of_untrusted_jobs(),
                 *self._find_policy_mistakes(),
+                *self._find_number_of_groups(),
             ]
         )
         return self
@@ -154,3 +158,16 @@ class Settings(SettingsModel):
                         arn,
                         f"must be a policy of AWS or of this account, arn:aws:iam::{account}:policy/…",
                     )
+
+    def _find_number_of_groups(self) -> Iterator[Mistake]:
+        groups, zones = self.cluster.node_groups, len(self.network.availability_zones)
+        if not self.protect_running_jobs:
+            number = len(groups)
+        else:
+            number = sum(len(group.sizes_by_zone(zones)) for group in groups.values())
+        if number > MAX_NODE_GROUPS:
+            accepted = (
+                f"must be {MAX_NODE_GROUPS} managed node groups or fewer (the EKS quota), but are {number}: "
+                f"with protect_running_jobs each entry is one group in each of the {zones} zones"
+            )
+            yield ("cluster", "node_groups"), list(groups), accepted

@@ -47,8 +47,9 @@ class ClusterSettings(SettingsModel):
     )
     support_type: Literal["STANDARD", "EXTENDED"] = Field(
         default="STANDARD",
-        description="STANDARD: AWS upgrades the control plane when standard support ends. EXTENDED: AWS "
-        "keeps the version for 12 more months, at a higher price.",
+        description="STANDARD: AWS upgrades the control plane when standard support ends, and creates no "
+        "cluster of a version after that. EXTENDED: AWS keeps the version for 12 more months, at a higher "
+        "price.",
     )
     endpoint_public_access_cidrs: tuple[Ipv4Range, ...] = Field(
         default=(),
@@ -97,7 +98,8 @@ class ClusterSettings(SettingsModel):
     )
     node_groups: dict[MapKey, NodeGroupSettings] = Field(
         description="Managed node groups by name. At least one must be steady: a min_size of 1 or more and "
-        f"no taints; {MAP_KEY_RULE}.",
+        f"no taints; {MAP_KEY_RULE}. A cluster has up to 30: with `protect_running_jobs` each entry counts "
+        "once for each zone.",
         min_length=1,
     )
 

@@ -57,7 +57,8 @@ class NetworkSettings(SettingsModel):
 
     availability_zones: tuple[str, ...] = Field(
         description="Two to six availability zones of the region; EKS needs two. Append new ones at the "
-        "end, so that existing subnets stay.",
+        "end, and remove none: the control plane stays in the zones with which it was created, and nodes use "
+        "all of them.",
         min_length=2,
         max_length=6,
     )

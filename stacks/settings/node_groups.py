@@ -23,7 +23,6 @@ KUBERNETES_EFFECTS = {
 _DNS_LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _LABEL_NAME = r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
 _LABEL_KEY = rf"^({_DNS_LABEL}(\.{_DNS_LABEL})*/)?{_LABEL_NAME}$"
-_LABEL_VALUE = rf"^({_LABEL_NAME})?$"
 _RESERVED_LABEL = re.compile(r"([^/]*\.)?(kubernetes\.io|k8s\.io|eks\.amazonaws\.com)/")
 
 # Amazon EC2, "Instance type naming conventions": a "g" behind the generation is Graviton (ARM).
@@ -46,17 +45,23 @@ def _require_instance_type(name: str) -> str:
     return name
 
 
-# An Auto Scaling tag has 128 characters; 46 of them are "k8s.io/cluster-autoscaler/node-template/label/".
-LabelKey = Annotated[str, Field(pattern=_LABEL_KEY, max_length=82)]
-LabelValue = Annotated[str, Field(pattern=_LABEL_VALUE)]
+# Amazon EKS API Reference, "CreateNodegroup" and "Taint": 63 characters with the prefix, where Kubernetes
+# accepts 317, and no empty label value.
+LabelKey = Annotated[str, Field(pattern=_LABEL_KEY, max_length=63)]
+LabelValue = Annotated[str, Field(pattern=rf"^{_LABEL_NAME}$")]
+TaintValue = Annotated[str, Field(pattern=rf"^({_LABEL_NAME})?$")]
 InstanceType = Annotated[str, AfterValidator(_require_instance_type)]
 
 
 class TaintSettings(SettingsModel):
     """A taint on every node of a group; pods that do not tolerate it stay off these nodes."""
 
-    key: LabelKey = Field(description="Taint key, in the form of a label key, up to 82 characters.")
-    value: LabelValue = Field(default="", description="Taint value, in the form of a label value.")
+    key: LabelKey = Field(
+        description="Taint key, in the form of a label key, up to 63 characters with its prefix."
+    )
+    value: TaintValue = Field(
+        default="", description="Taint value, in the form of a label value; it may be empty."
+    )
     effect: Literal["NO_SCHEDULE", "NO_EXECUTE", "PREFER_NO_SCHEDULE"] = Field(
         description="Effect on pods that do not tolerate the taint, in EKS's spelling: NO_SCHEDULE, "
         "NO_EXECUTE or PREFER_NO_SCHEDULE."
@@ -97,8 +102,8 @@ class NodeGroupSettings(SettingsModel):
     labels: dict[LabelKey, LabelValue] = Field(
         default={},
         description=f"Up to 20 Kubernetes labels of the nodes, besides `{NODE_GROUP_LABEL}: <name of the "
-        "group>`. Keys have up to 82 characters, values up to 63: letters and digits, with - _ and . "
-        "between them.",
+        "group>`. Keys have up to 63 characters with their prefix, values 1 to 63: letters and digits, with "
+        "- _ and . between them.",
         max_length=20,  # with the taints, the project's tags and those of EKS: at most 50 Auto Scaling tags
     )
     taints: tuple[TaintSettings, ...] = Field(

@@ -130,15 +130,6 @@ def test_an_unusable_token_is_refused_by_its_setting(
     assert not value or value not in plan.stdout + plan.stderr
 
 
-def test_a_version_out_of_standard_support_warns_with_its_date(deployed: Project) -> None:
-    """The plan goes on, and says since when AWS charges extra or upgrades by itself."""
-    # Another cluster, since the deployed one can't go back to this version.
-    with deployed.changed({"cluster.kubernetes_version": "1.33", "cluster.name": "old"}):
-        plan = deployed.plan("cluster")
-    assert plan.returncode == 0, plan.stderr
-    assert "EKS's standard support of 1.33 ended on 2026-07-29" in plan.stdout + plan.stderr
-
-
 @pytest.mark.parametrize("changes", RECIPES.values(), ids=RECIPES.keys())
 def test_a_recipe_plans(deployed: Project, changes: dict[str, Any]) -> None:
     """Each recipe of docs/runners.md can be planned: AWS knows its instances, and its promise can be kept."""

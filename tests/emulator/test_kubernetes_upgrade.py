@@ -52,6 +52,23 @@ def test_a_jump_or_a_way_back_is_refused(deployed: Project, now: str, wanted: st
 
 def test_a_new_cluster_may_have_any_version(deployed: Project) -> None:
     """A cluster that does not exist yet has no version to continue from."""
-    with deployed.changed({"cluster.kubernetes_version": "1.33", "cluster.name": "new"}):
+    with deployed.changed(
+        {
+            "cluster.kubernetes_version": "1.33",
+            "cluster.support_type": "EXTENDED",
+            "cluster.name": "new",
+        }
+    ):
         plan = deployed.plan("cluster")
     assert plan.returncode == 0, plan.stderr
+    warning = "EKS's standard support of 1.33 ended on 2026-07-29"
+    assert warning in plan.stdout + plan.stderr
+
+
+def test_a_new_cluster_out_of_standard_support_is_refused(deployed: Project) -> None:
+    """EKS creates none with support_type STANDARD; the message has the date and the two ways out."""
+    with deployed.changed({"cluster.kubernetes_version": "1.33", "cluster.name": "new"}):
+        plan = deployed.plan("cluster")
+    assert plan.returncode == 1
+    assert "cluster.kubernetes_version: 1.33: its standard support ended on 2026-07-29" in plan.stderr
+    assert "Accepted: a newer version, or cluster.support_type: EXTENDED" in plan.stderr

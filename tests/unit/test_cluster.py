@@ -351,6 +351,26 @@ def test_a_jump_of_the_kubernetes_version_is_refused_before_anything_changes(
     """A precondition of the cluster refuses it, with the setting and the version in the message."""
     stack = synthesize_changed({"cluster.kubernetes_version": "1.34"})["cluster"]
     _, cluster = only(stack, "aws_eks_cluster")
-    (precondition,) = cluster["lifecycle"]["precondition"]
+    precondition = cluster["lifecycle"]["precondition"][0]
     assert precondition["condition"] == "${contains([0, 1], 34 - local.running_minor_version)}"
     assert precondition["error_message"].startswith("cluster.kubernetes_version: 1.34: the cluster runs 1.")
+
+
+def test_a_new_zone_leaves_the_control_plane_where_it_is(example: Synthesized) -> None:
+    """Its subnets count when it is created, since EKS refuses other zones; Terraform watches all the rest."""
+    _, cluster = only(example["cluster"], "aws_eks_cluster")
+    assert cluster["lifecycle"]["ignore_changes"] == ["vpc_config[0].subnet_ids"]
+
+
+def test_a_group_that_spans_zones_needs_its_instance_type_in_each(
+    synthesize_changed: Callable[..., Synthesized],
+) -> None:
+    """EKS creates no node group if one of its zones does not offer the type."""
+    stack = synthesize_changed({"protect_running_jobs": False})["cluster"]
+    for group in stack["resource"]["aws_eks_node_group"].values():
+        messages = [check["error_message"] for check in group["lifecycle"]["precondition"]]
+        assert [message.partition(" offers none.")[0].rpartition(" ")[2] for message in messages] == [
+            "eu-central-1a",
+            "eu-central-1b",
+            "eu-central-1c",
+        ]

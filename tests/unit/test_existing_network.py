@@ -63,6 +63,15 @@ def test_public_subnets_are_optional(synthesize_existing: Callable[..., Synthesi
     assert set(network["data"]["aws_subnet"]) == {f"private_subnet_{letter}" for letter in "abc"}
 
 
+def test_zones_that_eks_does_not_take_are_refused(
+    synthesize_existing: Callable[..., Synthesized],
+) -> None:
+    """AWS tells the ID of a subnet's zone, since its letter differs from account to account."""
+    for subnet in synthesize_existing()["network"]["data"]["aws_subnet"].values():
+        conditions = [check["condition"] for check in subnet["lifecycle"]["postcondition"]]
+        assert '${!contains(["use1-az3", "usw1-az2", "cac1-az3"], self.availability_zone_id)}' in conditions
+
+
 def test_no_data_waits_for_an_apply(synthesize_existing: Callable[..., Synthesized]) -> None:
     """Data sources refer only to each other, so a plan knows all values."""
     network = synthesize_existing()["network"]

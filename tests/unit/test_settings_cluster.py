@@ -183,3 +183,35 @@ def test_newer_agents_pass(write_environment: WriteEnvironment, version: str) ->
     """The rule is for vpc-cni alone: other add-ons have other numbers."""
     versions = {"vpc-cni": version, "coredns": "v1.11.4-eksbuild.2"}
     assert load_settings(write_environment({"cluster.addon_versions": versions}))
+
+
+SMALL = {"instance_types": ["m5.large"], "max_size": 3}
+MAIN = {"main": {"instance_types": ["m5.2xlarge"], "min_size": 1, "max_size": 10}}
+
+
+def test_more_node_groups_than_eks_has_in_a_cluster_are_refused(mistakes: Mistakes) -> None:
+    """Eleven entries in three zones are 33 node groups, where the quota is 30."""
+    groups = MAIN | {f"g{number}": SMALL for number in range(10)}
+    (line,) = mistakes({"cluster.node_groups": groups})
+    assert line.startswith("example.yaml: cluster.node_groups: ")
+    assert "must be 30 managed node groups or fewer (the EKS quota), but are 33" in line
+    assert "each entry is one group in each of the 3 zones" in line
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"cluster.node_groups": MAIN | {f"g{number}": SMALL for number in range(9)}},
+        {"cluster.node_groups": MAIN | {f"g{number}": SMALL | {"max_size": 1} for number in range(27)}},
+        {
+            "cluster.node_groups": MAIN | {f"g{number}": SMALL for number in range(29)},
+            "protect_running_jobs": False,
+        },
+    ],
+    ids=["ten entries", "entries of one zone", "entries that span the zones"],
+)
+def test_as_many_node_groups_as_the_quota_allows_pass(
+    write_environment: WriteEnvironment, changes: dict[str, object]
+) -> None:
+    """The settings count the groups that EKS would have: none in a zone that max_size does not reach."""
+    assert load_settings(write_environment(changes))

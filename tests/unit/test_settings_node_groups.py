@@ -159,28 +159,29 @@ def test_reserved_labels_are_refused(mistakes: Mistakes, key: str) -> None:
         pytest.param({"-a": "x"}, "not of the accepted form", id="starts with -"),
         pytest.param({"a/b/c": "x"}, "not of the accepted form", id="two prefixes"),
         pytest.param({"A.b/c": "x"}, "not of the accepted form", id="capitals in a prefix"),
-        pytest.param({"a" * 64: "x"}, "not of the accepted form", id="long name"),
-        pytest.param({f"{'a' * 63}.{'b' * 10}/{'c' * 9}": "x"}, "longer than 82 characters", id="long key"),
+        pytest.param({"a" * 64: "x"}, "longer than 63 characters", id="long name"),
+        pytest.param({f"{'a' * 40}.{'b' * 10}/{'c' * 12}": "x"}, "longer than 63 characters", id="long key"),
         pytest.param({"a": "x y"}, "not of the accepted form", id="space"),
         pytest.param({"a": "x" * 64}, "not of the accepted form", id="long value"),
+        pytest.param({"a": ""}, "not of the accepted form. Accepted: Up to 20", id="empty value"),
         pytest.param({"a": True}, 'must be a string: write "true"', id="boolean"),
-        pytest.param({"a/b": "", "a_b": ""}, "must differ from the keys before it", id="one address"),
-        pytest.param({f"k{n}": "" for n in range(21)}, "must have 20 or fewer", id="21"),
+        pytest.param({"a/b": "x", "a_b": "x"}, "must differ from the keys before it", id="one address"),
+        pytest.param({f"k{n}": "x" for n in range(21)}, "must have 20 or fewer", id="21"),
     ],
 )
-def test_labels_that_kubernetes_refuses_are_refused(
+def test_labels_that_eks_refuses_are_refused(
     mistakes: Mistakes, labels: dict[str, object], accepted: str
 ) -> None:
-    """Labels that a node or an Auto Scaling tag can't have."""
+    """Labels that a node, a request to EKS or a Terraform address can't have."""
     (line,) = mistakes({f"{BIG}.labels": labels})
     assert line.startswith(f"example.yaml: {BIG}.labels")
     assert accepted in line
 
 
 def test_the_largest_labels_pass(write_environment: WriteEnvironment) -> None:
-    """20 labels, a key of 82 characters and a value of 63; and keys that resemble reserved ones."""
-    labels = {f"{'a' * 63}.{'b' * 9}/{'c' * 8}": "x" * 63, "xkubernetes.io/x": "", "kubernetes.io": ""}
-    labels |= {f"k{n}": "" for n in range(17)}
+    """20 labels, a key and a value of 63 characters; and keys that resemble reserved ones."""
+    labels = {f"{'a' * 40}.{'b' * 10}/{'c' * 11}": "x" * 63, "xkubernetes.io/x": "1", "kubernetes.io": "1"}
+    labels |= {f"k{n}": "x" for n in range(17)}
     groups = load_settings(write_environment({f"{BIG}.labels": labels})).cluster.node_groups
     assert groups["big"].labels == labels
 
@@ -209,6 +210,12 @@ def test_the_largest_labels_pass(write_environment: WriteEnvironment) -> None:
             id="misspelled",
         ),
         pytest.param(["a=b:NoSchedule"], ".0", "must be a map", id="kubectl's form"),
+        pytest.param(
+            [{"key": "k" * 40 + "/" + "k" * 23, "effect": "NO_SCHEDULE"}],
+            ".0.key",
+            "longer than 63",
+            id="long",
+        ),
         pytest.param(
             [{"key": f"k{n}", "effect": "NO_SCHEDULE"} for n in range(21)], "", "20 or fewer", id="21"
         ),

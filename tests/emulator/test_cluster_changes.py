@@ -1,0 +1,120 @@
+"""A deployed cluster gets another zone, is destroyed, and is deployed again under its name."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.emulator.project import Project, running_project
+
+STACKS = ("network", "cluster")  # what a machine without Kubernetes deploys for real
+ZONES = ["eu-central-1a", "eu-central-1b"]
+SETTINGS = {
+    "cluster.name": "changed",
+    "network.availability_zones": ZONES,
+    "cluster.node_groups": {"main": {"instance_types": ["m5.2xlarge"], "min_size": 1, "max_size": 3}},
+}
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory, aws_reattach: dict[str, Any]) -> Iterator[Project]:
+    """An environment of two zones, with network and cluster deployed by plain Terraform."""
+    # On an emulated AWS of its own, which needs no destroy at the end.
+    with running_project(tmp_path_factory.mktemp("changed") / "project", aws_reattach) as project:
+        environment = project.another("changed", SETTINGS)
+        for stack in STACKS:
+            environment.apply(stack)
+        yield environment
+
+
+@pytest.fixture(scope="module")
+def grown(small: Project) -> Project:
+    """The same environment with a third zone, its network deployed."""
+    environment = small.another("changed", {"network.availability_zones": [*ZONES, "eu-central-1c"]})
+    environment.apply("network")
+    return environment
+
+
+def test_an_appended_zone_gets_node_groups_and_leaves_the_control_plane(grown: Project) -> None:
+    """The plan adds the zone's group, divides the sizes anew, and does not touch the cluster; it applies."""
+    before = describe_cluster(grown)
+    changes = grown.planned_changes("cluster")
+    actions = {address: item["change"]["actions"] for address, item in changes.items()}
+    assert actions.pop("aws_eks_node_group.node_group_main-c") == ["create"]
+    assert actions.pop("aws_eks_node_group.node_group_main-a") == ["update"]  # 2 + 1 nodes become 1 + 1 + 1
+    assert {address.partition(".")[0] for address in actions} == {"aws_autoscaling_group_tag"}
+    assert all(action == ["create"] for action in actions.values())
+    applied = grown.terraform("cluster", "apply", "-input=false", "test.tfplan")
+    assert applied.returncode == 0, applied.stderr
+    assert describe_cluster(grown)["resourcesVpcConfig"] == before["resourcesVpcConfig"]
+    (subnet,) = grown.client("eks").describe_nodegroup(clusterName="changed", nodegroupName="main-c")[
+        "nodegroup"
+    ]["subnets"]
+    assert subnet == grown.outputs("network")["private_subnet_ids"][2]
+    assert grown.planned_changes("cluster") == {}
+
+
+def test_the_emulated_eks_moves_no_control_plane_to_other_zones(grown: Project) -> None:
+    """Like EKS it refuses a set of subnets that is in more zones or in fewer."""
+    subnets = grown.outputs("network")["private_subnet_ids"]
+    for others in (subnets, subnets[:1]):
+        with pytest.raises(ClientError, match=r"InvalidParameterException.*should belong to the exact set"):
+            grown.client("eks").update_cluster_config(
+                name="changed", resourcesVpcConfig={"subnetIds": others}
+            )
+
+
+def test_a_network_without_a_subnet_of_the_control_plane_is_refused(grown: Project) -> None:
+    """The plan fails before it replaces node groups that could not reach the control plane."""
+    eks, outputs = grown.client("eks"), grown.outputs("network")
+    first, second, _ = outputs["private_subnet_ids"]
+    another = grown.client("ec2").create_subnet(
+        VpcId=outputs["vpc_id"], AvailabilityZone=ZONES[0], CidrBlock="10.0.200.0/24"
+    )["Subnet"]["SubnetId"]
+    eks.update_cluster_config(name="changed", resourcesVpcConfig={"subnetIds": [another, second]})
+    try:
+        plan = grown.plan("cluster")
+    finally:
+        eks.update_cluster_config(name="changed", resourcesVpcConfig={"subnetIds": [first, second]})
+        grown.client("ec2").delete_subnet(SubnetId=another)
+    assert plan.returncode == 1
+    assert f"network: the control plane is in {another}, which the network does not have." in plan.stderr
+
+
+def test_a_destroyed_cluster_is_deployed_again_under_its_name(grown: Project) -> None:
+    """The next deployment adopts the log group that EKS makes anew after destroy, and sets its retention."""
+    grown.destroy("cluster")
+    assert [group.get("retentionInDays") for group in log_groups(grown)] == [None]
+    grown.apply("cluster")
+    assert [group["retentionInDays"] for group in log_groups(grown)] == [30]
+    assert grown.planned_changes("cluster") == {}
+    # Now all zones of the settings are the control plane's.
+    subnets = describe_cluster(grown)["resourcesVpcConfig"]["subnetIds"]
+    assert set(subnets) == set(grown.outputs("network")["private_subnet_ids"])
+
+
+def test_the_log_group_of_another_environment_is_not_adopted(grown: Project) -> None:
+    """The plan of an environment whose cluster name is taken creates a log group, which AWS will refuse."""
+    other = grown.another("other", {})
+    grown.client("s3").copy_object(
+        Bucket=grown.state_bucket,
+        Key="other/network.tfstate",
+        CopySource=f"{grown.state_bucket}/changed/network.tfstate",
+    )
+    assert other.terraform("cluster", "init").returncode == 0
+    plan = other.plan("cluster")
+    assert "aws_cloudwatch_log_group.cluster_logs will be created" in plan.stdout, plan.stderr
+
+
+def log_groups(project: Project) -> list[dict[str, Any]]:
+    """Return the log groups of the cluster's control plane."""
+    found = project.client("logs").describe_log_groups(logGroupNamePrefix="/aws/eks/changed/")
+    groups: list[dict[str, Any]] = found["logGroups"]
+    return groups
+
+
+def describe_cluster(project: Project) -> dict[str, Any]:
+    """Return the cluster as EKS describes it."""
+    cluster: dict[str, Any] = project.client("eks").describe_cluster(name="changed")["cluster"]
+    return cluster
