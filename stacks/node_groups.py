@@ -9,7 +9,14 @@ Not here: the number of nodes, which the autoscaler changes once a group exists.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from cdktf import Fn, ITerraformDependable, TerraformResourceLifecycle, TerraformStack, Token
+from cdktf import (
+    Fn,
+    ITerraformDependable,
+    TerraformIterator,
+    TerraformResourceLifecycle,
+    TerraformStack,
+    Token,
+)
 from cdktf_cdktf_provider_aws.autoscaling_group_tag import AutoscalingGroupTagA, AutoscalingGroupTagTag
 from cdktf_cdktf_provider_aws.eks_node_group import EksNodeGroup, EksNodeGroupTaint
 from cdktf_cdktf_provider_aws.launch_template import (
@@ -19,6 +26,7 @@ from cdktf_cdktf_provider_aws.launch_template import (
     LaunchTemplateTagSpecifications,
 )
 
+from stacks.environment import Environment
 from stacks.node_allocatable import NodeAllocatable
 from stacks.resources import RESOURCES
 from stacks.settings.node_groups import KUBERNETES_EFFECTS, NodeGroupSettings
@@ -31,7 +39,7 @@ def build_node_groups(
     one_per_zone: bool,
     availability_zones: Sequence[str],
     subnet_ids: Sequence[str],
-    resource_prefix: str,
+    environment: Environment,
     cluster_name: str,
     kubernetes_version: str,
     node_role_arn: str,
@@ -47,7 +55,10 @@ def build_node_groups(
             and managed node groups can't suspend it (kubernetes/autoscaler issue 8196).
         availability_zones: The zones, in the order of the subnets.
         subnet_ids: The private subnets, one per zone.
-        resource_prefix: First part of names that must be unique in the account.
+        environment: Its prefix begins names that must be unique in the account. Its tags are set on what
+            costs money: instances, their volumes and network interfaces, and Auto Scaling groups. EKS passes
+            the tags of a node group on to none of them, and the provider's default tags end at the launch
+            template (terraform-provider-aws issue 19387).
         cluster_name: The EKS cluster that the nodes join.
         kubernetes_version: Version of the kubelet, such as "1.35"; EKS picks its newest AMI when a group
             is created or the version changes.
@@ -59,10 +70,14 @@ def build_node_groups(
     groups = {}
     for entry, group_settings in settings.items():
         template = _build_launch_template(
-            stack, entry=entry, resource_prefix=resource_prefix, disk_size_gib=group_settings.disk_size_gib
+            stack,
+            entry=entry,
+            resource_prefix=environment.resource_prefix,
+            disk_size_gib=group_settings.disk_size_gib,
+            tags=environment.tags,
         )
         labels = group_settings.node_labels(entry)
-        tags = _describe_future_nodes(entry, labels, group_settings, allocatable)
+        future_nodes = _describe_future_nodes(entry, labels, group_settings, allocatable)
         parts = (
             _divide_by_zone(
                 entry, group_settings, availability_zones=availability_zones, subnet_ids=subnet_ids
@@ -97,7 +112,9 @@ def build_node_groups(
                 depends_on=list(depends_on),
                 lifecycle=TerraformResourceLifecycle(ignore_changes=["scaling_config[0].desired_size"]),
             )
-            _tag_auto_scaling_group(stack, group, name=part.name, tags=tags)
+            _tag_auto_scaling_group(
+                stack, group, name=part.name, tags=environment.tags, future_nodes=future_nodes
+            )
             groups[part.name] = group
     return groups
 
@@ -131,7 +148,7 @@ def _divide_by_zone(
 
 
 def _build_launch_template(
-    stack: TerraformStack, *, entry: str, resource_prefix: str, disk_size_gib: int
+    stack: TerraformStack, *, entry: str, resource_prefix: str, disk_size_gib: int, tags: Mapping[str, str]
 ) -> LaunchTemplate:
     name = f"{resource_prefix}-{entry}"
     return LaunchTemplate(
@@ -157,8 +174,8 @@ def _build_launch_template(
             )
         ],
         tag_specifications=[
-            LaunchTemplateTagSpecifications(resource_type=kind, tags={"Name": name})
-            for kind in ("instance", "volume")
+            LaunchTemplateTagSpecifications(resource_type=kind, tags={"Name": name, **tags})
+            for kind in ("instance", "volume", "network-interface")
         ],
     )
 
@@ -186,9 +203,14 @@ def _describe_future_nodes(
 
 
 def _tag_auto_scaling_group(
-    stack: TerraformStack, group: EksNodeGroup, *, name: str, tags: Mapping[str, str]
+    stack: TerraformStack,
+    group: EksNodeGroup,
+    *,
+    name: str,
+    tags: Mapping[str, str],
+    future_nodes: Mapping[str, str],
 ) -> None:
-    for key, value in tags.items():
+    for key, value in future_nodes.items():
         AutoscalingGroupTagA(
             stack,
             f"node_group_{name}_{key.replace('/', '_')}",
@@ -199,3 +221,15 @@ def _tag_auto_scaling_group(
                 propagate_at_launch=False,
             ),
         )
+    # By for_each, since a tag's key may have characters that an address can't have.
+    each = TerraformIterator.from_map(tags)
+    AutoscalingGroupTagA(
+        stack,
+        f"node_group_{name}_tags",
+        for_each=each,
+        autoscaling_group_name=autoscaling_group_name(group),
+        # Instances have the tags of the launch template.
+        tag=AutoscalingGroupTagTag(
+            key=each.key, value=Token.as_string(each.value), propagate_at_launch=False
+        ),
+    )
