@@ -37,6 +37,10 @@ def apply() -> None:
         return response
 
     def create_node_group_and_echo(cluster: str, body: dict[str, Any]) -> Response:
+        version = eks._clusters.get(cluster, {}).get("version")
+        if body.get("version", version) != version:  # EKS API, CreateNodegroup
+            message = f"Nodegroup version must be the cluster's, {version}"
+            return _json({"message": message}, status=400, error="InvalidParameterException")
         create_node_group(cluster, body)
         record = eks._nodegroups.get(f"{cluster}/{body.get('nodegroupName')}")
         _echo(record, body, NODE_GROUP_ECHOES)

@@ -18,7 +18,7 @@ from cdktf import (
     Token,
 )
 from cdktf_cdktf_provider_aws.autoscaling_group_tag import AutoscalingGroupTagA, AutoscalingGroupTagTag
-from cdktf_cdktf_provider_aws.eks_node_group import EksNodeGroup, EksNodeGroupTaint
+from cdktf_cdktf_provider_aws.eks_node_group import EksNodeGroup, EksNodeGroupTaint, EksNodeGroupTimeouts
 from cdktf_cdktf_provider_aws.launch_template import (
     LaunchTemplate,
     LaunchTemplateBlockDeviceMappings,
@@ -60,8 +60,8 @@ def build_node_groups(
             the tags of a node group on to none of them, and the provider's default tags end at the launch
             template (terraform-provider-aws issue 19387).
         cluster_name: The EKS cluster that the nodes join.
-        kubernetes_version: Version of the kubelet, such as "1.35"; EKS picks its newest AMI when a group
-            is created or the version changes.
+        kubernetes_version: Version of the control plane, such as "1.35", and of the nodes of each group
+            that has none of its own.
         node_role_arn: IAM role of the nodes.
         depends_on: Resources that nodes need to become ready and to leave the cluster in order.
 
@@ -93,7 +93,9 @@ def build_node_groups(
                 node_group_name=part.name,
                 node_role_arn=node_role_arn,
                 subnet_ids=part.subnet_ids,
-                version=kubernetes_version,
+                version=group_settings.kubernetes_version or kubernetes_version,
+                release_version=group_settings.release_version,
+                force_update_version=group_settings.force_update_version or None,
                 ami_type=group_settings.ami_type,
                 capacity_type=group_settings.capacity_type,
                 instance_types=list(group_settings.instance_types),
@@ -109,6 +111,9 @@ def build_node_groups(
                     "desired_size": part.min_size,
                 },
                 update_config={"max_unavailable": 1},
+                # A node that runs jobs takes up to 15 minutes. After the provider's own hour, Terraform would
+                # fail while EKS goes on.
+                timeouts=EksNodeGroupTimeouts(update="180m"),
                 depends_on=list(depends_on),
                 lifecycle=TerraformResourceLifecycle(ignore_changes=["scaling_config[0].desired_size"]),
             )

@@ -73,7 +73,8 @@ def test_the_renamed_environment_is_applied_and_settles(renamed: Project, stack:
     assert renamed.outputs(stack) == published
     templates = renamed.client("ec2").describe_launch_templates()["LaunchTemplates"]
     ours = [item for item in templates if item["LaunchTemplateName"].startswith("before-")]
-    assert [item["LatestVersionNumber"] for item in ours] == [2] * len(NODE_GROUPS)
+    version = {"network": 1, "cluster": 2}[stack]
+    assert [item["LatestVersionNumber"] for item in ours] == [version] * len(NODE_GROUPS)
     plan = renamed.terraform(stack, "plan", "-detailed-exitcode", "-input=false", "-no-color")
     assert plan.returncode == 0, plan.stdout + plan.stderr
 
