@@ -34,4 +34,8 @@ def _read_number(item: NodeNumber, aws: AwsSettings) -> int:
     names = [entry["name"] for entry in group["resources"]["autoScalingGroups"]]
     autoscaling = create_client("autoscaling", aws, region=aws.region)
     found = autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=names)["AutoScalingGroups"]
-    return max([group["scalingConfig"]["desiredSize"], *(entry["DesiredCapacity"] for entry in found)])
+    numbers: list[int] = [
+        group["scalingConfig"]["desiredSize"],
+        *(entry["DesiredCapacity"] for entry in found),
+    ]
+    return max(numbers)
