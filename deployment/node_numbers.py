@@ -18,7 +18,7 @@ def find_fewer_nodes(planned: Iterable[NodeNumber], aws: AwsSettings) -> Iterato
         live = _read_number(item, aws)
         if live > item.number:
             yield (
-                f"the node group {item.group} has {live} nodes now, the plan would set {item.number} and "
+                f"the node group {item.group} has {live} node(s) now, the plan would set {item.number} and "
                 "end the jobs on the other nodes"
             )
 

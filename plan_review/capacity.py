@@ -77,7 +77,7 @@ def find(changes: Sequence[Change]) -> Iterator[Finding]:
             Category.CAPACITY,
             needs_approval=False,
             address=change.address,
-            text=f"sets the group {item.group} to {item.number} nodes, its number at the time of this plan; "
+            text=f"sets the group {item.group} to {item.number} node(s), its number at the time of this plan; "
             "`apply` refuses that if the group has more by then",
         )
 

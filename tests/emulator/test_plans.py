@@ -105,9 +105,9 @@ def test_an_apply_never_takes_nodes_from_running_jobs(deployed: Project) -> None
     sizes = read_scaling(deployed, "main-a")
     with deployed.changed({"cluster.node_groups.main.max_size": 12}):
         assert deployed.deployment("plan").returncode == 3
-        assert "sets the group main-a to 1 nodes" in (deployed.plans / "report.md").read_text()
+        assert "sets the group main-a to 1 node(s)" in (deployed.plans / "report.md").read_text()
         scale(deployed, "main-a", 4)
-        refused(deployed, "the node group main-a has 4 nodes now, the plan would set 1")
+        refused(deployed, "the node group main-a has 4 node(s) now, the plan would set 1")
         assert read_scaling(deployed, "main-a") == sizes | {"desiredSize": 4}
         assert deployed.deployment("plan").returncode == 3
         assert deployed.deployment("apply").returncode == 0

@@ -49,4 +49,4 @@ def test_an_apply_never_lowers_the_number_of_nodes(
         assert not found
     else:
         (problem,) = found
-        assert problem.startswith(f"the node group main-a has {more} nodes now, the plan would set 3 ")
+        assert problem.startswith(f"the node group main-a has {more} node(s) now, the plan would set 3 ")

@@ -108,7 +108,7 @@ def test_the_number_that_an_apply_sets_is_told() -> None:
     before = names | {"scaling_config": [{"min_size": 1, "max_size": 5, "desired_size": 3}]}
     after = names | {"scaling_config": [{"min_size": 2, "max_size": 5, "desired_size": 3}]}
     (found,) = findings(Category.CAPACITY, resource("aws_eks_node_group", before, after))
-    assert found.text.startswith("sets the group main-a to 3 nodes, its number at the time of this plan")
+    assert found.text.startswith("sets the group main-a to 3 node(s), its number at the time of this plan")
     assert not found.needs_approval
 
 
