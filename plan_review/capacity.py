@@ -77,8 +77,8 @@ def find(changes: Sequence[Change]) -> Iterator[Finding]:
             Category.CAPACITY,
             needs_approval=False,
             address=change.address,
-            text=f"sets the group {item.group} to {item.number} node(s), its number at the time of this plan; "
-            "`apply` refuses that if the group has more by then",
+            text=f"sets the group {item.group} to {item.number} node(s), its number at the time of this plan"
+            "; `apply` refuses that if the group has more by then",
         )
 
 

@@ -12,20 +12,22 @@ OLD: dict[str, Any] = {"instance_types": ["m5.2xlarge"], "min_size": 1, "max_siz
 BIG: dict[str, Any] = {"instance_types": ["m5.8xlarge"], "max_size": 4}
 HELD = {"kubernetes_version": "1.35"}
 
+FLEET = "runners.default.node_groups"
 CONTROL_PLANE: Changes = {"cluster.kubernetes_version": "1.36"}
 STEPS: dict[str, Changes] = {
     "before": {GROUPS: {"main": OLD, "big": BIG}},
-    "upgrade": CONTROL_PLANE | {GROUPS: {"main": OLD | HELD, "big": BIG | HELD}},
-    "add": CONTROL_PLANE | {GROUPS: {"main": OLD | HELD, "big": BIG | HELD, "main-2": OLD}},
+    "upgrade": CONTROL_PLANE | {GROUPS: {"main": OLD | HELD, "big": BIG | HELD}, FLEET: ["main", "big"]},
+    "add": CONTROL_PLANE
+    | {GROUPS: {"main": OLD | HELD, "big": BIG | HELD, "main-2": OLD}, FLEET: ["main", "big"]},
     "move": CONTROL_PLANE
     | {
         GROUPS: {"main-2": OLD, "main": OLD | HELD, "big": BIG | HELD},
-        "runners.default.node_groups": ["main-2", "big"],
+        FLEET: ["main-2", "big"],
     },
     "remove": CONTROL_PLANE
     | {
         GROUPS: {"main-2": OLD, "big": BIG | HELD},
-        "runners.default.node_groups": ["main-2", "big"],
+        FLEET: ["main-2", "big"],
     },
 }
 
@@ -63,11 +65,12 @@ def test_only_the_control_plane_is_upgraded_while_groups_are_held(
 def test_a_new_group_has_the_new_version_and_changes_no_other(
     synthesize_changed: Callable[..., Synthesized],
 ) -> None:
-    """The plan of the second step creates the new group and its launch template."""
+    """The second step creates the new group and its launch template, and no workload moves there yet."""
     before, after = (synthesize_changed(STEPS[step]) for step in ("upgrade", "add"))
     changed = find_changes(before["cluster"], after["cluster"])
     assert changed
     assert all("main-2" in address for address in changed)
+    assert find_changes(before["workloads"], after["workloads"]) == set()
     versions = {
         name: group["version"] for name, group in after["cluster"]["resource"]["aws_eks_node_group"].items()
     }
