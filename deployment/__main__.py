@@ -166,11 +166,11 @@ def _run_terraform_command(arguments: argparse.Namespace, settings: "Settings") 
         case "apply":
             from deployment.apply import apply
 
-            apply(stacks, settings.environment)
+            apply(stacks, settings)
         case "deploy":
             from deployment.deploy import deploy
 
-            deploy(stacks, arguments.stacks, assume_yes=arguments.yes)
+            deploy(stacks, arguments.stacks, settings, assume_yes=arguments.yes)
         case "destroy":
             from deployment.deploy import destroy
 

@@ -1,4 +1,4 @@
-"""Apply the plan files of the last plan, unless state, settings or code have changed since."""
+"""Apply the plan files of the last plan, unless state, settings, code or nodes have changed since."""
 
 import shutil
 from collections.abc import Iterator, Sequence
@@ -6,18 +6,21 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from deployment.node_numbers import find_fewer_nodes
 from deployment.plan import PlansRecord, compute_sha256, describe_state, find_plans_folder, shorten_path
 from deployment.terraform import Stack, TerraformError
 from plan_review.exit_status import ExitStatus
 from stacks.backend import PROVIDER_LOCK
 from stacks.errors import UserError
+from stacks.settings import Settings
+from stacks.settings.aws import AwsSettings
 
 
 class ApplyError(UserError):
     """The plan can't be applied; the message says why and what to do."""
 
 
-def apply(stacks: Sequence[Stack], environment: str) -> None:
+def apply(stacks: Sequence[Stack], settings: Settings) -> None:
     """Apply the plan files of the last plan, in the order of the stacks.
 
     Raises:
@@ -25,15 +28,17 @@ def apply(stacks: Sequence[Stack], environment: str) -> None:
             fails.
 
     """
-    folder = find_plans_folder(environment)
-    again = f"Plan again: make plan ENV={environment}"
+    folder = find_plans_folder(settings.environment)
+    again = f"Plan again: make plan ENV={settings.environment}"
     record = _read_record(folder, again)
-    problem = next(_find_changes_since(record, stacks, folder), None)
+    problem = next(_find_changes_since(record, stacks, folder, settings.aws), None)
     if problem:
         raise ApplyError(f"{shorten_path(folder)}: stale, nothing was applied: {problem}. {again}")
     if record.exit_status == ExitStatus.APPROVAL:
         print(f"This apply approves the changes of {shorten_path(folder)}/report.md that need an approval.")
-    results = {stack.name: _apply_stack(stack, record, folder, again) for stack in stacks}
+    results = {
+        stack.name: _apply_stack(stack, record, folder, again=again, aws=settings.aws) for stack in stacks
+    }
     for file in folder.glob("*.tfplan"):
         file.unlink()
     for name, result in results.items():
@@ -45,13 +50,17 @@ def apply(stacks: Sequence[Stack], environment: str) -> None:
     print(f"The report stays: {shorten_path(folder)}/report.md. The plan files are deleted.")
 
 
-def _apply_stack(stack: Stack, record: PlansRecord, folder: Path, again: str) -> str:
+def _apply_stack(stack: Stack, record: PlansRecord, folder: Path, *, again: str, aws: AwsSettings) -> str:
     """Apply the plan of one stack if it has one, and return the result in words."""
     planned = record.stacks[stack.name]
     if planned.preview or planned.plan_sha256 is None:
         return "not applied, since a stack before it had to be applied first"
     if not planned.has_changes:
         return "no changes"
+    # Once more, since the stacks before it may have taken long.
+    problem = next(find_fewer_nodes(planned.node_numbers, aws), None)
+    if problem:
+        raise ApplyError(f"{stack.name}: not applied: {problem}. {again}")
     file = folder / f"{stack.name}.tfplan"
     print(f"{stack.name}: applying {shorten_path(file)}", flush=True)
     try:
@@ -80,7 +89,9 @@ def _read_record(folder: Path, again: str) -> PlansRecord:
     return record
 
 
-def _find_changes_since(record: PlansRecord, stacks: Sequence[Stack], folder: Path) -> Iterator[str]:
+def _find_changes_since(
+    record: PlansRecord, stacks: Sequence[Stack], folder: Path, aws: AwsSettings
+) -> Iterator[str]:
     """Yield the changes since the plan; first the changes that can be found without AWS."""
     if list(record.stacks) != [stack.name for stack in stacks]:
         yield f"it covers other stacks: {', '.join(record.stacks)}"
@@ -105,3 +116,5 @@ def _find_changes_since(record: PlansRecord, stacks: Sequence[Stack], folder: Pa
                 f"the state of {stack.name} has changed "
                 f"({state or 'none'}, planned on {planned_on or 'none'})"
             )
+    for planned in record.stacks.values():
+        yield from find_fewer_nodes(planned.node_numbers, aws)

@@ -8,10 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from deployment.node_numbers import find_fewer_nodes
 from deployment.questions import AnswerError, ask
 from deployment.terraform import Stack
+from plan_review.capacity import find_numbers_set
+from plan_review.plan import read_plan
 from stacks.errors import UserError
 from stacks.settings import Settings
+from stacks.settings.aws import AwsSettings
 
 PLAN_HAS_CHANGES = 2  # terraform plan -detailed-exitcode
 
@@ -20,16 +24,18 @@ class DeployError(UserError):
     """A stack can't be deployed or destroyed yet; the message says which one comes first."""
 
 
-def deploy(stacks: Sequence[Stack], names: Sequence[str], *, assume_yes: bool) -> None:
+def deploy(stacks: Sequence[Stack], names: Sequence[str], settings: Settings, *, assume_yes: bool) -> None:
     """Plan and apply stacks in their order; ask before each apply.
 
     Args:
         stacks: All stacks of the environment.
         names: The stacks to deploy; all of them if empty.
+        settings: The environment's settings.
         assume_yes: Whether to apply without a question.
 
     Raises:
-        DeployError: If a stack reads outputs of one that is not deployed.
+        DeployError: If a stack reads outputs of one that is not deployed, or if a node group has got more
+            nodes since the plan.
         AnswerError: If the user says no.
 
     """
@@ -48,9 +54,19 @@ def deploy(stacks: Sequence[Stack], names: Sequence[str], *, assume_yes: bool) -
             if not assume_yes and ask(f"Apply the plan of {stack.name}? [yes/no]") != "yes":
                 left = ", ".join(item.name for item in chosen[position:])
                 raise AnswerError(f"You did not say yes. Not deployed: {left}")
+            _refuse_fewer_nodes(stack, file, settings.aws)
             stack.show("apply", str(file))
             print(f"{stack.name}: deployed")
     print(f"Deployed: {', '.join(stack.name for stack in chosen)}")
+
+
+def _refuse_fewer_nodes(stack: Stack, file: Path, aws: AwsSettings) -> None:
+    if b"aws_eks_node_group" not in stack.configuration:
+        return  # Terraform takes seconds to show a plan
+    changes = read_plan(stack.capture("show", "-json", str(file))).resources
+    problem = next(find_fewer_nodes((item for _, item in find_numbers_set(changes)), aws), None)
+    if problem:
+        raise DeployError(f"{stack.name}: not deployed: {problem}. Deploy again")
 
 
 def _refuse_missing_upstream(stacks: Sequence[Stack], chosen: Sequence[Stack]) -> None:

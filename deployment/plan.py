@@ -20,6 +20,7 @@ from rich.markdown import Markdown
 
 from deployment.terraform import Stack, TerraformError
 from plan_review import markdown
+from plan_review.capacity import NodeNumber, find_numbers_set
 from plan_review.plan import Plan, PlanError, read_plan
 from plan_review.review import PlannedStack, Review
 from stacks.backend import PROVIDER_LOCK
@@ -36,6 +37,7 @@ class StackRecord(BaseModel, extra="forbid", strict=True, frozen=True):
         plan_sha256: Checksum of its plan file; null if it was not planned.
         preview: Whether the plan is only for reading, because a stack before it has changes.
         has_changes: Whether an apply of the plan changes anything.
+        node_numbers: The numbers of nodes that an apply of the plan sets.
 
     """
 
@@ -44,6 +46,7 @@ class StackRecord(BaseModel, extra="forbid", strict=True, frozen=True):
     plan_sha256: str | None
     preview: bool
     has_changes: bool
+    node_numbers: tuple[NodeNumber, ...]
 
 
 class PlansRecord(BaseModel, extra="forbid", strict=True, frozen=True):
@@ -189,6 +192,9 @@ class _Planner:
             plan_sha256=compute_sha256(file.read_bytes()) if planned.plan else None,
             preview=stack.name in self._previews,
             has_changes=planned.has_changes,
+            node_numbers=tuple(
+                item for _, item in find_numbers_set(planned.plan.resources if planned.plan else ())
+            ),
         )
 
 

@@ -1,4 +1,4 @@
-"""The maximum of nodes: the sum over all node groups, by instance type.
+"""The maximum of nodes: the sum over all node groups, by instance type. The number that a plan sets.
 
 A plan knows no prices. Within a family, such as m5, the price follows the size. So a change needs an
 approval if a family may have more machine than before, or if the maximum is known only after the apply.
@@ -36,13 +36,53 @@ class _Maximum:
         return f"{size} × {', '.join(self.types) or 'node'}"
 
 
+@dataclass(frozen=True)
+class NodeNumber:
+    """The number of nodes that a plan sets for an EKS node group, by the group's names in EKS."""
+
+    cluster: str
+    group: str
+    number: int
+
+
+def find_numbers_set(changes: Sequence[Change]) -> Iterator[tuple[Change, NodeNumber]]:
+    """Yield the node groups whose number of nodes an apply sets, though the number itself does not change.
+
+    The AWS provider sends the number of the time of the plan together with a new minimum or maximum.
+    """
+    for change in changes:
+        if change.type != "aws_eks_node_group" or change.action != "update":
+            continue
+        before, after = change.get("scaling_config")
+        number = get_nested(change.after, "scaling_config.desired_size")
+        if before != after and isinstance(number, int):
+            cluster, group = (
+                str((change.after or {}).get(f"{kind}_name")) for kind in ("cluster", "node_group")
+            )
+            yield change, NodeNumber(cluster, group, number)
+
+
 def find(changes: Sequence[Change]) -> Iterator[Finding]:
-    """Yield one finding if the groups may have more, fewer or other nodes than before.
+    """Yield one finding if the groups may have more, fewer or other nodes than before, and others.
+
+    The others name the groups whose number of nodes an apply of the plan sets.
 
     Args:
         changes: All resources of a plan, since unchanged groups count as well.
 
     """
+    yield from _find_maximum(changes)
+    for change, item in find_numbers_set(changes):
+        yield Finding(
+            Category.CAPACITY,
+            needs_approval=False,
+            address=change.address,
+            text=f"sets the group {item.group} to {item.number} node(s), its number at the time of this plan"
+            "; `apply` refuses that if the group has more by then",
+        )
+
+
+def _find_maximum(changes: Sequence[Change]) -> Iterator[Finding]:
     groups = [
         (change, _read_maximum(change.type, change.before), _read_maximum(change.type, change.after))
         for change in changes

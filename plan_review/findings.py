@@ -26,7 +26,7 @@ TITLES = {
     Category.EXPOSURE: "Network and public access",
     Category.VERSION: "Versions: Kubernetes, add-ons, charts, images",
     Category.TOKEN: "Tokens and other secrets",
-    Category.CAPACITY: "Maximum number of nodes",
+    Category.CAPACITY: "Number of nodes",
     Category.WORKLOAD: "Jobs: concurrency, privileges, protection from eviction",
     Category.OUTPUT: "Outputs that other projects read",
     Category.CHECK: "Failed checks",

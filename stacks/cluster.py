@@ -109,7 +109,7 @@ class ClusterStack(EnvironmentStack):
             one_per_zone=protect_running_jobs,
             availability_zones=availability_zones,
             subnet_ids=self._network.private_subnet_ids,
-            resource_prefix=environment.resource_prefix,
+            environment=environment,
             cluster_name=self._cluster.name,
             kubernetes_version=settings.kubernetes_version,
             node_role_arn=self._node_role.arn,

@@ -20,6 +20,11 @@ class Environment:
     aws: AwsSettings
     backend: Backend
 
+    @property
+    def tags(self) -> dict[str, str]:
+        """The tags of every AWS resource that can have tags."""
+        return {"environment": self.name, **self.aws.tags}
+
     def backend_arguments(self, stack: str) -> dict[str, Any]:
         """Return the arguments of Terraform's `s3` backend for the state of one stack."""
         return {

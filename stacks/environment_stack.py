@@ -64,6 +64,6 @@ def add_aws_provider(
         id_,
         alias=alias,
         region=aws.region,
-        default_tags=[AwsProviderDefaultTags(tags={"environment": environment.name, **aws.tags})],
+        default_tags=[AwsProviderDefaultTags(tags=environment.tags)],
         **options,
     )

@@ -9,9 +9,16 @@ Not here: the number of nodes, which the autoscaler changes once a group exists.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from cdktf import Fn, ITerraformDependable, TerraformResourceLifecycle, TerraformStack, Token
+from cdktf import (
+    Fn,
+    ITerraformDependable,
+    TerraformIterator,
+    TerraformResourceLifecycle,
+    TerraformStack,
+    Token,
+)
 from cdktf_cdktf_provider_aws.autoscaling_group_tag import AutoscalingGroupTagA, AutoscalingGroupTagTag
-from cdktf_cdktf_provider_aws.eks_node_group import EksNodeGroup, EksNodeGroupTaint
+from cdktf_cdktf_provider_aws.eks_node_group import EksNodeGroup, EksNodeGroupTaint, EksNodeGroupTimeouts
 from cdktf_cdktf_provider_aws.launch_template import (
     LaunchTemplate,
     LaunchTemplateBlockDeviceMappings,
@@ -19,6 +26,7 @@ from cdktf_cdktf_provider_aws.launch_template import (
     LaunchTemplateTagSpecifications,
 )
 
+from stacks.environment import Environment
 from stacks.instance_offerings import InstanceOfferings
 from stacks.node_allocatable import NodeAllocatable
 from stacks.resources import RESOURCES
@@ -32,7 +40,7 @@ def build_node_groups(
     one_per_zone: bool,
     availability_zones: Sequence[str],
     subnet_ids: Sequence[str],
-    resource_prefix: str,
+    environment: Environment,
     cluster_name: str,
     kubernetes_version: str,
     node_role_arn: str,
@@ -48,10 +56,13 @@ def build_node_groups(
             and managed node groups can't suspend it (kubernetes/autoscaler issue 8196).
         availability_zones: The zones, in the order of the subnets.
         subnet_ids: The private subnets, one per zone.
-        resource_prefix: First part of names that must be unique in the account.
+        environment: Its prefix begins names that must be unique in the account. Its tags are set on what
+            costs money: instances, their volumes and network interfaces, and Auto Scaling groups. EKS passes
+            the tags of a node group on to none of them, and the provider's default tags end at the launch
+            template (terraform-provider-aws issue 19387).
         cluster_name: The EKS cluster that the nodes join.
-        kubernetes_version: Version of the kubelet, such as "1.35"; EKS picks its newest AMI when a group
-            is created or the version changes.
+        kubernetes_version: Version of the control plane, such as "1.35", and of the nodes of each group
+            that has none of its own.
         node_role_arn: IAM role of the nodes.
         depends_on: Resources that nodes need to become ready and to leave the cluster in order.
 
@@ -63,10 +74,14 @@ def build_node_groups(
     groups = {}
     for entry, group_settings in settings.items():
         template = _build_launch_template(
-            stack, entry=entry, resource_prefix=resource_prefix, disk_size_gib=group_settings.disk_size_gib
+            stack,
+            entry=entry,
+            resource_prefix=environment.resource_prefix,
+            disk_size_gib=group_settings.disk_size_gib,
+            tags=environment.tags,
         )
         labels = group_settings.node_labels(entry)
-        tags = _describe_future_nodes(entry, labels, group_settings, allocatable)
+        future_nodes = _describe_future_nodes(entry, labels, group_settings, allocatable)
         parts = (
             _divide_by_zone(
                 entry, group_settings, availability_zones=availability_zones, subnet_ids=subnet_ids
@@ -90,7 +105,9 @@ def build_node_groups(
                 node_group_name=part.name,
                 node_role_arn=node_role_arn,
                 subnet_ids=part.subnet_ids,
-                version=kubernetes_version,
+                version=group_settings.kubernetes_version or kubernetes_version,
+                release_version=group_settings.release_version,
+                force_update_version=group_settings.force_update_version or None,
                 ami_type=group_settings.ami_type,
                 capacity_type=group_settings.capacity_type,
                 instance_types=list(group_settings.instance_types),
@@ -106,13 +123,18 @@ def build_node_groups(
                     "desired_size": part.min_size,
                 },
                 update_config={"max_unavailable": 1},
+                # A node that runs jobs takes up to 15 minutes. After the provider's own hour, Terraform would
+                # fail while EKS goes on.
+                timeouts=EksNodeGroupTimeouts(update="180m"),
                 depends_on=list(depends_on),
                 lifecycle=TerraformResourceLifecycle(
                     ignore_changes=["scaling_config[0].desired_size"],
                     precondition=offerings.require(entry, group_settings.instance_types, part.zones),
                 ),
             )
-            _tag_auto_scaling_group(stack, group, name=part.name, tags=tags)
+            _tag_auto_scaling_group(
+                stack, group, name=part.name, tags=environment.tags, future_nodes=future_nodes
+            )
             groups[part.name] = group
     return groups
 
@@ -166,7 +188,7 @@ def _divide_by_zone(
 
 
 def _build_launch_template(
-    stack: TerraformStack, *, entry: str, resource_prefix: str, disk_size_gib: int
+    stack: TerraformStack, *, entry: str, resource_prefix: str, disk_size_gib: int, tags: Mapping[str, str]
 ) -> LaunchTemplate:
     name = f"{resource_prefix}-{entry}"
     return LaunchTemplate(
@@ -192,8 +214,8 @@ def _build_launch_template(
             )
         ],
         tag_specifications=[
-            LaunchTemplateTagSpecifications(resource_type=kind, tags={"Name": name})
-            for kind in ("instance", "volume")
+            LaunchTemplateTagSpecifications(resource_type=kind, tags={"Name": name, **tags})
+            for kind in ("instance", "volume", "network-interface")
         ],
     )
 
@@ -221,9 +243,14 @@ def _describe_future_nodes(
 
 
 def _tag_auto_scaling_group(
-    stack: TerraformStack, group: EksNodeGroup, *, name: str, tags: Mapping[str, str]
+    stack: TerraformStack,
+    group: EksNodeGroup,
+    *,
+    name: str,
+    tags: Mapping[str, str],
+    future_nodes: Mapping[str, str],
 ) -> None:
-    for key, value in tags.items():
+    for key, value in future_nodes.items():
         AutoscalingGroupTagA(
             stack,
             f"node_group_{name}_{key.replace('/', '_')}",
@@ -234,3 +261,15 @@ def _tag_auto_scaling_group(
                 propagate_at_launch=False,
             ),
         )
+    # By for_each, since a tag's key may have characters that an address can't have.
+    each = TerraformIterator.from_map(tags)
+    AutoscalingGroupTagA(
+        stack,
+        f"node_group_{name}_tags",
+        for_each=each,
+        autoscaling_group_name=autoscaling_group_name(group),
+        # Instances have the tags of the launch template.
+        tag=AutoscalingGroupTagTag(
+            key=each.key, value=Token.as_string(each.value), propagate_at_launch=False
+        ),
+    )

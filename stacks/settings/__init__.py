@@ -73,6 +73,7 @@ class Settings(SettingsModel):
                 *self._find_region_mistakes(),
                 *self._find_priority_mistakes(),
                 *self._find_node_group_mistakes(),
+                *self._find_tag_mistakes(),
                 *self._find_token_mistakes(),
                 *self._find_neighbours_of_untrusted_jobs(),
                 *self._find_policy_mistakes(),
@@ -120,6 +121,22 @@ class Settings(SettingsModel):
                     f"GitLab Runner uses the helper image of one; {architectures}"
                 )
                 yield ("runners", fleet, "node_groups"), list(runner.node_groups), accepted
+
+    def _find_tag_mistakes(self) -> Iterator[Mistake]:
+        """Yield node groups whose Auto Scaling group would have more than 50 tags, the quota of EC2.
+
+        10 of them are fixed: five of EKS, three with the resources of a node, the label with the group's
+        name, and `environment`.
+        """
+        left = 40 - len(self.aws.tags)
+        for name, group in self.cluster.node_groups.items():
+            number = len(group.labels) + len(group.taints)
+            if number > left:
+                accepted = (
+                    f"must leave {number} tags to the labels and taints of the node group {name}: an Auto "
+                    "Scaling group has one for each, and 40 with those of aws.tags"
+                )
+                yield ("aws", "tags"), len(self.aws.tags), accepted
 
     def _find_token_mistakes(self) -> Iterator[Mistake]:
         for (name, fleet), (other_name, other) in combinations(self.runners.items(), 2):

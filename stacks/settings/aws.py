@@ -42,7 +42,8 @@ class AwsSettings(SettingsModel):
     )
     tags: dict[TagKey, TagValue] = Field(
         default={},
-        description="Up to 40 tags for every AWS resource that can have tags, besides `environment`. Keys "
+        description="Up to 40 tags for every AWS resource that can have tags, besides `environment`, and for "
+        "the nodes with their volumes. A change replaces the nodes one after the other. Keys "
         "have up to 128 characters, values up to 256: letters, digits, spaces and _.:/=+@-. A value is a "
         "string or an integer.",
         max_length=40,  # AWS allows 50 a resource; some of them are the project's

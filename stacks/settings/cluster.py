@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from stacks.settings.addresses import Ipv4Range
-from stacks.settings.model import MAP_KEY_RULE, MapKey, SettingsModel, find_duplicates, refuse
+from stacks.settings.model import MAP_KEY_RULE, MapKey, Mistake, SettingsModel, find_duplicates, refuse
 from stacks.settings.node_groups import NodeGroupSettings
 from stacks.versions import CLUSTER_AUTOSCALER_IMAGE_TAGS
 
@@ -149,6 +149,25 @@ class ClusterSettings(SettingsModel):
     def _refuse_duplicates(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
         refuse(find_duplicates(entries))
         return entries
+
+    @model_validator(mode="after")
+    def _require_versions_that_kubelets_may_have(self) -> Self:
+        """Kubernetes, "Version Skew Policy": a kubelet is not newer, and at most three minors older."""
+        newest = int(self.kubernetes_version.partition(".")[2])
+        accepted = [f"1.{minor}" for minor in range(newest - 3, newest + 1)]
+        mistakes: list[Mistake] = []
+        for name, group in self.node_groups.items():
+            version = group.kubernetes_version or self.kubernetes_version
+            if version not in accepted:
+                text = (
+                    f"must be one of {', '.join(accepted)}, since the cluster has {self.kubernetes_version}"
+                )
+                mistakes.append((("node_groups", name, "kubernetes_version"), version, text))
+            elif group.release_version and not group.release_version.startswith(f"{version}."):
+                text = f"must be a release of the group's Kubernetes version, such as {version}.2-20260520"
+                mistakes.append((("node_groups", name, "release_version"), group.release_version, text))
+        refuse(mistakes)
+        return self
 
     @field_validator("node_groups")
     @classmethod

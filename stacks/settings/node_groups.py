@@ -99,6 +99,26 @@ class NodeGroupSettings(SettingsModel):
     disk_size_gib: int = Field(
         default=100, description="Size of a node's encrypted root volume, 20 to 16384 GiB.", ge=20, le=16384
     )
+    kubernetes_version: str | None = Field(
+        default=None,
+        description="Kubernetes version of the nodes, in quotes: the cluster's, which is the default, or up "
+        "to three minor versions older. Only to hold a group back while the cluster is upgraded: EKS "
+        "creates no group in an older version, and upgrades the cluster again only when all groups have its "
+        "version.",
+        pattern=r"^1\.[0-9]+$",
+    )
+    release_version: str | None = Field(
+        default=None,
+        description="Release of the AMI, such as 1.35.2-20260520, of the group's Kubernetes version. Without "
+        "it EKS takes the newest when it creates the group or changes its Kubernetes version. EKS never goes "
+        "back to an older one.",
+        pattern=r"^1\.[0-9]+\.[0-9]+-[0-9]{8}$",
+    )
+    force_update_version: bool = Field(
+        default=False,
+        description="true: an update ends the pods, jobs included, that have not left a node after 15 "
+        "minutes. false: the update then fails.",
+    )
     labels: dict[LabelKey, LabelValue] = Field(
         default={},
         description=f"Up to 20 Kubernetes labels of the nodes, besides `{NODE_GROUP_LABEL}: <name of the "

@@ -79,9 +79,9 @@ class Project:
             log.write(f"$ {command}\n{done.stdout}{done.stderr}")
         return done
 
-    def deployment(self, command: str) -> subprocess.CompletedProcess[str]:
+    def deployment(self, command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a command of `python -m deployment`, as a pipeline does."""
-        return self.run(".venv/bin/python", "-m", "deployment", command)
+        return self.run(".venv/bin/python", "-m", "deployment", command, *arguments)
 
     @property
     def plans(self) -> Path:

@@ -91,8 +91,8 @@ def test_no_node_group_spans_zones(deployed: Project) -> None:
     assert {ids[0] for ids in subnets} == set(deployed.outputs("network")["private_subnet_ids"])
 
 
-def test_nodes_have_encrypted_disks_and_imds_v2_only(deployed: Project) -> None:
-    """The launch template that a node group uses forbids what pods must not do."""
+def test_nodes_have_encrypted_disks_imds_v2_only_and_tags(deployed: Project) -> None:
+    """The launch template that a node group uses forbids what pods must not do, and tags what costs money."""
     eks, ec2 = deployed.client("eks"), deployed.client("ec2")
     group = eks.describe_nodegroup(clusterName="cicd", nodegroupName="main-a")["nodegroup"]
     versions = ec2.describe_launch_template_versions(LaunchTemplateId=group["launchTemplate"]["id"])
@@ -100,6 +100,12 @@ def test_nodes_have_encrypted_disks_and_imds_v2_only(deployed: Project) -> None:
     assert data["MetadataOptions"]["HttpTokens"] == "required"
     assert data["MetadataOptions"]["HttpPutResponseHopLimit"] == 1
     assert data["BlockDeviceMappings"][0]["Ebs"]["Encrypted"] is True
+    tagged = {
+        item["ResourceType"]: {tag["Key"]: tag["Value"] for tag in item["Tags"]}
+        for item in data["TagSpecifications"]
+    }
+    assert tagged.keys() == {"instance", "volume", "network-interface"}
+    assert all(tags == {"Name": "local-main", "environment": "local"} for tags in tagged.values())
 
 
 def test_an_empty_group_tells_the_autoscaler_what_its_nodes_will_be(deployed: Project) -> None:
@@ -110,6 +116,7 @@ def test_an_empty_group_tells_the_autoscaler_what_its_nodes_will_be(deployed: Pr
     )["Tags"]
     prefix = "k8s.io/cluster-autoscaler/node-template"
     assert {tag["Key"]: tag["Value"] for tag in tags} == {
+        "environment": "local",
         f"{prefix}/label/node-group": "big",
         f"{prefix}/resources/cpu": "31850m",  # m5.8xlarge: 32 vCPUs, less 150m for the kubelet
         f"{prefix}/resources/memory": "118312Mi",  # 128 GiB, less the machine's share and the kubelet's

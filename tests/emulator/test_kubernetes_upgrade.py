@@ -31,6 +31,13 @@ def test_the_next_minor_version_is_an_update_in_place(deployed: Project) -> None
     assert {tuple(item["change"]["actions"]) for item in changes.values()} == {("update",)}
 
 
+def test_a_node_group_can_be_held_back(deployed: Project) -> None:
+    """With its old version a group is not part of the upgrade."""
+    held = {f"cluster.node_groups.{name}.kubernetes_version": "1.35" for name in ("main", "big")}
+    with deployed.changed({"cluster.kubernetes_version": "1.36", **held}):
+        assert set(deployed.planned_changes("cluster")) == {CLUSTER}
+
+
 @pytest.mark.parametrize(
     ("now", "wanted", "accepted"),
     [

@@ -83,6 +83,40 @@ def test_what_was_reviewed_is_applied_from_another_checkout(deployed: Project, t
     assert deployed.deployment("apply").returncode == 0
 
 
+def scale(project: Project, group: str, number: int) -> None:
+    """Set the number of nodes of a group, as the autoscaler does."""
+    project.client("eks").update_nodegroup_config(
+        clusterName=project.settings.cluster.name,
+        nodegroupName=group,
+        scalingConfig={"desiredSize": number},
+    )
+
+
+def read_scaling(project: Project, group: str) -> dict[str, int]:
+    """Return the sizes of a group in EKS."""
+    found: dict[str, int] = project.client("eks").describe_nodegroup(
+        clusterName=project.settings.cluster.name, nodegroupName=group
+    )["nodegroup"]["scalingConfig"]
+    return found
+
+
+def test_an_apply_never_takes_nodes_from_running_jobs(deployed: Project) -> None:
+    """A plan with new sizes is refused once a group has more nodes; a new plan keeps their number."""
+    sizes = read_scaling(deployed, "main-a")
+    with deployed.changed({"cluster.node_groups.main.max_size": 12}):
+        assert deployed.deployment("plan").returncode == 3
+        assert "sets the group main-a to 1 node(s)" in (deployed.plans / "report.md").read_text()
+        scale(deployed, "main-a", 4)
+        refused(deployed, "the node group main-a has 4 node(s) now, the plan would set 1")
+        assert read_scaling(deployed, "main-a") == sizes | {"desiredSize": 4}
+        assert deployed.deployment("plan").returncode == 3
+        assert deployed.deployment("apply").returncode == 0
+        assert read_scaling(deployed, "main-a") == sizes | {"maxSize": 6, "desiredSize": 4}
+        scale(deployed, "main-a", 1)
+    assert deployed.deployment("deploy", "--yes", "cluster").returncode == 0
+    assert read_scaling(deployed, "main-a") == sizes
+
+
 TAGGED = {"aws.tags": {"team": "ci"}}
 
 

@@ -168,6 +168,21 @@ def test_node_disks_are_encrypted_gp3(synthesize_changed: Callable[..., Synthesi
             assert mapping["ebs"]["volume_size"] == 50
 
 
+def test_the_tags_reach_what_costs_money(example: Synthesized) -> None:
+    """Instances, volumes, network interfaces and Auto Scaling groups have the tags of the settings."""
+    cluster = example["cluster"]
+    wanted = {"environment": "example", "project": "cicd"}
+    for template in cluster["resource"]["aws_launch_template"].values():
+        tagged = {item["resource_type"]: item["tags"] for item in template["tag_specifications"]}
+        assert tagged.keys() == {"instance", "volume", "network-interface"}
+        assert all(tags == {"Name": template["name"], **wanted} for tags in tagged.values())
+    groups = cluster["resource"]["aws_eks_node_group"]
+    tags = [item for item in cluster["resource"]["aws_autoscaling_group_tag"].values() if "for_each" in item]
+    assert len(tags) == len(groups)
+    assert {item["autoscaling_group_name"].split(".")[1] for item in tags} == groups.keys()
+    assert all(item["for_each"] == wanted for item in tags)
+
+
 def test_pods_cannot_reach_the_nodes_credentials(example: Synthesized) -> None:
     """The metadata service requires a token (IMDSv2), and its answer has a hop limit of 1."""
     for template in example["cluster"]["resource"]["aws_launch_template"].values():

@@ -66,12 +66,12 @@ def test_each_stack_is_deployed_after_its_own_question(
 ) -> None:
     """The user sees each plan before the question; a second run has nothing to ask."""
     answers += ["yes", "yes"]
-    commands.deploy(stacks, [], assume_yes=False)
+    commands.deploy(stacks, [], SETTINGS, assume_yes=False)
     printed = capfd.readouterr().out
     assert printed.index("1 to add") < printed.index("Apply the plan of network? [yes/no]")
     assert printed.index("network: deployed") < printed.index("Apply the plan of cluster? [yes/no]")
     assert printed.endswith("Deployed: network, cluster\n")
-    commands.deploy(stacks, [], assume_yes=False)
+    commands.deploy(stacks, [], SETTINGS, assume_yes=False)
     assert "cluster: no changes\n" in capfd.readouterr().out
 
 
@@ -79,16 +79,16 @@ def test_no_stops_the_deployment(stacks: list[Stack], answers: list[str]) -> Non
     """The message names the stacks that are not deployed, and they have no state."""
     answers += ["yes", "no"]
     with pytest.raises(AnswerError, match=r"Not deployed: cluster$"):
-        commands.deploy(stacks, [], assume_yes=False)
+        commands.deploy(stacks, [], SETTINGS, assume_yes=False)
     assert [bool(stack.read_state()) for stack in stacks] == [True, False]
 
 
 def test_a_stack_alone_needs_the_stacks_that_it_reads(stacks: list[Stack]) -> None:
     """A missing upstream is named before any plan; with it, the stack is deployed alone."""
     with pytest.raises(commands.DeployError, match="Deploy network first"):
-        commands.deploy(stacks, ["cluster"], assume_yes=True)
-    commands.deploy(stacks, ["network"], assume_yes=True)
-    commands.deploy(stacks, ["cluster"], assume_yes=True)
+        commands.deploy(stacks, ["cluster"], SETTINGS, assume_yes=True)
+    commands.deploy(stacks, ["network"], SETTINGS, assume_yes=True)
+    commands.deploy(stacks, ["cluster"], SETTINGS, assume_yes=True)
     assert stacks[1].read_state()["resources"]
 
 
@@ -96,7 +96,7 @@ def test_destroy_asks_for_the_name_of_the_environment(
     stacks: list[Stack], answers: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
     """The question lists the stacks, last one first; another answer destroys nothing."""
-    commands.deploy(stacks, [], assume_yes=True)
+    commands.deploy(stacks, [], SETTINGS, assume_yes=True)
     capfd.readouterr()
     answers += ["yes", "example"]
     with pytest.raises(AnswerError, match="Nothing was destroyed"):
@@ -112,7 +112,7 @@ def test_destroy_asks_for_the_name_of_the_environment(
 
 def test_a_stack_that_another_one_reads_is_not_destroyed(stacks: list[Stack]) -> None:
     """The message names the stack that has to go first."""
-    commands.deploy(stacks, [], assume_yes=True)
+    commands.deploy(stacks, [], SETTINGS, assume_yes=True)
     with pytest.raises(commands.DeployError, match="Destroy cluster first"):
         commands.destroy(stacks, ["network"], SETTINGS, assume_yes=True)
 

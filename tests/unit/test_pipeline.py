@@ -14,6 +14,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from stacks.settings.load import PROJECT
+from tests.environments import Synthesized
 from tests.trust_policies import trust_policies
 
 FILE = PROJECT / ".gitlab-ci.yml"
@@ -59,6 +60,16 @@ SCHEDULE = '$CI_PIPELINE_SOURCE == "schedule"'
 NO_SCHEDULE = '$CI_PIPELINE_SOURCE != "schedule"'
 PROTECTED = '$CI_COMMIT_REF_PROTECTED == "true"'
 PLAN_ROLE, APPLY_ROLE = "$AWS_PLAN_ROLE_ARN", "$AWS_APPLY_ROLE_ARN"
+
+
+def test_an_apply_may_take_longer_than_the_update_of_a_node_group(example: Synthesized) -> None:
+    """GitLab kills a job at its timeout, and the lock of the state then stays."""
+    groups = example["cluster"]["resource"]["aws_eks_node_group"].values()
+    minutes = {int(group["timeouts"]["update"].removesuffix("m")) for group in groups}
+    for name in APPLYING:
+        hours, unit = JOBS[name]["timeout"].split()
+        assert unit == "hours"
+        assert int(hours) * 60 > max(minutes)
 
 
 def test_only_merge_requests_and_the_default_branch_have_a_pipeline() -> None:

@@ -102,7 +102,19 @@ def test_a_group_that_stays_empty_is_no_finding() -> None:
     assert not findings(Category.CAPACITY, *groups(a=(group(0), group(0, "p5.48xlarge"))))
 
 
-def test_a_desired_size_is_no_finding() -> None:
-    """The autoscaler changes the desired size within the maximum."""
-    before, after = ({"scaling_config": [{"max_size": 5, "desired_size": size}]} for size in (1, 4))
-    assert not findings(Category.CAPACITY, resource("aws_eks_node_group", before, after))
+def test_the_number_that_an_apply_sets_is_told() -> None:
+    """The AWS provider sends the number of the time of the plan with a new minimum, maximum or number."""
+    names = {"cluster_name": "cicd", "node_group_name": "main-a"}
+    before = names | {"scaling_config": [{"min_size": 1, "max_size": 5, "desired_size": 3}]}
+    after = names | {"scaling_config": [{"min_size": 2, "max_size": 5, "desired_size": 3}]}
+    (found,) = findings(Category.CAPACITY, resource("aws_eks_node_group", before, after))
+    assert found.text.startswith("sets the group main-a to 3 node(s), its number at the time of this plan")
+    assert not found.needs_approval
+
+
+def test_a_plan_that_leaves_the_sizes_alone_sets_no_number() -> None:
+    """With another change of a group the AWS provider sends no number; nor is there one for a new group."""
+    sizes = {"scaling_config": [{"min_size": 1, "max_size": 5, "desired_size": 3}]}
+    for before, after in ((sizes, sizes | {"labels": {"a": "b"}}), (None, sizes), (sizes, None)):
+        found = findings(Category.CAPACITY, resource("aws_eks_node_group", before, after))
+        assert not [item for item in found if "sets the group" in item.text]

@@ -43,6 +43,18 @@ def test_an_account_is_a_string_of_twelve_digits(mistakes: Mistakes, account: ob
     assert "Accepted: The 12-digit account ID, in quotes" in line
 
 
+def test_tags_leave_room_for_the_labels_and_taints_of_a_group(
+    mistakes: Mistakes, write_environment: WriteEnvironment
+) -> None:
+    """An Auto Scaling group has 50 tags at most; 10 of them are EKS's and the project's."""
+    labels = {"cluster.node_groups.main.labels": {f"label-{number}": "x" for number in range(11)}}
+    tags = {f"tag-{number}": "x" for number in range(30)}
+    (line,) = mistakes({"aws.tags": tags, **labels})
+    assert line.startswith("example.yaml: aws.tags: 30: must leave 11 tags to the labels and taints of the")
+    tags.popitem()
+    assert load_settings(write_environment({"aws.tags": tags, **labels}))
+
+
 @pytest.mark.parametrize(
     "url",
     [

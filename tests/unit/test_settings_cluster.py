@@ -215,3 +215,26 @@ def test_as_many_node_groups_as_the_quota_allows_pass(
 ) -> None:
     """The settings count the groups that EKS would have: none in a zone that max_size does not reach."""
     assert load_settings(write_environment(changes))
+
+
+@pytest.mark.parametrize("version", ["1.36", "1.31", "1.350"])
+def test_nodes_are_not_newer_and_not_much_older_than_the_control_plane(
+    mistakes: Mistakes, version: str
+) -> None:
+    """Kubernetes supports a kubelet of the API server's version, and of the three before it."""
+    (line,) = mistakes({"cluster.node_groups.big.kubernetes_version": version})
+    assert line == (
+        f'example.yaml: cluster.node_groups.big.kubernetes_version: "{version}": must be one of 1.32, 1.33, '
+        "1.34, 1.35, since the cluster has 1.35"
+    )
+
+
+def test_a_release_is_one_of_the_groups_version(
+    mistakes: Mistakes, write_environment: WriteEnvironment
+) -> None:
+    """EKS refuses a release of another Kubernetes version."""
+    group = "cluster.node_groups.big"
+    (line,) = mistakes({f"{group}.release_version": "1.34.2-20260520"})
+    assert line.startswith(f'example.yaml: {group}.release_version: "1.34.2-20260520": must be a release of')
+    held = {f"{group}.kubernetes_version": "1.34", f"{group}.release_version": "1.34.2-20260520"}
+    assert load_settings(write_environment(held))
