@@ -6,7 +6,6 @@ until the job is done.
 Not here: the namespaces (runner.py); the job pods (runner_config.py).
 """
 
-from decimal import Decimal
 from typing import Any
 
 from cdktf import ITerraformDependable
@@ -29,8 +28,7 @@ from cdktf_cdktf_provider_kubernetes.pod_disruption_budget_v1 import PodDisrupti
 from cdktf_cdktf_provider_kubernetes.resource_quota_v1 import ResourceQuotaV1
 from constructs import Construct
 
-from stacks.resources import RESOURCES
-from stacks.settings.container_resources import ContainerResources
+from stacks.job_limits import container_limits, max_pods, quota
 from stacks.settings.runners import FLEET_LABEL, RunnerSettings
 
 LINK_LOCAL = "169.254.0.0/16"  # the instance metadata, and the agent that gives out pod identities
@@ -63,8 +61,7 @@ class FleetIsolation(Construct):
         self._metadata = {"name": "jobs", "namespace": job_namespace}
         self._settings = settings
         self._depends_on = depends_on
-        # The quota still counts the pod of a finished job when the pod of the next job exists already.
-        self._max_pods = 2 * settings.max_jobs
+        self._max_pods = max_pods(settings)
         self._build_job_network_policy()
         self._build_manager_network_policy(manager_namespace, metrics_port)
         self._build_quota()
@@ -127,12 +124,8 @@ class FleetIsolation(Construct):
 
     def _build_quota(self) -> None:
         hard = {"pods": str(self._max_pods)}
-        for resource in RESOURCES:
-            if not self._settings.build.most_requested(resource.key):
-                continue
-            requests = (container.most_requested(resource.key) for container in self._containers())
-            job = sum(requests, Decimal(0))
-            hard[f"requests.{resource.name}"] = resource.write(job * self._max_pods)
+        for resource, amount in quota(self._settings).items():
+            hard[f"requests.{resource.name}"] = resource.write(amount)
         ResourceQuotaV1(
             self, "quota", metadata=self._metadata, spec={"hard": hard}, depends_on=self._depends_on
         )
@@ -141,12 +134,11 @@ class FleetIsolation(Construct):
         """Give every container a limit, since the runner checks a maximum only if the job names a limit."""
         limits: dict[str, str] = {}
         requests: dict[str, str] = {}
-        for resource in RESOURCES:
-            highest = max(container.highest_limit(resource.key) for container in self._containers())
-            if self._settings.build.is_limited(resource.key):
-                limits[resource.name] = resource.write(highest)
-            if self._settings.build.most_requested(resource.key):
-                requests[resource.name] = resource.write(min(resource.default_request, highest))
+        for limit in container_limits(self._settings):
+            if limit.highest is not None:
+                limits[limit.resource.name] = limit.resource.write(limit.highest)
+            if limit.default_request is not None:
+                requests[limit.resource.name] = limit.resource.write(limit.default_request)
         if not requests:  # then the build container has no limit either
             return
         LimitRangeV1(
@@ -166,9 +158,6 @@ class FleetIsolation(Construct):
             },
             depends_on=self._depends_on,
         )
-
-    def _containers(self) -> tuple[ContainerResources, ...]:
-        return (self._settings.build, self._settings.helper, self._settings.service)
 
     def _build_disruption_budget(self, fleet: str) -> None:
         """Refuse the eviction of every job pod: the budget is the largest possible number of pods.
