@@ -144,13 +144,13 @@ def _find_pod_security_problems(fleet: str, settings: RunnerSettings) -> Iterato
         if capability.upper().removeprefix("CAP_") not in _BASELINE_CAPABILITIES:
             yield Problem(
                 "Kubernetes",
-                f"the capability {capability} violates Pod Security baseline of a fleet that is not privileged",
+                f"the capability {capability} violates Pod Security baseline of a fleet without privileged",
                 f"in the settings runners.{fleet}.kubernetes.cap_add: without {capability}",
             )
     if (executor.volumes or {}).get("host_path"):
         yield Problem(
             "Kubernetes",
-            "a host_path volume violates Pod Security baseline of a fleet that is not privileged",
+            "a host_path volume violates Pod Security baseline of a fleet without privileged",
             f"in the settings runners.{fleet}.kubernetes.volumes: without host_path",
         )
 

@@ -6,24 +6,26 @@ Not here: the pod (pod.py). Scripts, stages, artifacts and so on, which do not c
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from jobs.ci_yaml import CiFileError, Place, Reference, Section, read_yaml
 from jobs.variables import Variable, expand, expand_all
 
 GLOBAL_KEYS = frozenset(
-    "spec image services before_script after_script variables cache default stages include pages workflow".split()
+    """spec image services before_script after_script variables cache default stages include pages
+    workflow""".split()  # noqa: SIM905 - shorter
 )
 # GitLab's published schema of CI files, definition "job_template"; a test compares.
 JOB_KEYS = frozenset(
-    "image services before_script after_script hooks rules variables cache id_tokens identity "
-    "dast_configuration inputs secrets script run stage only extends needs except tags allow_failure timeout "
-    "when start_in manual_confirmation dependencies artifacts environment release coverage retry parallel "
-    "interruptible resource_group trigger inherit publish pages".split()
+    """image services before_script after_script hooks rules variables cache id_tokens identity
+    dast_configuration inputs secrets script run stage only extends needs except tags allow_failure timeout
+    when start_in manual_confirmation dependencies artifacts environment release coverage retry parallel
+    interruptible resource_group trigger inherit publish pages""".split()  # noqa: SIM905 - shorter
 )
 # GitLab, "CI/CD YAML syntax reference": include, extends, !reference, parallel:matrix.
 MAX_FILES, MAX_EXTENDS, MAX_REFERENCES, MAX_PARALLEL = 150, 11, 10, 200
@@ -167,7 +169,7 @@ def _section(values: Mapping[str, object], place: Place) -> Section:
     return section
 
 
-class _Unresolvable(Exception):
+class _UnresolvableError(Exception):
     """A value that an include which was not read may hold."""
 
 
@@ -200,6 +202,12 @@ class _Document:
             self._notes.append("the file has no job")
         return Pipeline(tuple(jobs), tuple(self._notes))
 
+    def _refuse(self, place: Place, text: str) -> NoReturn:
+        """Refuse a value that is missing, unless an include that was not read may hold it."""
+        if self._is_whole:
+            raise CiFileError([(place, text)])
+        raise _UnresolvableError(f"{place}: {text} in the files that were read")
+
     # --- extends and !reference
 
     def _extend(self, name: str, users: tuple[str, ...] = (), place: Place | None = None) -> Section:
@@ -208,14 +216,14 @@ class _Document:
             return self._extended[name]
         value = self._content.get(name)
         if place and (name not in self._content or name in GLOBAL_KEYS - {"pages"}):
-            if not self._is_whole:
-                raise _Unresolvable(f"{place}: extends {name}, which is in no file that was read")
             close = get_close_matches(name, list(self._content), n=1)
             hint = f". Did you mean {close[0]}?" if close else ""
-            raise CiFileError([(place, f"extends: {name}: there is no such job{hint}")])
+            self._refuse(place, f"extends: {name}: there is no such job{hint}")
         here = place or self._content.places[name]
         if not isinstance(value, Section):
-            raise CiFileError([(here, f"{name}: must be a map with the keys of a job")])
+            close = get_close_matches(name, sorted(GLOBAL_KEYS), n=1)
+            hint = f". Did you mean {close[0]}?" if close else ""
+            raise CiFileError([(here, f"{name}: must be a map with the keys of a job{hint}")])
         if name in users:
             raise CiFileError([(here, f"extends: {' → '.join([*users, name])}: a circle")])
         if len(users) >= MAX_EXTENDS:
@@ -261,10 +269,8 @@ class _Document:
         for key in keys:
             found = found.get(key) if isinstance(found, Section) else None
         if found is None:
-            text = f"!reference [{', '.join(reference.path)}]"
-            if not self._is_whole:
-                raise _Unresolvable(f"{reference.place}: {text} is in no file that was read")
-            raise CiFileError([(reference.place, f"{text}: there is no such value")])
+            text = f"!reference [{', '.join(reference.path)}]: there is no such value"
+            self._refuse(reference.place, text)
         return found
 
     # --- one job
@@ -274,14 +280,15 @@ class _Document:
         try:
             job = self._extend(name)
             self._refuse_unknown_keys(name, job)
+            for value in job.values():  # a circle anywhere in the job is a mistake
+                with suppress(_UnresolvableError):
+                    self._resolve(value)
             if not {"script", "run", "trigger"} & set(job):
-                if self._is_whole:
-                    raise CiFileError([(place, f"{name}: must have script, run or trigger")])
-                raise _Unresolvable(f"{place}: {name} has no script in the files that were read")
+                self._refuse(place, f"{name}: there is no script, run or trigger")
             if "trigger" in job:  # GitLab starts another pipeline; no runner takes it
                 return [Job(name, place, needs_runner=False)]
             return self._read_cases(name, place, job)
-        except _Unresolvable as error:
+        except _UnresolvableError as error:
             return [Job(name, place, unknown=(str(error),))]
 
     def _refuse_unknown_keys(self, name: str, job: Section) -> None:
@@ -290,7 +297,8 @@ class _Document:
             if key not in JOB_KEYS:
                 close = get_close_matches(key, sorted(JOB_KEYS), n=1)
                 hint = f". Did you mean {close[0]}?" if close else ""
-                problems.append((job.places[key], f"{name}.{key}: unknown key{hint}"))
+                accepted = 'Accepted: a keyword of GitLab\'s "CI/CD YAML syntax reference"'
+                problems.append((job.places[key], f"{name}.{key}: unknown key{hint or '.'} {accepted}"))
         if problems:
             raise CiFileError(problems)
 
@@ -371,13 +379,12 @@ class _Document:
         found = {}
         for name, entry in value.items():
             line = value.places[name]
-            raw = False
-            if isinstance(entry, Section):
-                raw = entry.get("expand") is False
-                entry = entry.get("value", "")
-            if isinstance(entry, Section | list):
+            is_map = isinstance(entry, Section)
+            text = entry.get("value", "") if is_map else entry
+            if isinstance(text, Section | list):
                 raise CiFileError([(line, f"{where}.{name}: must be a string or a number")])
-            found[name] = Variable(write_scalar(entry), line, raw=raw)
+            raw = is_map and entry.get("expand") is False
+            found[name] = Variable(write_scalar(text), line, raw=raw)
         return found
 
     def _read_rules(self, rules: Any, where: str, place: Place) -> list[tuple[str, dict[str, Variable]]]:

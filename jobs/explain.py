@@ -4,7 +4,7 @@ No cdktf import, no file, no clock.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import StrEnum
 
@@ -17,6 +17,8 @@ from jobs.variables import Variable
 from stacks.resources import RESOURCES, Resource
 from stacks.settings import Settings
 from stacks.settings.runners import RunnerSettings
+
+MAX_CORRECTIONS = 8  # of a job's values, until all changes together work
 
 
 class Verdict(StrEnum):
@@ -34,7 +36,7 @@ class Answer:
     job: Job
     fleet: str | None
     verdict: Verdict
-    pod: Pod = Pod()
+    pod: Pod = field(default_factory=Pod)
     fits: tuple[str, ...] = ()
     chosen: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
@@ -118,18 +120,47 @@ def _find_no_fleet(job: Job, settings: Settings) -> Problem:
 
 
 def judge(job: Job, settings: Settings, fleet: str, sizes: Mapping[str, InstanceSize]) -> Answer:
-    """Return the answer for a job on a fleet, with corrections that were tried."""
+    """Return the answer for a job on a fleet; all its changes together were tried.
+
+    A change may meet the next obstacle: the fleet's maximum accepts 16 CPU, and no node has them. Then the
+    value is corrected again, or a further problem is added.
+    """
     answer = _judge(job, settings, fleet, sizes)
-    problems = [
-        problem if problem.variable is None else _correct(problem, job, settings, fleet, sizes)
-        for problem in answer.problems
-    ]
-    return replace(answer, problems=tuple(problems))
+    found: dict[str, Problem] = {}
+    tried, problems = job, answer.problems
+    for _ in range(MAX_CORRECTIONS):
+        before = dict(found)
+        for problem in problems:
+            key = problem.variable or problem.text
+            first = found.get(key)
+            found[key] = _with_value(first, problem) if first else problem
+            if problem.variable and problem.nearest:
+                variable = tried.variables.get(problem.variable, Variable(None))
+                changed = {problem.variable: replace(variable, text=problem.nearest)}
+                tried = replace(tried, variables={**tried.variables, **changed})
+        if found == before:
+            break
+        problems = _judge(tried, settings, fleet, sizes).problems
+    return replace(answer, problems=tuple(found.values()))
+
+
+def _with_value(first: Problem, later: Problem) -> Problem:
+    """Return a problem with the change of a later one, which is about the same variable."""
+    return (
+        first
+        if first.nearest == later.nearest
+        else replace(first, change=later.change, nearest=later.nearest)
+    )
 
 
 def _judge(job: Job, settings: Settings, fleet: str, sizes: Mapping[str, InstanceSize]) -> Answer:
     runner = settings.runners[fleet]
-    pod = admit(build_pod(job, fleet=fleet, settings=runner), job, fleet=fleet, settings=runner)
+    pod = build_pod(job, fleet=fleet, settings=runner)
+    if pod.problems:  # the runner makes none
+        return Answer(
+            job, fleet, Verdict.CANNOT, replace(pod, containers=()), problems=pod.problems, notes=pod.notes
+        )
+    pod = admit(pod, job, fleet=fleet, settings=runner)
     groups, unknown_types = _describe_groups(settings, runner, sizes)
     requests = {resource.key: pod.requests(resource) for resource in RESOURCES}
     fitting = [group for group in groups if not exceeding(requests, group)]
@@ -215,30 +246,3 @@ def _reduce(job: Job, pod: Pod, resource: Resource, excess: Decimal, text: str, 
 def write_room(resource: Resource, amount: Decimal) -> str:
     """Return an amount as a quantity, rounded down to the unit: a value that fits."""
     return resource.write(int(amount / resource.unit_size) * resource.unit_size)
-
-
-def _correct(
-    problem: Problem, job: Job, settings: Settings, fleet: str, sizes: Mapping[str, InstanceSize]
-) -> Problem:
-    """Return a problem whose value was tried: a value that meets the next obstacle is corrected again."""
-    tried, value = job, problem.nearest
-    for _ in range(len(RESOURCES) + 2):
-        if value is None or problem.variable is None:
-            break
-        variable = tried.variables.get(problem.variable, Variable(None))
-        tried = replace(
-            tried, variables={**tried.variables, problem.variable: replace(variable, text=value)}
-        )
-        again = [
-            other
-            for other in _judge(tried, settings, fleet, sizes).problems
-            if other.variable == problem.variable and other.nearest and other.nearest != value
-        ]
-        if not again:
-            break
-        value = again[0].nearest
-    if value is None or problem.nearest is None or value == problem.nearest:
-        return problem
-    return replace(
-        problem, change=problem.change.replace(f'"{problem.nearest}"', f'"{value}"', 1), nearest=value
-    )

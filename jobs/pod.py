@@ -14,7 +14,6 @@ from jobs.ci_yaml import Place
 from jobs.quantities import correct_quantity, parse_quantity
 from jobs.variables import Variable
 from stacks.resources import RESOURCES, Resource
-from stacks.settings.container_resources import ContainerResources
 from stacks.settings.runners import RunnerSettings
 
 KINDS = {"build": "", "helper": "HELPER_", "service": "SERVICE_"}
@@ -93,7 +92,7 @@ def build_pod(job: Job, *, fleet: str, settings: RunnerSettings) -> Pod:
     ]
     containers[0] = replace(containers[0], image=job.image or (None if job.image is None else settings.image))
     of_fleet = [str(service["name"]) for service in settings.kubernetes.services or []]
-    services = [(image, {}) for image in of_fleet]
+    services: list[tuple[str | None, dict[str, Variable]]] = [(image, {}) for image in of_fleet]
     services += [(service.image, dict(service.variables)) for service in job.services]
     shared: Container | None = None
     for image, own in services:
@@ -126,7 +125,7 @@ def _build(
     settings: RunnerSettings,
     found: _Findings,
 ) -> Container:
-    own: ContainerResources = getattr(settings, kind)
+    own = getattr(settings, kind)
     amounts: dict[str, dict[str, Decimal]] = {"request": {}, "limit": {}}
     for resource, which in _each():
         text = getattr(own, f"{resource.key}_{which}")

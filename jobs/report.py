@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -28,7 +29,9 @@ def print_table(answers: Sequence[Answer], notes: Sequence[str], title: str) -> 
     table.add_column("", no_wrap=True)
     for answer in answers:
         cpu, memory = (
-            resource.write(amount) if (amount := answer.pod.requests(resource)) > 0 and not answer.unknown else "-"
+            resource.write(amount)
+            if (amount := answer.pod.requests(resource)) > 0 and not answer.unknown
+            else "-"
             for resource in RESOURCES[:2]
         )
         table.add_row(
@@ -43,16 +46,19 @@ def print_table(answers: Sequence[Answer], notes: Sequence[str], title: str) -> 
     console.print(table)
     for answer in answers:
         lines = [
-            *(f"{problem.who}: {problem.text}\n  → {problem.change}" for problem in answer.problems),
-            *(f"unknown: {reason}" for reason in answer.unknown),
-            *(f"note: {note}" for note in answer.notes),
+            *(
+                line
+                for problem in answer.problems
+                for line in ((2, f"{problem.who}: {problem.text}"), (4, f"→ {problem.change}"))
+            ),
+            *((2, f"unknown: {reason}") for reason in answer.unknown),
+            *((2, f"note: {note}") for note in answer.notes),
         ]
         if lines:
             fleet = f" on {answer.fleet}" if answer.fleet else ""
             console.print(Text(f"\n{plain(_name(answer))}{fleet}", style="bold"))
-            for line in lines:
-                for part in line.split("\n"):
-                    console.print(Text(f"  {plain(part)}"))
+            for indent, line in lines:
+                console.print(Padding(Text(plain(line), overflow="fold"), (0, 0, 0, indent)))
     if notes:
         console.print()
     for note in notes:
@@ -89,8 +95,12 @@ def _describe(answer: Answer) -> dict[str, Any]:
         "containers": [
             {
                 "name": plain(container.name),
-                "requests": {names[key].name: names[key].write(value) for key, value in container.requests.items()},
-                "limits": {names[key].name: names[key].write(value) for key, value in container.limits.items()},
+                "requests": {
+                    names[key].name: names[key].write(value) for key, value in container.requests.items()
+                },
+                "limits": {
+                    names[key].name: names[key].write(value) for key, value in container.limits.items()
+                },
             }
             for container in answer.pod.containers
         ],

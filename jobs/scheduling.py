@@ -81,6 +81,7 @@ def choose_groups(
     Every group counts with the node that its tags describe. For a group with running nodes the autoscaler
     takes one of these as the model; its capacity is a little higher.
     """
+    scores: dict[str, float]
     match autoscaler.expander:
         case "priority":
             scores = {group.name: -autoscaler.expander_priorities[group.name] for group in fitting}

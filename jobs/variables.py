@@ -48,10 +48,9 @@ def expand(variable: Variable, known: Mapping[str, Variable]) -> Variable:
     text = variable.text
     if text is None or "$" not in text:
         return variable
-    if found := _INPUT.search(text):
-        return _unknown(variable, f"depends on the input {found[1].strip()}")
-    if variable.raw:
-        return variable
+    found = _INPUT.search(text)
+    if found or variable.raw:
+        return _unknown(variable, f"depends on the input {found[1].strip()}") if found else variable
     parts, end = [], 0
     for use in _USE.finditer(text):
         name = use[1] or use[2]
