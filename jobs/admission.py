@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
+from math import ceil
 
 from jobs.ci_file import Job
 from jobs.pod import Container, Pod, Problem, variable_name, write_place
@@ -125,7 +126,7 @@ def _find_quota_problems(pod: Pod, job: Job, fleet: str, settings: RunnerSetting
             services = [part for part in pod.containers if part.kind == "service"]
             line = write_place(job.services_place or job.place)
             each = max((part.requests.get(resource.key, Decimal(0)) for part in services), default=Decimal(0))
-            too_many = int((amount - most) / each) + 1 if each else 0
+            too_many = ceil((amount - most) / each) if each else 0
             kept = max(0, len(services) - too_many)
             yield Problem(
                 "Kubernetes",
