@@ -55,6 +55,7 @@ class Job:
     services_place: Place | None = None
     variables: Mapping[str, Variable] = field(default_factory=dict)
     unknown: tuple[str, ...] = ()
+    unknown_tags: tuple[str, ...] = ()
     needs_runner: bool = True
 
 
@@ -447,7 +448,7 @@ class _Document:
         values = [expand(Variable(write_scalar(tag), place), job.variables) for tag in tags]
         reasons = tuple(f"{place}: tags: {value.unknown}" for value in values if value.text is None)
         return replace(
-            job, tags=tuple(value.text for value in values if value.text is not None), unknown=reasons
+            job, tags=tuple(value.text for value in values if value.text is not None), unknown_tags=reasons
         )
 
     def _read_image(self, image: Any, place: Place, variables: Mapping[str, Variable]) -> str | None:
@@ -493,7 +494,7 @@ def _what_decides(job: Job) -> tuple[Any, ...]:
         for service in job.services
     ]
     texts = sorted((name, str(variable.text), variable.unknown) for name, variable in own.items())
-    return (job.name, job.tags, job.image, str(services), tuple(texts), job.unknown)
+    return (job.name, job.tags, job.image, str(services), tuple(texts), job.unknown_tags)
 
 
 def write_scalar(value: object) -> str:

@@ -73,8 +73,10 @@ def _answer(
     if fleet:
         yield judge(job, settings, fleet, sizes)
         return
-    tags_are_unknown = any(": tags: " in reason for reason in job.unknown)
-    takers = [] if tags_are_unknown else [name for name in settings.runners if _takes(settings, name, job)]
+    if job.unknown_tags:
+        yield Answer(job, None, Verdict.UNKNOWN, unknown=(*job.unknown, *job.unknown_tags))
+        return
+    takers = [name for name in settings.runners if _takes(settings, name, job)]
     unclear = [name for name, runner in settings.runners.items() if runner.tags is None]
     if not job.tags:
         unclear += [name for name, runner in settings.runners.items() if runner.tags]
@@ -82,9 +84,7 @@ def _answer(
         yield judge(job, settings, name, sizes)
     if takers:
         return
-    if tags_are_unknown:
-        yield Answer(job, None, Verdict.UNKNOWN, unknown=job.unknown)
-    elif unclear:
+    if unclear:
         words = f"the tags {', '.join(job.tags)}" if job.tags else "no tags"
         names = ", ".join(unclear)
         reason = (

@@ -1,10 +1,10 @@
 """The answers as a table for people and as JSON for programs."""
 
 from collections.abc import Sequence
+from textwrap import wrap
 from typing import Any
 
 from rich.console import Console
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -58,7 +58,9 @@ def print_table(answers: Sequence[Answer], notes: Sequence[str], title: str) -> 
             fleet = f" on {answer.fleet}" if answer.fleet else ""
             console.print(Text(f"\n{plain(_name(answer))}{fleet}", style="bold"))
             for indent, line in lines:
-                console.print(Padding(Text(plain(line), overflow="fold"), (0, 0, 0, indent)))
+                space = " " * indent
+                for part in wrap(plain(line), WIDTH, initial_indent=space, subsequent_indent=space):
+                    console.print(Text(part))
     if notes:
         console.print()
     for note in notes:

@@ -149,7 +149,7 @@ def test_a_value_that_the_file_does_not_hold_is_unknown(read: Read) -> None:
     (job,) = read("job: {script: x, tags: [$RUNNER], variables: {KUBERNETES_CPU_REQUEST: $SIZE}}").jobs
     assert cpu(job) is None
     assert "$SIZE" in job.variables["KUBERNETES_CPU_REQUEST"].unknown
-    assert "$RUNNER" in "".join(job.unknown)
+    assert "$RUNNER" in "".join(job.unknown_tags)
 
 
 def test_an_included_file_is_under_the_one_that_includes_it(read: Read) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -353,6 +354,17 @@ def test_the_answers_are_also_json(tmp_path: Path) -> None:
     (job,) = json.loads(run("ci.yml", "--json", cwd=tmp_path).stdout)["jobs"]
     assert (job["fleet"], job["verdict"], job["place"]) == ("default", "cannot run", "ci.yml:1")
     assert job["problems"][0]["nearest"] == "16"
+
+
+def test_the_documented_table_is_the_printed_one(tmp_path: Path) -> None:
+    """docs/jobs.md shows a CI file and what the command prints for it."""
+    text = (PROJECT / "docs" / "jobs.md").read_text(encoding="utf-8")
+    example, shown = (
+        re.findall(rf"^```{kind}\n(.+?)^```$", text, re.MULTILINE | re.DOTALL)[0] for kind in ("yml", "text")
+    )
+    (tmp_path / ".gitlab-ci.yml").write_text(example)
+    printed = run(".gitlab-ci.yml", cwd=tmp_path).stdout.splitlines()
+    assert [line.rstrip() for line in printed] == shown.splitlines()
 
 
 def test_a_token_in_the_file_is_never_printed(tmp_path: Path) -> None:
