@@ -300,3 +300,17 @@ def test_variables_pass_in_labels_and_annotations(write_environment: WriteEnviro
     values = {"a": "$CI_PROJECT_ID-${CI_JOB_ID}", "example.com/b": ""}
     fleet = {"token_parameter": "/a", "pod_labels": values, "pod_annotations": {**values, "c": "x: y z"}}
     assert load_settings(write_environment({FLEET: fleet})).runners["default"].pod_labels == values
+
+
+@pytest.mark.parametrize("tags", [["a,b"], [" a"], [""], ["a\nb"], ["a" * 256], ["eks", "eks"], "eks"])
+def test_a_tag_that_gitlab_would_not_keep_is_refused(mistakes: Mistakes, tags: object) -> None:
+    """GitLab separates tags by commas and strips spaces around them."""
+    (line,) = mistakes({f"{FLEET}.tags": tags})
+    assert line.startswith(f"example.yaml: {FLEET}.tags")
+
+
+def test_a_tag_may_have_spaces(write_environment: WriteEnvironment) -> None:
+    """GitLab accepts every sign but the comma inside of a tag; an empty list is a runner without tags."""
+    for tags in (["big nodes", "größe:xl"], []):
+        settings = load_settings(write_environment({f"{FLEET}.tags": tags}))
+        assert settings.runners["default"].tags == tuple(tags)
