@@ -51,10 +51,21 @@ def admit(pod: Pod, job: Job, *, fleet: str, settings: RunnerSettings) -> Pod:
         *_find_quota_problems(stored, job, fleet, settings),
         *_find_pod_security_problems(fleet, settings),
     ]
+    kinds = {"build": settings.kubernetes.allowed_images, "service": settings.kubernetes.allowed_services}
+    unknown = [
+        f"{container.name}: whether the fleet allows its image, which depends on a variable"
+        for container in containers
+        if container.image is None and kinds.get(container.kind)
+    ]
     notes = list(pod.notes)
     if not settings.privileged and any("dind" in (container.image or "") for container in containers):
         notes.append(f"docker-in-docker does not start: the fleet {fleet} has privileged: false")
-    return replace(stored, problems=(*pod.problems, *dict.fromkeys(problems)), notes=tuple(notes))
+    return replace(
+        stored,
+        problems=(*pod.problems, *dict.fromkeys(problems)),
+        unknown=(*pod.unknown, *unknown),
+        notes=tuple(notes),
+    )
 
 
 def _fill_in(container: Container, settings: RunnerSettings) -> Container:

@@ -13,7 +13,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any, NoReturn
 
-from jobs.ci_yaml import CiFileError, Place, Reference, Section, read_yaml
+from jobs.ci_yaml import CiFileError, Place, Reference, Section, read_yaml, walk
 from jobs.variables import Variable, expand, expand_all
 
 GLOBAL_KEYS = frozenset(
@@ -30,6 +30,7 @@ JOB_KEYS = frozenset(
 # GitLab, "CI/CD YAML syntax reference": include, extends, !reference, parallel:matrix.
 MAX_FILES, MAX_EXTENDS, MAX_REFERENCES, MAX_PARALLEL = 150, 11, 10, 200
 MAX_CASES = 1000  # of one job: matrix × rules
+MAX_WORK = 300_000  # values in all jobs, once extends and references are replaced
 
 
 @dataclass(frozen=True)
@@ -170,6 +171,10 @@ def _section(values: Mapping[str, object], place: Place) -> Section:
     return section
 
 
+class _TooLargeError(CiFileError):
+    """The whole file is refused, and not one job after the other."""
+
+
 class _UnresolvableError(Exception):
     """A value that an include which was not read may hold."""
 
@@ -186,6 +191,8 @@ class _Document:
         self._given = {name: Variable(text) for name, text in given.items()}
         self._extended: dict[str, Section] = {}
         self._problems: list[tuple[Place | str, str]] = []
+        self._work = 0
+        self._place: Place | str = "include"
 
     def read(self) -> Pipeline:
         names = [name for name in self._content if name not in GLOBAL_KEYS or name == "pages"]
@@ -195,6 +202,8 @@ class _Document:
                 continue
             try:
                 jobs += self._read_job(name)
+            except _TooLargeError:
+                raise
             except CiFileError as error:
                 self._problems += error.problems
         if self._problems:
@@ -208,6 +217,14 @@ class _Document:
         if self._is_whole:
             raise CiFileError([(place, text)])
         raise _UnresolvableError(f"{place}: {text} in the files that were read")
+
+    def _spend(self, values: int, place: Place | None) -> None:
+        """Refuse a file whose jobs multiply each other."""
+        self._work += values
+        self._place = place or self._place
+        if self._work > MAX_WORK:
+            text = f"extends, !reference and variables expand to more than {MAX_WORK} values"
+            raise _TooLargeError([(self._place, text)])
 
     # --- extends and !reference
 
@@ -238,12 +255,14 @@ class _Document:
             if not isinstance(parent, str):
                 raise CiFileError([(line, "extends: must be the name of a job, or a list of names")])
             merged = merged.merged_with(self._extend(parent, (*users, name), line))
+            self._spend(sum(1 for _ in walk(merged)), line)
         merged = merged.merged_with(value)
         self._extended[name] = merged
         return merged
 
     def _resolve(self, value: Any, users: tuple[tuple[str, ...], ...] = ()) -> Any:
         """Return a value with every !reference in it replaced."""
+        self._spend(1, value.place if isinstance(value, Reference) else None)
         if isinstance(value, Reference):
             if value.path in users or len(users) >= MAX_REFERENCES:
                 problem = "a circle" if value.path in users else f"more than {MAX_REFERENCES} levels"
@@ -323,6 +342,7 @@ class _Document:
         if len(variants) > MAX_CASES:
             raise CiFileError([(place, f"{name}: more than {MAX_CASES} cases of matrix and rules")])
         for (flow_case, flow), (words, instance), (rule_case, rule) in variants:
+            self._spend(len(shared) + len(own), place)
             known = expand_all({**shared, **flow, **own, **instance, **rule, **self._given})
             found = Job(
                 name=f"{name}: [{words}]" if words else name,

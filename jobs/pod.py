@@ -1,7 +1,7 @@
 """The pod that GitLab Runner makes of a job: the containers with their requests and limits.
 
-GitLab Runner 18.9, executors/kubernetes/overwrites.go and "Kubernetes executor", "Overwrite container
-resources". No cdktf import, no file, no clock.
+GitLab Runner, executors/kubernetes/overwrites.go and "Kubernetes executor", "Overwrite container resources".
+No cdktf import, no file, no clock.
 Not here: Kubernetes' own defaults and limits (admission.py).
 """
 
@@ -181,8 +181,8 @@ def _overwrite(
                 Problem(
                     "runner",
                     f"{name}: {variable.text} is higher than {maximum}, the fleet's {container.kind}.{key}",
-                    f'{where}{name}: "{maximum}" (or in the settings {setting}: "{variable.text}", if that '
-                    "fits on a node)",
+                    f'{where}{name}: "{maximum}" (or in the settings {setting}: "{variable.text}"; the '
+                    "plan refuses it if no node can hold it)",
                     maximum,
                     name,
                 )

@@ -174,6 +174,12 @@ def test_a_variable_knows_its_line(read: Read) -> None:
 
 
 NINE = ",".join(["*{0}"] * 9)
+NINEFOLD = ",".join(["!reference [.a{0}, rules]"] * 9)
+REFERENCES = ".a0: {rules: [{if: a}]}\n" + "".join(
+    f".a{i}: {{rules: [{NINEFOLD.format(i - 1)}]}}\n" for i in range(1, 9)
+)
+BASE = "b: &b {" + ",".join(f"V{i}: 1" for i in range(2000)) + "}\n.a: {variables: *b}\n"
+EXTENDS = BASE + "".join(f"j{i}: {{extends: .a, script: x}}\n" for i in range(1000))
 BOMB = "a0: &a0 [x]\n" + "".join(f"a{i}: &a{i} [{NINE.format(f'a{i - 1}')}]\n" for i in range(1, 40))
 
 
@@ -195,6 +201,8 @@ BOMB = "a0: &a0 [x]\n" + "".join(f"a{i}: &a{i} [{NINE.format(f'a{i - 1}')}]\n" f
         ("job: !vault x", "the tag !vault: only !reference is known"),
         ("a: 1\n---\nb: 2\n---\nc: 3", "a second document"),
         ("[" * 5000, "nested more than 40 levels"),
+        (f"{REFERENCES}job: {{script: x, rules: !reference [.a8, rules]}}", "expand to more than"),
+        (EXTENDS, "expand to more than 300000 values"),
         (BOMB, "anchors that expand to more than"),
         ("x: " + "a" * MAX_BYTES, "larger than 1000 kB"),
         ("x: [" + "a," * 100_000 + "]", "more than 16000 values"),

@@ -81,6 +81,12 @@ def test_a_pod_has_the_defaults_of_runner_and_limit_range(ask: Ask) -> None:
     assert set(map(str, amounts(answer, "limits").values())) == {str({"cpu": "16", "memory": "16Gi"})}
 
 
+def test_a_limit_without_a_request_is_the_request_too(ask: Ask) -> None:
+    """The API server sets it before the LimitRange gives its own default."""
+    answer = ask({}, {"runners.default.service": {"memory_limit": "1Gi"}}, services=["a"])
+    assert amounts(answer, "requests")["service a"] == {"cpu": "100m", "memory": "1Gi"}
+
+
 def test_the_job_changes_its_build_container(ask: Ask) -> None:
     """`KUBERNETES_CPU_REQUEST` and `KUBERNETES_MEMORY_LIMIT`, up to the fleet's maxima."""
     answer = ask({"KUBERNETES_CPU_REQUEST": 3, "KUBERNETES_MEMORY_LIMIT": "5G"})
@@ -180,6 +186,7 @@ def test_an_image_that_the_fleet_does_not_allow_is_refused(ask: Ask) -> None:
     changes = {"runners.default.kubernetes": {"allowed_images": ["registry.example.com/*/*:*"]}}
     assert ask({}, changes, image="registry.example.com/ci/base:1").verdict is Verdict.RUNS
     assert ask({}, changes, image="registry.example.com/ci/x/base:1").verdict is Verdict.CANNOT
+    assert ask({}, changes, image="$IMAGE").verdict is Verdict.UNKNOWN
 
 
 def test_the_tags_choose_the_fleet(ask: Ask) -> None:
