@@ -137,12 +137,11 @@ def test_a_refused_job_gets_the_nearest_value_that_works(
 
 def test_a_job_that_no_node_can_hold_gets_what_the_largest_one_has(ask: Ask) -> None:
     """The maximum accepts 16 CPU, and an m5.2xlarge has 7760m for a job with its helper's 100m."""
-    answer = ask({"KUBERNETES_CPU_REQUEST": "16"}, {"runners.default.node_groups": ["main"]})
-    (problem,) = answer.problems
+    changes = {"runners.default.node_groups": ["main"]}
+    (problem,) = ask({"KUBERNETES_CPU_REQUEST": "16"}, changes).problems
     assert (problem.who, problem.nearest) == ("scheduler", "7660m")
-    assert ask({"KUBERNETES_CPU_REQUEST": "7660m"}, {"runners.default.node_groups": ["main"]}).fits == (
-        "main",
-    )
+    assert ask({"KUBERNETES_CPU_REQUEST": "7660m"}, changes).fits == ("main",)
+    assert ask({"KUBERNETES_CPU_REQUEST": "7661m"}, changes).fits == ()
 
 
 def test_a_maximum_above_every_node_is_not_the_nearest_value(ask: Ask) -> None:
