@@ -1,7 +1,7 @@
 """Sizes of EC2 instance types, for a program that may not ask AWS.
 
 `instance_types.csv` has what EC2's DescribeInstanceTypes answers: vCPUs (DefaultVCpus), MiB of memory,
-network interfaces, and IPv4 addresses of each; as of November 2026, taken from the test library moto 5.2.5.
+network interfaces, and IPv4 addresses of each. Taken from the test library moto 5.2.5 in November 2026.
 At plan time Terraform asks AWS itself, so an old table never blocks a deployment.
 """
 
