@@ -125,6 +125,11 @@ destroy: setup ## Destroy the stacks of ENV in the reverse order, after one ques
 validate: setup ## Check the settings of ENV and backend.tf.json, without AWS
 	@$(VENV)/python -m deployment validate
 
+.PHONY: jobs
+jobs: setup ## Say whether the jobs of FILE=.gitlab-ci.yml would run on the fleets of ENV
+	@test -n "$(FILE)" || { echo 'FILE: not set. Accepted: the path of a CI file, as in FILE=.gitlab-ci.yml' >&2; exit 1; }
+	@$(VENV)/python -m jobs explain "$(FILE)" $(OPTIONS)
+
 .PHONY: unlock
 unlock: setup ## Remove the lock that a killed Terraform has left on STACKS="network" of ENV
 	@$(LOCALLY) $(VENV)/python -m deployment unlock $(STACKS)

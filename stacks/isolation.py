@@ -28,8 +28,7 @@ from cdktf_cdktf_provider_kubernetes.pod_disruption_budget_v1 import PodDisrupti
 from cdktf_cdktf_provider_kubernetes.resource_quota_v1 import ResourceQuotaV1
 from constructs import Construct
 
-from stacks.resources import RESOURCES
-from stacks.settings.container_resources import ContainerResources
+from stacks.job_limits import container_limits
 from stacks.settings.runners import FLEET_LABEL, RunnerSettings
 
 # More pods than any fleet has: 10 managers of 10000 jobs each, replaced several times within their grace.
@@ -145,12 +144,11 @@ class FleetIsolation(Construct):
         """Give every container a limit, since the runner checks a maximum only if the job names a limit."""
         limits: dict[str, str] = {}
         requests: dict[str, str] = {}
-        for resource in RESOURCES:
-            highest = max(container.highest_limit(resource.key) for container in self._containers())
-            if self._settings.build.is_limited(resource.key):
-                limits[resource.name] = resource.write(highest)
-            if self._settings.build.most_requested(resource.key):
-                requests[resource.name] = resource.write(min(resource.default_request, highest))
+        for each in container_limits(self._settings):
+            if each.highest is not None:
+                limits[each.resource.name] = each.resource.write(each.highest)
+            if each.default_request is not None:
+                requests[each.resource.name] = each.resource.write(each.default_request)
         if not requests:  # then the build container has no limit either
             return []
         # The API server fills in each of the three that is not set; then every plan would differ.
@@ -166,9 +164,6 @@ class FleetIsolation(Construct):
                 depends_on=self._depends_on,
             )
         ]
-
-    def _containers(self) -> tuple[ContainerResources, ...]:
-        return (self._settings.build, self._settings.helper, self._settings.service)
 
     def _build_disruption_budget(self, fleet: str) -> PodDisruptionBudgetV1:
         """Refuse the eviction of every job pod: the budget demands more pods than there are.

@@ -12,16 +12,11 @@ from math import ceil
 from cdktf import Precondition, TerraformLocal, TerraformStack
 
 from stacks.node_allocatable import NodeAllocatable
+from stacks.node_reservations import reserved_for_others
 from stacks.resources import RESOURCES, Resource
 from stacks.settings.container_resources import ContainerResources
 from stacks.settings.node_groups import NodeGroupSettings
 from stacks.settings.runners import RunnerSettings
-
-# CPU requests of the add-ons' daemon sets: vpc-cni (two containers of 25m) and kube-proxy (100m).
-DAEMON_SETS_MILLICPU = 150
-# The autoscaler expects a second kube-proxy on the first node of an empty group, and starts no node for a job
-# that does not fit beside it (kubernetes/autoscaler, cloudprovider/utils.go, BuildKubeProxy).
-AUTOSCALER_KUBE_PROXY_MILLICPU = 100
 
 
 def capacity_preconditions(
@@ -117,10 +112,7 @@ def _write_free(
 ) -> str:
     """Return the expression for the part of an empty node that a job can have, in the resource's unit."""
     amount = allocatable.of(group, resource)
-    if resource.key != "cpu":
-        return amount
-    others = DAEMON_SETS_MILLICPU + (0 if settings.min_size else AUTOSCALER_KUBE_PROXY_MILLICPU)
-    return f"{amount} - {others}"
+    return f"{amount} - {reserved_for_others(settings.min_size)}" if resource.key == "cpu" else amount
 
 
 def _count_units(container: ContainerResources, resource: Resource) -> int:

@@ -1,6 +1,7 @@
 """The resources that a node of each node group has for pods: Kubernetes calls them allocatable.
 
 Intent: the capacity check and the tags that the autoscaler reads take their numbers from this one place.
+`jobs/scheduling.py` has the same formulas in Python; a test compares them.
 Not here: the requests of the daemon sets, which are pods too (job_capacity.py).
 """
 
@@ -9,14 +10,15 @@ from collections.abc import Iterable, Mapping
 from cdktf import TerraformLocal, TerraformStack
 from cdktf_cdktf_provider_aws.data_aws_ec2_instance_type import DataAwsEc2InstanceType
 
+from stacks.node_reservations import (
+    MEMORY_EVICTION_MIB,
+    MEMORY_FOR_APPLICATIONS,
+    MEMORY_RESERVED_MIB,
+    MEMORY_RESERVED_PER_POD_MIB,
+    storage_for_pods,
+)
 from stacks.resources import Resource
 from stacks.settings.node_groups import NodeGroupSettings
-
-# Karpenter, "Settings", vm-memory-overhead-percent: the share that hypervisor and kernel leave.
-MEMORY_FOR_APPLICATIONS = 0.925
-# Amazon EKS AMI (nodeadm), kubelet configuration: kubeReserved and evictionHard.
-MEMORY_RESERVED_MIB, MEMORY_RESERVED_PER_POD_MIB, MEMORY_EVICTION_MIB = 255, 11, 100
-STORAGE_RESERVED_MIB, STORAGE_FOR_PODS = 1024, 0.9
 
 
 class NodeAllocatable:
@@ -38,8 +40,7 @@ class NodeAllocatable:
             group: {
                 "cpu": _write_minimum(_write_cpu(types[name]) for name in settings.instance_types),
                 "memory": _write_minimum(_write_memory(types[name]) for name in settings.instance_types),
-                "ephemeral_storage": int(settings.disk_size_gib * 1024 * STORAGE_FOR_PODS)
-                - STORAGE_RESERVED_MIB,
+                "ephemeral_storage": storage_for_pods(settings.disk_size_gib),
             }
             for group, settings in node_groups.items()
         }

@@ -62,6 +62,10 @@ PolicyArn = Annotated[
     ),
 ]
 
+RunnerTag = Annotated[
+    str, Field(pattern=r"^[^\s,\x00-\x1f\x7f]([^,\x00-\x1f\x7f]*[^\s,\x00-\x1f\x7f])?$", max_length=255)
+]
+
 # A runner's whole token; messages.py masks tokens of every kind.
 _TOKEN = re.compile(r"(glrtr?-|GR1348941)[\w.-]{16}", re.IGNORECASE)
 
@@ -89,6 +93,13 @@ class RunnerSettings(SettingsModel):
         "It must not begin with /aws or /ssm. Never write the token itself here.",
         pattern=r"^(/[A-Za-z0-9_.-]+){1,15}$",
         max_length=1011,
+    )
+    tags: tuple[RunnerTag, ...] | None = Field(
+        default=None,
+        description="Up to 50 tags that the fleet's runner has in GitLab, such as [eks, big]. Only `make "
+        "jobs` reads them, to find the fleet of a job: GitLab holds the real ones. An empty list means that "
+        "the runner has none and takes only jobs without tags. Without the key they are unknown.",
+        max_length=50,
     )
     concurrent: int = Field(
         default=10,
@@ -238,10 +249,10 @@ class RunnerSettings(SettingsModel):
             raise ValueError("must be the name of the parameter that holds the token, not the token")
         return name
 
-    @field_validator("node_groups", "job_policy_arns")
+    @field_validator("node_groups", "job_policy_arns", "tags")
     @classmethod
-    def _refuse_duplicates(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        refuse(find_duplicates(names))
+    def _refuse_duplicates(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        refuse(find_duplicates(names or ()))
         return names
 
     @field_validator("pod_labels", "pod_annotations")

@@ -1,4 +1,4 @@
-"""The end of `python -m deployment` and `python -m local_aws`."""
+"""The beginning and the end of `python -m deployment`, `python -m jobs` and `python -m local_aws`."""
 
 import subprocess
 import sys
@@ -32,7 +32,7 @@ def test_an_expected_error_is_one_message(error: BaseException, message: str) ->
     assert ended.value.code == message
 
 
-@pytest.mark.parametrize("package", ["deployment", "local_aws"])
+@pytest.mark.parametrize("package", ["deployment", "jobs", "local_aws"])
 def test_a_program_imports_the_slow_modules_in_its_command(package: str) -> None:
     """A Ctrl-C during the import of pydantic or botocore ends in one message, too."""
     program = f"import sys, {package}.__main__; print({{'botocore', 'pydantic'}} & set(sys.modules))"

@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from jobs.instance_sizes import InstanceSize, known_sizes
+from jobs.scheduling import describe_group
+from stacks.settings.load import PROJECT, load_settings
 from tests.environments import Synthesized
 
 # Amazon EC2, "Instance types": vCPUs, memory in MiB, network interfaces, IPv4 addresses of an interface.
@@ -109,3 +112,25 @@ def test_a_job_that_just_fits_brings_an_empty_group_its_first_node(example: Synt
     assert expression == (
         '${max(local.node_allocatable["big"].cpu - 250, local.node_allocatable["main"].cpu - 150)}'
     )
+
+
+def test_plan_and_make_jobs_calculate_the_same_amounts(
+    example: Synthesized, further: dict[str, SimpleNamespace]
+) -> None:
+    """`python -m jobs` has the formulas of the plan in Python."""
+    groups = load_settings(PROJECT / "environments" / "example.yaml").cluster.node_groups
+    sizes = {name: InstanceSize(*facts) for name, facts in INSTANCE_TYPES.items()}
+    planned = node_allocatable(example["cluster"])
+    assert {
+        name: SimpleNamespace(**describe_group(name, group, sizes).allocatable)
+        for name, group in groups.items()
+    } == planned
+    small = groups["main"].model_copy(update={"instance_types": ("m5.xlarge", "m5.large")})
+    assert SimpleNamespace(**describe_group("small", small, sizes).allocatable) == further["two"]
+
+
+def test_make_jobs_knows_the_sizes_of_instance_types() -> None:
+    """Its table has what EC2 documents."""
+    assert {name: known_sizes()[name] for name in INSTANCE_TYPES} == {
+        name: InstanceSize(*facts) for name, facts in INSTANCE_TYPES.items()
+    }

@@ -432,3 +432,17 @@ def test_numbers_that_stop_a_manager_are_refused(mistakes: Mistakes, key: str, v
     (line,) = mistakes({f"{FLEET}.{key}": value})
     assert line.startswith(f"example.yaml: {FLEET}.{key}: ")
     assert value != 11 or "must be at most concurrent, which is 10" in line
+
+
+@pytest.mark.parametrize("tags", [["a,b"], [" a"], [""], ["a\nb"], ["a" * 256], ["eks", "eks"], "eks"])
+def test_a_tag_that_gitlab_would_not_keep_is_refused(mistakes: Mistakes, tags: object) -> None:
+    """GitLab separates tags by commas and strips spaces around them."""
+    (line,) = mistakes({f"{FLEET}.tags": tags})
+    assert line.startswith(f"example.yaml: {FLEET}.tags")
+
+
+def test_a_tag_may_have_spaces(write_environment: WriteEnvironment) -> None:
+    """GitLab accepts every sign but the comma inside of a tag; an empty list is a runner without tags."""
+    for tags in (["big nodes", "größe:xl"], []):
+        settings = load_settings(write_environment({f"{FLEET}.tags": tags}))
+        assert settings.runners["default"].tags == tuple(tags)

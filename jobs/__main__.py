@@ -1,0 +1,115 @@
+"""`python -m jobs`: would the jobs of a CI file run on an environment's fleets?
+
+The command imports its own modules late, so that `--help` is printed at once.
+"""
+# ruff: noqa: PLC0415
+
+import argparse
+import json
+import os
+from pathlib import Path
+
+from deployment.command_line import run_command
+from plan_review.exit_status import Parser
+from stacks.errors import UserError
+
+ALL_RUN, NOT_ALL_RUN = 0, 2
+
+_EPILOG = """exit statuses:
+  0  every job can run
+  2  a job can't run, or it is unknown whether it can
+  1  the CI file, the settings or the command line can't be used
+"""
+
+
+def main() -> None:
+    """Run the command; every expected error ends in one message and the exit status 1."""
+    arguments = _parse_command_line()
+    run_command(lambda: _run(arguments))
+
+
+def _parse_command_line() -> argparse.Namespace:
+    parser = Parser(
+        prog="python -m jobs",
+        description="Say before a job runs whether it would run.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    text = "say for each job of a CI file which fleet takes it, whether it can run, and where"
+    command = commands.add_parser(
+        "explain",
+        help=text,
+        description=f"{text[0].upper()}{text[1:]}. It needs no AWS and no GitLab.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("file", type=Path, metavar="FILE", help="the CI file, such as .gitlab-ci.yml")
+    command.add_argument(
+        "--environment",
+        metavar="NAME",
+        default=os.environ.get("ENV"),
+        help="file name under environments/; without this option, the environment variable ENV names it; "
+        "without both, it is local",
+    )
+    command.add_argument("--fleet", metavar="NAME", help="the fleet that takes all jobs, whatever their tags")
+    command.add_argument(
+        "--variable",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="a CI/CD variable of the project or of a predefined name; it wins over the file's. Repeatable",
+    )
+    command.add_argument(
+        "--instance-type",
+        metavar="TYPE=VCPUS:MIB",
+        action="append",
+        default=[],
+        help="size of an instance type, such as m7i.48xlarge=192:786432. Repeatable",
+    )
+    command.add_argument(
+        "--root",
+        metavar="FOLDER",
+        type=Path,
+        help="the project's folder, for include: local; by default the nearest one with .git",
+    )
+    command.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    return parser.parse_args()
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    """Print the answers, and return the exit status."""
+    from jobs.ci_file import read_pipeline
+    from jobs.explain import Verdict, explain
+    from jobs.instance_sizes import parse_sizes
+    from jobs.report import as_document, print_table
+    from stacks.settings.load import load_environment
+
+    settings = load_environment(arguments.environment)
+    if arguments.fleet and arguments.fleet not in settings.runners:
+        raise UserError(f"--fleet {arguments.fleet}: must be one of {', '.join(settings.runners)}")
+    pipeline = read_pipeline(
+        arguments.file, root=arguments.root, variables=_parse_variables(arguments.variable)
+    )
+    sizes = parse_sizes(arguments.instance_type)
+    answers = explain(pipeline.jobs, settings, fleet=arguments.fleet, sizes=sizes)
+    name, environment = str(arguments.file), settings.environment
+    if arguments.json:
+        print(json.dumps(as_document(answers, pipeline.notes, file=name, environment=environment), indent=2))
+    else:
+        print_table(answers, pipeline.notes, f"{name} in the environment {environment}")
+    return ALL_RUN if all(answer.verdict is Verdict.RUNS for answer in answers) else NOT_ALL_RUN
+
+
+def _parse_variables(texts: list[str]) -> dict[str, str]:
+    variables = {}
+    for text in texts:
+        name, is_set, value = text.partition("=")
+        if not name or not is_set:
+            raise UserError(f"--variable {text}: must be NAME=VALUE")
+        variables[name] = value
+    return variables
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""Whether Kubernetes admits a job's pod: the LimitRange of the fleet, and the rules for containers.
+
+Kubernetes, "Limit Ranges". No cdktf import, no file, no clock. The amounts are those of the object that
+Terraform creates (stacks/job_limits.py).
+Not here: Pod Security, since the settings refuse what it refuses (stacks/settings/pod_security.py).
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+from jobs.ci_file import Job
+from jobs.pod import Container, Pod, Problem, variable_name, write_place
+from stacks.job_limits import container_limits
+from stacks.resources import RESOURCES, Resource
+from stacks.settings.runners import RunnerSettings
+
+
+def admit(pod: Pod, job: Job, *, fleet: str, settings: RunnerSettings) -> Pod:
+    """Return the pod as Kubernetes stores it, with the reasons why it would refuse it."""
+    containers = tuple(_fill_in(container, settings) for container in pod.containers)
+    stored = replace(pod, containers=containers)
+    problems = [
+        *_find_images(stored, job, fleet, settings),
+        *(
+            problem
+            for container in containers
+            for resource in RESOURCES
+            for problem in _find_container_problems(container, resource, job, fleet, settings)
+        ),
+    ]
+    kinds = {"build": settings.kubernetes.allowed_images, "service": settings.kubernetes.allowed_services}
+    unknown = [
+        f"{container.name}: whether the fleet allows its image, which depends on a variable"
+        for container in containers
+        if container.image is None and kinds.get(container.kind)
+    ]
+    notes = list(pod.notes)
+    if not settings.privileged and any("dind" in (container.image or "") for container in containers):
+        notes.append(f"docker-in-docker does not start: the fleet {fleet} has privileged: false")
+    return replace(
+        stored,
+        problems=(*pod.problems, *dict.fromkeys(problems)),
+        unknown=(*pod.unknown, *unknown),
+        notes=tuple(notes),
+    )
+
+
+def _fill_in(container: Container, settings: RunnerSettings) -> Container:
+    """Set the requests and limits that the container does not name.
+
+    The API server first takes a limit as the request; then the LimitRange gives its defaults.
+    """
+    requests, limits = {**container.limits, **container.requests}, dict(container.limits)
+    for limit in container_limits(settings):
+        key = limit.resource.key
+        if limit.highest is not None:
+            limits.setdefault(key, limit.highest)
+        # Without a default of its own, the request of a LimitRange is its limit.
+        default = limit.highest if limit.default_request is None else limit.default_request
+        if default is not None:
+            requests.setdefault(key, default)
+    return replace(container, requests=requests, limits=limits)
+
+
+def _find_container_problems(
+    container: Container, resource: Resource, job: Job, fleet: str, settings: RunnerSettings
+) -> Iterator[Problem]:
+    request, limit = container.requests.get(resource.key), container.limits.get(resource.key)
+    highest = {entry.resource: entry.highest for entry in container_limits(settings)}.get(resource)
+    for which, amount in (("request", request), ("limit", limit)):
+        if amount is not None and amount < 0:
+            name = variable_name(container.kind, resource, which)
+            value = str(resource.write(resource.default_request))
+            yield _change(job, container, resource, which, f"{name} is below zero", value, fleet)
+        elif amount is not None and highest is not None and amount > highest:
+            text = (
+                f"{container.name}: the {resource.name} {which} {resource.write(amount)} is above "
+                f"{resource.write(highest)}, the maximum of the LimitRange"
+            )
+            yield _change(job, container, resource, which, text, resource.write(highest), fleet)
+    if request is not None and limit is not None and request > limit >= 0:
+        text = (
+            f"{container.name}: the {resource.name} request {resource.write(request)} is above the limit "
+            f"{resource.write(limit)}"
+        )
+        maximum = getattr(getattr(settings, container.kind), f"{resource.key}_limit_overwrite_max_allowed")
+        limit_name = variable_name(container.kind, resource, "limit")
+        if limit_name in job.variables and maximum and limit < request:
+            yield _change(job, container, resource, "limit", text, resource.write(request), fleet)
+        else:
+            yield _change(job, container, resource, "request", text, resource.write(limit), fleet)
+
+
+def _change(
+    job: Job, container: Container, resource: Resource, which: str, text: str, value: str, fleet: str
+) -> Problem:
+    """Return a problem, with the line to change: the job's variable, or else the setting."""
+    name = variable_name(container.kind, resource, which)
+    if name in job.variables:
+        place = write_place(job.variables[name].place)
+        return Problem("Kubernetes", text, f'{place}{name}: "{value}"', value, name)
+    setting = f'in the settings runners.{fleet}.{container.kind}.{resource.key}_{which}: "{value}"'
+    return Problem("Kubernetes", text, setting, value)
+
+
+def _find_images(pod: Pod, job: Job, fleet: str, settings: RunnerSettings) -> Iterator[Problem]:
+    """Yield images that the runner does not allow (GitLab Runner, "Restrict Docker images and services")."""
+    for container in pod.containers:
+        kind = {"build": "images", "service": "services"}.get(container.kind)
+        allowed = getattr(settings.kubernetes, f"allowed_{kind}") if kind else None
+        image = container.image
+        if not allowed or not image or image == settings.image:
+            continue
+        if not any(_is_allowed(pattern, image) for pattern in allowed):
+            key = "image" if container.kind == "build" else "services"
+            yield Problem(
+                "runner",
+                f"{image} is not one of the fleet's allowed_{kind}",
+                f"{write_place(job.place)}{key}: one of {', '.join(allowed)} (or in the settings "
+                f"runners.{fleet}.kubernetes.allowed_{kind})",
+            )
+
+
+def _is_allowed(pattern: str, image: str) -> bool:
+    """Return whether a pattern of doublestar matches: * stays in a part of a path, ** does not."""
+    words = {"**/": "(.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    parts = re.split(r"(\*\*/|\*\*|\*|\?)", pattern)
+    return re.fullmatch("".join(words.get(part, re.escape(part)) for part in parts), image) is not None

@@ -1,0 +1,39 @@
+"""Kubernetes quantities as a job may write them: more forms than the settings accept."""
+
+import re
+from decimal import Decimal
+
+# Kubernetes, "Quantity": a number with a sign, and one of three kinds of suffix.
+_QUANTITY = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))([KMGTPE]i|[numkMGTPE]?|[eE][+-]?[0-9]{1,2})")
+_FACTORS = {
+    "": Decimal(1),
+    "n": Decimal("1e-9"),
+    "u": Decimal("1e-6"),
+    "m": Decimal("0.001"),
+    "k": Decimal(1000),
+}
+_FACTORS |= {suffix: Decimal(1000) ** power for power, suffix in enumerate("MGTPE", start=2)}
+_FACTORS |= {f"{suffix}i": Decimal(1024) ** power for power, suffix in enumerate("KMGTPE", start=1)}
+
+
+def parse_quantity(text: str) -> Decimal | None:
+    """Return a quantity in its base unit (vCPU or bytes), or None if Kubernetes can't read the text."""
+    match = _QUANTITY.fullmatch(text)
+    if match is None or len(text) > 40:  # noqa: PLR2004 - longer ones are no amounts
+        return None
+    number, suffix = match.groups()
+    factor = _FACTORS.get(suffix)
+    return Decimal(number) * (Decimal(f"1{suffix}") if factor is None else factor)
+
+
+def correct_quantity(text: str) -> str | None:
+    """Return what the author of an unreadable quantity may have meant, such as 4G for 4GB, or None."""
+    compact = text.replace(" ", "").replace("_", "").replace(",", ".")
+    for candidate in (compact, re.sub(r"[bB]$", "", compact)):
+        number = candidate.rstrip("".join({*"kKmMgGtTiI"}))
+        suffix = candidate[len(number) :]
+        for form in (suffix, suffix.capitalize(), suffix.lower()):
+            amount = parse_quantity(f"{number}{form}")
+            if amount is not None and amount > 0:
+                return f"{number}{form}"
+    return None

@@ -1,0 +1,240 @@
+"""`python -m jobs` reads a CI file as GitLab does."""
+
+import json
+import re
+import time
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from jobs.ci_file import JOB_KEYS, Job, Pipeline, read_pipeline
+from jobs.ci_yaml import MAX_BYTES, CiFileError
+
+Read = Callable[..., Pipeline]
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Read:
+    """Read a CI file with this text; `others` are further files by name."""
+
+    def read_text(text: str, *, variables: dict[str, str] | None = None, **others: str) -> Pipeline:
+        for name, content in {"ci": text, **others}.items():
+            (tmp_path / f"{name}.yml").write_text(content)
+        return read_pipeline(tmp_path / "ci.yml", root=tmp_path, variables=variables or {})
+
+    return read_text
+
+
+@pytest.fixture
+def refusal(read: Read, tmp_path: Path) -> Callable[..., str]:
+    """Return the message that refuses a CI file, without its folder."""
+
+    def message(text: str, **others: str) -> str:
+        with pytest.raises(CiFileError) as refused:
+            read(text, **others)
+        return str(refused.value).replace(f"{tmp_path}/", "")
+
+    return message
+
+
+def cpu(job: Job) -> str | None:
+    """Return the CPU request that a job asks for."""
+    return job.variables["KUBERNETES_CPU_REQUEST"].text
+
+
+def test_the_jobs_variable_wins_over_the_inherited_ones(read: Read) -> None:
+    """Global variables, then those of `extends` in their order, then the job's own."""
+    pipeline = read(
+        """
+        variables: {KUBERNETES_CPU_REQUEST: 1}
+        .two: {variables: {KUBERNETES_CPU_REQUEST: 2}}
+        .three: {variables: {KUBERNETES_CPU_REQUEST: 3}}
+        global: {script: x}
+        extended: {extends: [.two, .three], script: x}
+        own: {extends: .two, script: x, variables: {KUBERNETES_CPU_REQUEST: 4}}
+        """
+    )
+    assert {job.name: cpu(job) for job in pipeline.jobs} == {"global": "1", "extended": "3", "own": "4"}
+
+
+def test_a_variable_of_the_project_wins_over_the_file(read: Read) -> None:
+    """GitLab's precedence of CI/CD variables."""
+    text = "job: {script: x, variables: {KUBERNETES_CPU_REQUEST: 4}}"
+    (job,) = read(text, variables={"KUBERNETES_CPU_REQUEST": "8"}).jobs
+    assert cpu(job) == "8"
+
+
+def test_inherit_leaves_out_defaults_and_variables(read: Read) -> None:
+    """`inherit` names the defaults and global variables that a job has."""
+    (job,) = read(
+        """
+        default: {tags: [big], image: alpine}
+        variables: {A: 1, B: 2}
+        job: {script: x, inherit: {default: [image], variables: [B]}}
+        """
+    ).jobs
+    assert (job.tags, job.image, set(job.variables)) == ((), "alpine", {"B"})
+
+
+def test_a_reference_is_replaced_after_extends(read: Read) -> None:
+    """A !reference sees what the other job has inherited."""
+    pipeline = read(
+        """
+        .base: {variables: {KUBERNETES_CPU_REQUEST: 2}}
+        .mid: {extends: .base}
+        job: {script: x, variables: !reference [.mid, variables]}
+        """
+    )
+    assert [cpu(job) for job in pipeline.jobs] == ["2"]
+
+
+def test_anchors_and_merge_keys_have_the_meaning_of_yaml(read: Read) -> None:
+    """The map's own keys win over the merged ones."""
+    (job,) = read(
+        """
+        .vars: &vars {KUBERNETES_CPU_REQUEST: 2, A: a}
+        job:
+          script: x
+          variables: {<<: *vars, A: b}
+        """
+    ).jobs
+    assert (cpu(job), job.variables["A"].text) == ("2", "b")
+
+
+def test_each_entry_of_a_matrix_is_a_job(read: Read) -> None:
+    """The matrix sets variables, which others may use."""
+    pipeline = read(
+        """
+        job:
+          script: x
+          variables: {KUBERNETES_CPU_REQUEST: $CPU}
+          parallel: {matrix: [{CPU: [1, 2], OS: a}, {CPU: "3"}]}
+        """
+    )
+    assert {job.name: cpu(job) for job in pipeline.jobs} == {
+        "job: [1, a]": "1",
+        "job: [2, a]": "2",
+        "job: [3]": "3",
+    }
+
+
+def test_a_value_that_depends_on_rules_is_a_case_of_its_own(read: Read) -> None:
+    """Nobody knows before the pipeline which rule matches; equal cases are one."""
+    pipeline = read(
+        """
+        job:
+          script: x
+          rules:
+            - if: $A
+              variables: {KUBERNETES_CPU_REQUEST: 8}
+            - if: $B
+              when: never
+              variables: {KUBERNETES_CPU_REQUEST: 99}
+            - if: $C
+              variables: {OTHER: 1}
+            - if: $D
+        """
+    )
+    cases = {job.case: job.variables.get("KUBERNETES_CPU_REQUEST") for job in pipeline.jobs}
+    assert {case: value and value.text for case, value in cases.items()} == {
+        "rules, line 6": "8",
+        "rules, line 11": None,
+    }
+
+
+def test_a_value_that_the_file_does_not_hold_is_unknown(read: Read) -> None:
+    """It may be a variable of the project: never guessed."""
+    (job,) = read("job: {script: x, tags: [$RUNNER], variables: {KUBERNETES_CPU_REQUEST: $SIZE}}").jobs
+    assert cpu(job) is None
+    assert "$SIZE" in job.variables["KUBERNETES_CPU_REQUEST"].unknown
+    assert "$RUNNER" in "".join(job.unknown_tags)
+
+
+def test_an_included_file_is_under_the_one_that_includes_it(read: Read) -> None:
+    """`include: local` reads the file; the including file wins, key by key."""
+    included = "job: {script: x, variables: {KUBERNETES_CPU_REQUEST: 1, A: a}}"
+    (job,) = read("include: /other.yml\njob: {variables: {A: b}}", other=included).jobs
+    assert (cpu(job), job.variables["A"].text) == ("1", "b")
+
+
+def test_an_include_that_can_not_be_read_is_named(read: Read) -> None:
+    """A job that extends something of it is unknown, and no mistake."""
+    pipeline = read("include: {project: a/b, file: c.yml}\njob: {extends: .theirs}\nok: {script: x}")
+    (note,) = pipeline.notes
+    assert "include project: a/b: not read" in note
+    assert {job.name: bool(job.unknown) for job in pipeline.jobs} == {"job": True, "ok": False}
+
+
+def test_a_variable_knows_its_line(read: Read) -> None:
+    """The report names the line to change."""
+    (job,) = read(".a:\n  variables:\n    KUBERNETES_CPU_REQUEST: 2\njob: {extends: .a, script: x}\n").jobs
+    assert str(job.variables["KUBERNETES_CPU_REQUEST"].place).endswith("ci.yml:3")
+
+
+NINE = ",".join(["*{0}"] * 9)
+NINEFOLD = ",".join(["!reference [.a{0}, rules]"] * 9)
+REFERENCES = ".a0: {rules: [{if: a}]}\n" + "".join(
+    f".a{i}: {{rules: [{NINEFOLD.format(i - 1)}]}}\n" for i in range(1, 9)
+)
+BASE = "b: &b {" + ",".join(f"V{i}: 1" for i in range(2000)) + "}\n.a: {variables: *b}\n"
+EXTENDS = BASE + "".join(f"j{i}: {{extends: .a, script: x}}\n" for i in range(1000))
+BOMB = "a0: &a0 [x]\n" + "".join(f"a{i}: &a{i} [{NINE.format(f'a{i - 1}')}]\n" for i in range(1, 40))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("job: {script: x, scrpt: y}", "ci.yml:1: job.scrpt: unknown key. Did you mean script?"),
+        ("job: {extends: .a, script: x}\n.a: {extends: job}", "extends: job → .a → job: a circle"),
+        ("job: {extends: .b}", "extends: .b: there is no such job"),
+        ("job: {script: !reference [job, script]}", "!reference [job, script]: a circle"),
+        ("include: ci.yml", "ci.yml:1: include: ci.yml includes itself"),
+        ("include: none.yml", "include: none.yml: there is no such file"),
+        ("include: ../none.yml", "must be a file of the project"),
+        ("a: &a [*a]", "an anchor that contains itself"),
+        ("job: [", "not valid YAML"),
+        ("job: {variables: {}}", "there is no script, run or trigger"),
+        ("job: {script: x, variables: [a]}", "job.variables: must be a map"),
+        ("job: {script: x, parallel: 500}", "job.parallel: must be a number of 1 to 200"),
+        ("job: !vault x", "the tag !vault: only !reference is known"),
+        ("a: 1\n---\nb: 2\n---\nc: 3", "a second document"),
+        ("[" * 5000, "nested more than 40 levels"),
+        (f"{REFERENCES}job: {{script: x, rules: !reference [.a8, rules]}}", "expand to more than"),
+        (EXTENDS, "expand to more than 300000 values"),
+        (BOMB, "anchors that expand to more than"),
+        ("x: " + "a" * MAX_BYTES, "larger than 1000 kB"),
+        ("x: [" + "a," * 100_000 + "]", "more than 16000 values"),
+    ],
+)
+def test_a_file_that_gitlab_would_refuse_ends_in_a_message(
+    refusal: Callable[..., str], text: str, message: str
+) -> None:
+    """It names the place and the reason, within seconds."""
+    begin = time.process_time()
+    assert message in refusal(text)
+    assert time.process_time() - begin < 5
+
+
+def test_variables_that_grow_by_each_other_end(read: Read) -> None:
+    """Each of 40 variables has the next one twice: the value would have a trillion characters."""
+    chain = "".join(f"  V{i}: $V{i + 1}$V{i + 1}\n" for i in range(40))
+    (job,) = read(f"variables:\n{chain}  V40: xxxx\njob: {{script: x}}").jobs
+    assert job.variables["V0"].text is None
+    assert len(job.variables["V35"].text or "") == 4 * 2**5
+
+
+def test_the_keywords_of_a_job_are_those_of_gitlabs_schema() -> None:
+    """A new keyword must not be called unknown."""
+    schema = files("check_jsonschema") / "builtin_schemas" / "vendor" / "gitlab-ci.json"
+    definitions = json.loads(schema.read_text(encoding="utf-8"))["definitions"]
+    assert set(definitions["job_template"]["properties"]) == JOB_KEYS
+
+
+def test_the_pipeline_of_this_project_can_be_read() -> None:
+    """It has includes of none, anchors, extends and services."""
+    pipeline = read_pipeline(Path(__file__).parents[2] / ".gitlab-ci.yml", variables={})
+    names = {job.name for job in pipeline.jobs}
+    assert {"lint", "test", "build image"} <= names
+    assert not any(re.match(r"\.", name) for name in names)
