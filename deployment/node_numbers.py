@@ -31,11 +31,10 @@ def _read_number(item: NodeNumber, aws: AwsSettings) -> int:
     """
     eks = create_client("eks", aws, region=aws.region)
     group = eks.describe_nodegroup(clusterName=item.cluster, nodegroupName=item.group)["nodegroup"]
-    names = [entry["name"] for entry in group["resources"]["autoScalingGroups"]]
-    autoscaling = create_client("autoscaling", aws, region=aws.region)
-    found = autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=names)["AutoScalingGroups"]
-    numbers: list[int] = [
-        group["scalingConfig"]["desiredSize"],
-        *(entry["DesiredCapacity"] for entry in found),
-    ]
+    numbers: list[int] = [group["scalingConfig"]["desiredSize"]]
+    names = [entry["name"] for entry in group.get("resources", {}).get("autoScalingGroups", [])]
+    if names:  # without names, AWS would answer with all groups of the account
+        autoscaling = create_client("autoscaling", aws, region=aws.region)
+        found = autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=names)["AutoScalingGroups"]
+        numbers += [entry["DesiredCapacity"] for entry in found]
     return max(numbers)

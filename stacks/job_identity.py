@@ -52,4 +52,4 @@ class JobIdentity(Construct):
                 for arn in policy_arns
             ),
         ]
-        """What must exist before a job starts: a pod gets its role only at its start."""
+        """The resources that must exist before a job starts: a pod gets its role only at its start."""

@@ -37,13 +37,12 @@ from stacks.manager_resources import manager_resources
 from stacks.node_allocatable import NodeAllocatable
 from stacks.runner_config import NEVER_EVICT, runner_toml
 from stacks.settings.node_groups import NODE_GROUP_LABEL, NodeGroupSettings
-from stacks.settings.runners import FLEET_LABEL, RunnerSettings
+from stacks.settings.runners import FLEET_LABEL, MANAGER_PRIORITY, RunnerSettings
 from stacks.steady_pods import AFFINITY, MANAGER_LABELS
 from stacks.versions import GITLAB_RUNNER_CHART
 
 NAME = "gitlab-runner"
 TOKEN_SECRET = "gitlab-runner-token"  # noqa: S105 - the Secret's name, not the token
-MANAGER_PRIORITY = "gitlab-runner-manager"
 # The end of a manager's grace, in which it aborts its jobs: up to 10 seconds since the last QUIT, the
 # shutdown timeout, and a reserve.
 ABORT_SECONDS = 90
@@ -66,7 +65,7 @@ MANAGER_PERMISSIONS = {
 
 
 class ManagerPlacement(NamedTuple):
-    """What all managers of a cluster have in common: their node group and their priority."""
+    """The node group and the priority of all managers of a cluster."""
 
     node_group: str
     priority: PriorityClassV1

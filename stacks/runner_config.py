@@ -60,8 +60,11 @@ def runner_toml(
         protect_running_jobs: Whether job pods are marked as not safe to evict.
 
     """
+    hooks = settings.kubernetes.container_lifecycle
+    # The cleanup's grace replaces the pod's own, which the fleet has set for its hook or its processes.
+    needs_time = settings.kubernetes.pod_termination_grace_period_seconds or (hooks and hooks.pre_stop)
     kubernetes: dict[str, Any] = {
-        "cleanup_grace_period_seconds": CLEANUP_GRACE_PERIOD_SECONDS,
+        **({} if needs_time else {"cleanup_grace_period_seconds": CLEANUP_GRACE_PERIOD_SECONDS}),
         "retry_limit": ATTEMPTS,
         **settings.kubernetes.model_dump(exclude_none=True),
         "retry_limits": {

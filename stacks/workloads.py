@@ -21,10 +21,10 @@ from stacks.environment_stack import EnvironmentStack, add_aws_provider
 from stacks.iam import PodIdentities
 from stacks.node_allocatable import NodeAllocatable
 from stacks.node_groups import name_node_groups
-from stacks.runner import MANAGER_PRIORITY, ManagerPlacement, RunnerFleet
+from stacks.runner import ManagerPlacement, RunnerFleet
 from stacks.settings.autoscaler import AutoscalerSettings
 from stacks.settings.cluster import ClusterSettings
-from stacks.settings.runners import RunnerSettings
+from stacks.settings.runners import MANAGER_PRIORITY, RunnerSettings
 from stacks.state import output, publish_outputs, read_outputs
 from stacks.versions import HELM_PROVIDER, KUBERNETES_PROVIDER
 

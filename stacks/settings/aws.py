@@ -23,6 +23,10 @@ TagValue = Annotated[
 ]
 
 
+# AWS and EKS reserve the first two. The autoscaler and Kubernetes find Auto Scaling groups by the others.
+_RESERVED_TAG_KEYS = ("aws:", "eks:", "k8s.io/", "kubernetes.io/")
+
+
 class AwsSettings(SettingsModel):
     """The AWS account and region of an environment."""
 
@@ -43,7 +47,7 @@ class AwsSettings(SettingsModel):
     tags: dict[TagKey, TagValue] = Field(
         default={},
         description="Up to 40 tags for every AWS resource that can have tags, besides `environment`, and for "
-        "the nodes with their volumes. A change replaces the nodes one after the other. Keys "
+        "the nodes with their volumes. A change replaces the nodes of all groups in a rolling update. Keys "
         "have up to 128 characters, values up to 256: letters, digits, spaces and _.:/=+@-. A value is a "
         "string or an integer.",
         max_length=40,  # AWS allows 50 a resource; some of them are the project's
@@ -62,9 +66,9 @@ class AwsSettings(SettingsModel):
         # IAM compares keys without regard to case, and refuses a role that has one twice.
         keys = ["environment", *(key.lower() for key in tags)]
         refuse(
-            ((key,), value, "must be a key that does not begin with aws:, which AWS reserves")
+            ((key,), value, f"must be a key that does not begin with {', '.join(_RESERVED_TAG_KEYS)}")
             for key, value in tags.items()
-            if key.lower().startswith("aws:")
+            if key.lower().startswith(_RESERVED_TAG_KEYS)
         )
         refuse(
             ((key,), value, "must differ from `environment` and the keys before it in more than case")

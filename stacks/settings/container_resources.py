@@ -120,7 +120,8 @@ class ManagerResources(SettingsModel):
     )
     memory_limit: ByteQuantity | None = Field(
         default=None,
-        description="Memory limit, such as 512Mi or 4Gi. Default: twice the request, at least 512Mi.",
+        description="Memory limit, at least 128Mi, such as 512Mi or 4Gi. Default: twice the request, at "
+        "least 512Mi.",
     )
 
     @model_validator(mode="after")
@@ -128,4 +129,6 @@ class ManagerResources(SettingsModel):
         request, limit = self.memory_request, self.memory_limit
         if request and limit and quantity(request) > quantity(limit):
             refuse([(("memory_limit",), limit, f"must be at least memory_request, which is {request}")])
+        if limit and quantity(limit) < quantity("128Mi"):
+            refuse([(("memory_limit",), limit, "must be at least 128Mi, or Kubernetes ends the manager")])
         return self

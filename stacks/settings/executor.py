@@ -73,7 +73,10 @@ class ExecutorSettings(SettingsModel):
         default=None, description="Linux capabilities to drop, without CAP_, such as [ALL]."
     )
     cleanup_grace_period_seconds: Integer | None = Field(
-        default=None, description="Seconds that the pod of a finished job gets to end. Default: 5.", ge=0
+        default=None,
+        description="Seconds that the pod of a finished job gets to end. Default: 5, or the "
+        "pod's own grace if `pod_termination_grace_period_seconds` or a pre_stop hook is set.",
+        ge=0,
     )
     cleanup_resources_timeout: Annotated[str, Field(pattern=r"^([1-9][0-9]{0,4}(ms|s|m|h)){1,3}$")] | None = (
         Field(default=None, description="Time limit for removing a job's objects, such as 5m.")

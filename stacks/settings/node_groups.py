@@ -110,8 +110,8 @@ class NodeGroupSettings(SettingsModel):
     release_version: str | None = Field(
         default=None,
         description="Release of the AMI, such as 1.35.2-20260520, of the group's Kubernetes version. Without "
-        "it EKS takes the newest when it creates the group or changes its Kubernetes version. EKS never goes "
-        "back to an older one.",
+        "it EKS takes the newest when it creates or updates the group. EKS never goes back to an older one: "
+        "set a newer one together with a change of `disk_size_gib` or `aws.tags`.",
         pattern=r"^1\.[0-9]+\.[0-9]+-[0-9]{8}$",
     )
     force_update_version: bool = Field(

@@ -19,6 +19,9 @@ from stacks.settings.pod_security import find_contradictions
 FLEET_LABEL = "gitlab-runner-fleet"
 """Label of a fleet's namespaces and job pods, with the fleet's name."""
 
+MANAGER_PRIORITY = "gitlab-runner-manager"
+"""Priority class of the managers."""
+
 SAFE_TO_EVICT = "cluster-autoscaler.kubernetes.io/safe-to-evict"
 
 # The runner finds a job's services by the label "pod"; the project sets the others.
@@ -142,7 +145,7 @@ class RunnerSettings(SettingsModel):
     )
     manager: ManagerResources = Field(
         default=ManagerResources(),
-        description="Requests and limit of each manager. What is not set follows `concurrent`.",
+        description="Requests and limit of each manager. Values that are not set follow `concurrent`.",
     )
     privileged: bool = Field(
         default=True,
@@ -171,7 +174,7 @@ class RunnerSettings(SettingsModel):
     builds_dir: Folder | None = Field(
         default=None,
         description="Absolute path of the folder with the jobs' repositories, such as /tmp/builds. Default: "
-        "/builds.",
+        "/builds. A volume of the fleet at this path replaces the runner's.",
     )
     poll_timeout_seconds: int = Field(
         default=900,
@@ -284,6 +287,25 @@ class RunnerSettings(SettingsModel):
         return self
 
     @model_validator(mode="after")
+    def _refuse_names_of_the_runner(self) -> Self:
+        # executors/kubernetes/kubernetes.go, getVolumes: `repo` is the volume of the repositories.
+        builds = self.builds_dir or "/builds"
+        volumes = (self.kubernetes.volumes or VolumesSettings()).by_path()
+        refuse(
+            (
+                ("kubernetes", "volumes", *path, "name"),
+                "repo",
+                f"must be another name, or be mounted at {builds}: GitLab Runner makes a volume of this name",
+            )
+            for path, volume in volumes
+            if volume.name == "repo" and volume.mount_path != builds
+        )
+        if self.kubernetes.priority_class_name == MANAGER_PRIORITY:
+            accepted = "must be another class: this one ranks the managers before the jobs"
+            refuse([(("kubernetes", "priority_class_name"), MANAGER_PRIORITY, accepted)])
+        return self
+
+    @model_validator(mode="after")
     def _refuse_pods_that_kubernetes_refuses(self) -> Self:
         refuse(
             (("kubernetes", *path), value, accepted)
@@ -312,6 +334,10 @@ class RunnerSettings(SettingsModel):
             refuse([(("privileged",), True, f"{accepted.format('false')}: such a job can become root")])
         if not self.trusted and self.job_policy_arns:
             refuse([(("job_policy_arns",), list(self.job_policy_arns), accepted.format("empty"))])
+        if not self.trusted and self.kubernetes.service_account:
+            path = ("kubernetes", "service_account")
+            reason = ", since the account may carry an AWS role"
+            refuse([(path, self.kubernetes.service_account, accepted.format("left out") + reason)])
         return self
 
     @model_validator(mode="after")

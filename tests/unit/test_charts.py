@@ -153,7 +153,7 @@ def test_a_settings_braces_reach_the_runner(render: Render) -> None:
 
 @EVERY_FLEET
 def test_pods_are_as_the_values_say(render: Render, changes: dict[str, Any] | None) -> None:
-    """What both charts name alike reaches the one Deployment of each release."""
+    """Values that both charts name alike reach the one Deployment of each release."""
     for release in render(changes):
         template = release.the_only("Deployment")["spec"]["template"]
         annotations = {key: str(value) for key, value in release.values["podAnnotations"].items()}

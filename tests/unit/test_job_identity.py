@@ -139,6 +139,12 @@ def test_an_impossible_role_is_refused(
             {f"{FLEET}.privileged": True}, "privileged", "true: must be false in a fleet", id="root"
         ),
         pytest.param(ROLE, "job_policy_arns", "must be empty in a fleet with trusted: false", id="role"),
+        pytest.param(
+            {f"{FLEET}.kubernetes": {"service_account": "deployer"}},
+            "kubernetes.service_account",
+            "must be left out in a fleet with trusted: false, since the account may carry an AWS role",
+            id="service account",
+        ),
         pytest.param({}, "node_groups", "every pod may run on big, too", id="no taints"),
         pytest.param(
             {

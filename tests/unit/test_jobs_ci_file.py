@@ -121,7 +121,7 @@ def test_each_entry_of_a_matrix_is_a_job(read: Read) -> None:
 
 
 def test_a_value_that_depends_on_rules_is_a_case_of_its_own(read: Read) -> None:
-    """Nobody knows before the pipeline which rule matches; equal cases are one."""
+    """The pipeline decides which rule matches, so each case is a line; equal cases are one."""
     pipeline = read(
         """
         job:

@@ -41,6 +41,16 @@ def test_each_setting_replaces_one_value() -> None:
     assert _resources(100, memory_request="1Gi", memory_limit="1Gi") == ("610m", "1Gi", "1Gi")
 
 
+def test_a_limit_with_which_a_manager_ends_at_once_is_refused(mistakes: Mistakes) -> None:
+    """The runner itself needs more than that."""
+    assert mistakes({"runners.default.manager.memory_limit": "1Mi"}) == [
+        (
+            'example.yaml: runners.default.manager.memory_limit: "1Mi": must be at least 128Mi, or '
+            "Kubernetes ends the manager"
+        )
+    ]
+
+
 def test_a_limit_below_its_request_is_refused(mistakes: Mistakes) -> None:
     """Kubernetes would refuse the manager."""
     changes = {"runners.default.manager": {"memory_request": "1Gi", "memory_limit": "512Mi"}}

@@ -50,3 +50,14 @@ def test_an_apply_never_lowers_the_number_of_nodes(
     else:
         (problem,) = found
         assert problem.startswith(f"the node group main-a has {more} node(s) now, the plan would set 3 ")
+
+
+def test_a_group_without_an_auto_scaling_group_has_the_number_of_eks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A group that EKS is making has none; without a name, Auto Scaling would answer with all groups."""
+    fake = FakeAws(4, [])
+    monkeypatch.setattr(
+        fake, "describe_nodegroup", lambda **_: {"nodegroup": {"scalingConfig": {"desiredSize": 4}}}
+    )
+    monkeypatch.delattr(FakeAws, "describe_auto_scaling_groups")
+    monkeypatch.setattr(node_numbers, "create_client", lambda *_, **__: fake)
+    assert len(list(node_numbers.find_fewer_nodes([PLANNED], AWS))) == 1

@@ -228,3 +228,18 @@ def test_the_settings_may_say_how_many_requests_for_jobs(
     """`request_concurrency` replaces the default."""
     (own,) = tomllib.loads(config_text(synthesize_changed(OWN_KEYS)))["runners"]
     assert own["request_concurrency"] == 10
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"pod_termination_grace_period_seconds": 60},
+        {"container_lifecycle": {"pre_stop": {"exec": {"command": ["sleep", "30"]}}}},
+    ],
+)
+def test_the_grace_that_a_fleet_sets_is_kept(
+    synthesize_changed: Callable[..., Synthesized], settings: dict[str, Any]
+) -> None:
+    """The runner's cleanup would replace the pod's own grace."""
+    changed = synthesize_changed({"runners.default.kubernetes": settings})
+    assert "cleanup_grace_period_seconds" not in kubernetes(changed)

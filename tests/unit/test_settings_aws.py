@@ -83,6 +83,11 @@ def test_every_loopback_url_passes(write_environment: WriteEnvironment, url: str
     ("tags", "shown"),
     [
         pytest.param({"aws:team": "x"}, 'aws:team: "x": must be a key that does not begin', id="aws:"),
+        pytest.param(
+            {"k8s.io/cluster-autoscaler/enabled": "false"},
+            'k8s.io/cluster-autoscaler/enabled: "false": must be a key that does not begin',
+            id="the autoscaler's",
+        ),
         pytest.param({"Environment": "x"}, 'Environment: "x": must differ from `environment` and', id="ours"),
         pytest.param(
             {"team": "x", "TEAM": "y"},

@@ -446,3 +446,26 @@ def test_a_tag_may_have_spaces(write_environment: WriteEnvironment) -> None:
     for tags in (["big nodes", "größe:xl"], []):
         settings = load_settings(write_environment({f"{FLEET}.tags": tags}))
         assert settings.runners["default"].tags == tuple(tags)
+
+
+def test_a_volume_of_the_runners_name_is_refused(
+    mistakes: Mistakes, write_environment: WriteEnvironment
+) -> None:
+    """The runner makes a volume `repo`, unless the fleet mounts one at the folder of the repositories."""
+
+    def volumes(path: str) -> dict[str, object]:
+        return {f"{FLEET}.kubernetes": {"volumes": {"empty_dir": [{"name": "repo", "mount_path": path}]}}}
+
+    (line,) = mistakes(volumes("/x"))
+    assert line.startswith(
+        f'example.yaml: {FLEET}.kubernetes.volumes.empty_dir.0.name: "repo": must be another'
+    )
+    assert load_settings(write_environment(volumes("/builds")))
+
+
+def test_jobs_have_not_the_priority_of_managers(mistakes: Mistakes) -> None:
+    """A manager without a node gets the next free place before any job."""
+    (line,) = mistakes({f"{FLEET}.kubernetes": {"priority_class_name": "gitlab-runner-manager"}})
+    assert line.startswith(
+        f'example.yaml: {FLEET}.kubernetes.priority_class_name: "gitlab-runner-manager": must'
+    )
