@@ -10,20 +10,26 @@ class Category(IntEnum):
     """The categories, in the order of the report."""
 
     DESTRUCTION = 1
-    ACCESS = 2
-    EXPOSURE = 3
-    VERSION = 4
-    TOKEN = 5
-    CAPACITY = 6
-    WORKLOAD = 7
-    OUTPUT = 8
-    CHECK = 9
+    ESCALATION = 2
+    ACCESS = 3
+    EXPOSURE = 4
+    SAFETY = 5
+    AUDIT = 6
+    VERSION = 7
+    TOKEN = 8
+    CAPACITY = 9
+    WORKLOAD = 10
+    OUTPUT = 11
+    CHECK = 12
 
 
 TITLES = {
     Category.DESTRUCTION: "Deleted or replaced",
+    Category.ESCALATION: "Ways to more rights",
     Category.ACCESS: "Access: IAM, cluster access, policies",
     Category.EXPOSURE: "Network and public access",
+    Category.SAFETY: "Safety net: deletion protection, backups, encryption",
+    Category.AUDIT: "Logs and audit trails",
     Category.VERSION: "Versions: Kubernetes, add-ons, charts, images",
     Category.TOKEN: "Tokens and other secrets",
     Category.CAPACITY: "Maximum number of nodes",

@@ -5,7 +5,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from plan_review import access, capacity, created, destruction, exposure, outputs, tokens, versions, workloads
+from plan_review import (
+    access,
+    capacity,
+    created,
+    destruction,
+    escalation,
+    exposure,
+    outputs,
+    tokens,
+    versions,
+    workloads,
+)
 from plan_review.exit_status import ExitStatus
 from plan_review.findings import Category, Finding
 from plan_review.plan import Change, Plan
@@ -123,7 +134,7 @@ def _find_all(plan: Plan) -> Iterator[Finding]:
 def _find_in_change(change: Change, plan: Plan) -> Iterator[Finding]:
     found = [
         finding
-        for category in (access, exposure, versions, tokens, workloads)
+        for category in (escalation, access, exposure, versions, tokens, workloads)
         for finding in category.find(change)
     ]
     # A finding of access or of jobs says that the resource is deleted, and what that means.
