@@ -13,6 +13,7 @@ from plan_review import (
     escalation,
     exposure,
     outputs,
+    safety,
     tokens,
     versions,
     workloads,
@@ -22,6 +23,7 @@ from plan_review.findings import Category, Finding
 from plan_review.plan import Change, Plan
 from plan_review.values import Difference
 
+_TELLING_DELETION = (Category.ACCESS, Category.WORKLOAD, Category.SAFETY, Category.AUDIT)
 ACTIONS = ("create", "update", "replace", "delete", "import", "move", "forget")
 
 
@@ -137,10 +139,9 @@ def _find_in_change(change: Change, plan: Plan) -> Iterator[Finding]:
         for category in (escalation, access, exposure, versions, tokens, workloads)
         for finding in category.find(change)
     ]
-    # A finding of access or of jobs says that the resource is deleted, and what that means.
-    is_told = change.action == "delete" and any(
-        finding.category in (Category.ACCESS, Category.WORKLOAD) for finding in found
-    )
+    found += safety.find(change, plan.changes)
+    # Such a finding says that the resource is deleted, and what that means.
+    is_told = change.action == "delete" and any(finding.category in _TELLING_DELETION for finding in found)
     for finding in destruction.find(change, plan.changes):
         if finding.needs_approval or not is_told:
             yield finding
