@@ -13,6 +13,7 @@ from plan_review import (
     escalation,
     exposure,
     outputs,
+    rbac,
     safety,
     tokens,
     versions,
@@ -136,7 +137,7 @@ def _find_all(plan: Plan) -> Iterator[Finding]:
 def _find_in_change(change: Change, plan: Plan) -> Iterator[Finding]:
     found = [
         finding
-        for category in (escalation, access, exposure, versions, tokens, workloads)
+        for category in (escalation, rbac, access, exposure, versions, tokens, workloads)
         for finding in category.find(change)
     ]
     found += safety.find(change, plan.changes)
