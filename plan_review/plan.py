@@ -52,7 +52,7 @@ _INDEX = re.compile(r'\[(?:"(?:[^"\\]|\\.)*"|\d+)\]')
 
 
 class PlanError(Exception):
-    """A file is not a plan that can be reviewed; the message says why and what is accepted."""
+    """A file can't be used for a review; the message says why and what is accepted."""
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from plan_review import (
     versions,
     workloads,
 )
+from plan_review.accepted import Acceptance, Accepted
 from plan_review.exit_status import ExitStatus
 from plan_review.findings import Category, Finding
 from plan_review.plan import Change, Plan
@@ -74,12 +75,14 @@ class Review:
         title: The title of the report.
         stacks: The stacks, in the order of the report.
         facts: Names and values that the report shows below the title, such as account, region and commit.
+        accepted: The findings that the project accepts: they are not among the findings here.
 
     """
 
     title: str
     stacks: Sequence[PlannedStack] = field(default_factory=tuple)
     facts: Mapping[str, str] = field(default_factory=dict)
+    accepted: Accepted = field(default_factory=Accepted)
 
     def findings_of(self, category: Category) -> list[tuple[str, Finding]]:
         """Return the findings of a category with their stacks' names, those that need an approval first."""
@@ -87,14 +90,24 @@ class Review:
             (stack.name, item)
             for stack in self.stacks
             for item in stack.findings
-            if item.category == category
+            if item.category == category and not self.accepted.find(item)
         ]
         return sorted(found, key=lambda pair: not pair[1].needs_approval)
 
     @property
     def findings(self) -> list[Finding]:
-        """All findings."""
-        return [item for stack in self.stacks for item in stack.findings]
+        """All findings that the project does not accept."""
+        return [item for stack in self.stacks for item in stack.findings if not self.accepted.find(item)]
+
+    @property
+    def accepted_findings(self) -> list[tuple[str, Finding, Acceptance]]:
+        """The findings that the project accepts, with their stacks' names and with the entries."""
+        return [
+            (stack.name, item, entry)
+            for stack in self.stacks
+            for item in stack.findings
+            if (entry := self.accepted.find(item))
+        ]
 
     @property
     def exit_status(self) -> ExitStatus:
