@@ -10,21 +10,24 @@ class Category(IntEnum):
     """The categories, in the order of the report."""
 
     DESTRUCTION = 1
-    ESCALATION = 2
-    ACCESS = 3
-    EXPOSURE = 4
-    SAFETY = 5
-    AUDIT = 6
-    VERSION = 7
-    TOKEN = 8
-    CAPACITY = 9
-    WORKLOAD = 10
-    OUTPUT = 11
-    CHECK = 12
+    ACTION = 2
+    ESCALATION = 3
+    ACCESS = 4
+    EXPOSURE = 5
+    SAFETY = 6
+    AUDIT = 7
+    VERSION = 8
+    TOKEN = 9
+    CAPACITY = 10
+    WORKLOAD = 11
+    OUTPUT = 12
+    CHECK = 13
+    DEFERRED = 14
 
 
 TITLES = {
     Category.DESTRUCTION: "Deleted or replaced",
+    Category.ACTION: "Actions that the apply runs",
     Category.ESCALATION: "Ways to more rights",
     Category.ACCESS: "Access: IAM, cluster access, policies",
     Category.EXPOSURE: "Network and public access",
@@ -36,6 +39,7 @@ TITLES = {
     Category.WORKLOAD: "Jobs: concurrency, privileges, protection from eviction",
     Category.OUTPUT: "Outputs that other projects read",
     Category.CHECK: "Failed checks",
+    Category.DEFERRED: "Deferred to a later plan",
 }
 
 

@@ -124,7 +124,7 @@ def _describe_stack(stack: PlannedStack) -> str:
     if stack.plan and not stack.has_changes:
         notes.append("no changes")
     elif stack.plan and not stack.plan.changes:
-        notes.append("only outputs")
+        notes.append("only actions" if stack.plan.actions else "only outputs")
     if stack.plan and not stack.plan.complete:
         notes.append("incomplete: Terraform deferred a part")
     return ". ".join(note for note in notes if note)
@@ -347,7 +347,8 @@ def _write_changes(changes: Sequence[tuple[Change, Sequence[Difference]]]) -> It
 
 def _build_change_entry(change: Change, items: Sequence[Difference]) -> _Entry:
     remarks = [f"moved from {_format_code(change.previous_address)}"] if change.previous_address else []
-    remarks += ["imported"] if change.importing else []
+    if change.importing:
+        remarks.append(f"imported: {_format_code(change.import_id)}" if change.import_id else "imported")
     return _Entry(
         subject=_format_code(change.address),
         before=f"**{_SYMBOLS.get(change.action, change.action)}**",

@@ -7,8 +7,10 @@ from functools import cached_property
 
 from plan_review import (
     access,
+    actions,
     capacity,
     created,
+    deferred,
     destruction,
     escalation,
     exposure,
@@ -59,7 +61,8 @@ class PlannedStack:
     @cached_property
     def has_changes(self) -> bool:
         """Whether applying the plan does anything."""
-        return self.plan is not None and bool(self.plan.changes or self.plan.output_changes)
+        plan = self.plan
+        return plan is not None and bool(plan.changes or plan.output_changes or plan.actions)
 
     @cached_property
     def findings(self) -> list[Finding]:
@@ -141,10 +144,14 @@ def _find_all(plan: Plan) -> Iterator[Finding]:
     for change in plan.changes:
         yield from _find_in_change(change, plan)
     yield from capacity.find(plan.resources)
+    for action in plan.actions:
+        yield from actions.find(action)
     for output in plan.output_changes:
         yield from outputs.find(output)
     for message in plan.failed_checks:
         yield Finding(Category.CHECK, needs_approval=False, address="", text=message)
+    for item in plan.deferred:
+        yield from deferred.find(item)
 
 
 def _find_in_change(change: Change, plan: Plan) -> Iterator[Finding]:
