@@ -135,6 +135,7 @@ _ITSELF = re.compile(r"\$\{aws:(username|userid)\}$", re.IGNORECASE)
 # These are common and harmless for a resource that is named.
 _ONLY_WIDE = ("sts:AssumeRole",)
 
+_ACTIONS = frozenset(action for way in WAYS for action in way.actions)
 _Statement = dict[str, Any]
 
 
@@ -191,29 +192,32 @@ def _list_managed_policies(value: Any) -> Iterator[str]:
 
 def _read_ways(statements: list[_Statement]) -> dict[Way, bool]:
     """Return the ways that a document opens, each with whether it is open for resources without a name."""
-    grants = [item for item in statements if item.get("Effect", "Allow") == "Allow" and _is_of_holder(item)]
-    denials = [item for item in statements if item.get("Effect") == "Deny" and _denies_always(item)]
-    if not grants:
-        return {}
+    grants = [
+        (item, actions)
+        for item in statements
+        if item.get("Effect", "Allow") == "Allow" and _is_of_holder(item) and (actions := _list_covered(item))
+    ]
+    denied = frozenset().union(
+        *(_list_covered(item) for item in statements if item.get("Effect") == "Deny" and _denies_always(item))
+    )
+    allowed = frozenset().union(*(actions for _, actions in grants)) - denied
     found = {}
-    for way in WAYS:
-        wides = [_find_scope(action, way.service, grants, denials) for action in way.actions]
+    for way in WAYS if allowed else ():
+        if not allowed.issuperset(way.actions):
+            continue
+        wides = [_find_scope(action, way.service, grants) for action in way.actions]
         # The first action decides: for a role that is passed, the roles.
         if None not in wides and (wides[0] or way.actions[0] not in _ONLY_WIDE):
             found[way] = bool(wides[0])
     return found
 
 
-def _find_scope(
-    action: str, service: str, grants: list[_Statement], denials: list[_Statement]
-) -> bool | None:
+def _find_scope(action: str, service: str, grants: list[tuple[_Statement, frozenset[str]]]) -> bool | None:
     """Return whether an action is allowed for resources without a name; None if it is not allowed."""
-    allowing = [item for item in grants if _covers(item, action) and _can_pass_to(item, service)]
-    if not allowing or any(_covers(item, action) for item in denials):
-        return None
     scopes = [
         _is_wide(resource)
-        for item in allowing
+        for item, actions in grants
+        if action in actions and _can_pass_to(item, service)
         for resource in (_list_strings(item["Resource"]) if "Resource" in item else ["*"])
         if not _ITSELF.search(resource)
     ]
@@ -240,21 +244,28 @@ def _allows_everything(statements: list[_Statement]) -> bool:
     ) and not any(item.get("Effect") == "Deny" for item in statements)
 
 
-def _covers(statement: _Statement, action: str) -> bool:
+def _list_covered(statement: _Statement) -> frozenset[str]:
+    """Return the actions of known ways that a statement is about."""
     if "NotAction" in statement:
-        return not any(_matches(pattern, action) for pattern in _list_strings(statement["NotAction"]))
-    return any(_matches(pattern, action) for pattern in _list_strings(statement.get("Action")))
+        return _ACTIONS.difference(*map(_list_matching, _list_strings(statement["NotAction"])))
+    return frozenset().union(*map(_list_matching, _list_strings(statement.get("Action"))))
 
 
-def _matches(pattern: str, action: str) -> bool:
+@cache
+def _list_matching(pattern: str) -> frozenset[str]:
+    """Return the actions of known ways that a pattern stands for."""
+    return frozenset(action for action in _ACTIONS if _matches(pattern, action))
+
+
+def _matches(pattern: str, text: str) -> bool:
     if "*" not in pattern and "?" not in pattern:
-        return pattern.lower() == action.lower()
-    return bool(_compile(pattern).fullmatch(action))
+        return pattern.lower() == text.lower()
+    return bool(_compile(pattern).fullmatch(text))
 
 
 @cache
 def _compile(pattern: str) -> re.Pattern[str]:
-    """Return an action with wildcards as a pattern (IAM, "IAM JSON policy elements: Action")."""
+    """Return a text with wildcards as a pattern (IAM, "IAM JSON policy elements: Action")."""
     written = re.escape(re.sub(r"\*+", "*", pattern)).replace(r"\*", ".*").replace(r"\?", ".")
     return re.compile(written, re.IGNORECASE)
 

@@ -104,9 +104,9 @@ def test_a_harmless_action_needs_no_approval() -> None:
             "runs before the deletion of the resource that triggers it; the apply goes on if it fails",
         ),
         (
-            "AfterCreate",
+            "AfterUpdate",
             "ActionOnFailureTaint",
-            "runs after the creation of the resource that triggers it; if it fails, the next plan replaces it",
+            "runs after the update of the resource that triggers it; if it fails, the next plan replaces it",
         ),
     ],
 )
