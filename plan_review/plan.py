@@ -221,7 +221,7 @@ class Plan:
     actions: tuple[Action, ...] = ()
     deferred: tuple[Deferred, ...] = ()
 
-    @property
+    @cached_property
     def changes(self) -> list[Change]:
         """The changes that do something to a resource or to its address in the state."""
         return [

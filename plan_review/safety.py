@@ -317,6 +317,8 @@ def _find_removed(change: Change, changes: Sequence[Change]) -> Iterator[Finding
 def _find_weaker(change: Change) -> Iterator[Finding]:
     found: dict[tuple[Category, str], list[Difference]] = {}
     for guard in (*_EVERY_TYPE, *_GUARDS.get(change.type, ())):
+        if guard.path.partition(".")[0] not in change.before and guard.rank(None) <= 0:
+            continue  # most attributes are not of this type
         before = _get_weakest(change.before, guard)
         rank = _rank(before, guard)
         # The first test is cheap, and few resources pass it.
