@@ -20,12 +20,15 @@ from rich.markdown import Markdown
 
 from deployment.terraform import Stack, TerraformError
 from plan_review import markdown
+from plan_review.accepted import Accepted, read_accepted
 from plan_review.capacity import NodeNumber, find_numbers_set
 from plan_review.plan import Plan, PlanError, read_plan
 from plan_review.review import PlannedStack, Review
 from stacks.backend import PROVIDER_LOCK
 from stacks.settings import Settings
 from stacks.settings.load import PROJECT
+
+ACCEPTED_FILE = PROJECT / "plan_review.yaml"
 
 
 class StackRecord(BaseModel, extra="forbid", strict=True, frozen=True):
@@ -63,6 +66,7 @@ def plan(stacks: Sequence[Stack], settings: Settings) -> int:
         0 nothing to do, 2 changes, 3 changes that need an explicit approval, 1 if a stack failed.
 
     """
+    accepted = _read_accepted(dt.datetime.now(dt.UTC).date())
     folder = find_plans_folder(settings.environment)
     shutil.rmtree(folder, ignore_errors=True)
     # A plan file holds everything that the state holds.
@@ -71,7 +75,7 @@ def plan(stacks: Sequence[Stack], settings: Settings) -> int:
     planned = [planner.plan(stack) for stack in stacks]
     now = dt.datetime.now(dt.UTC)
     title = f"Plan of {settings.environment}, {now:%Y-%m-%d %H:%M} UTC"
-    review = Review(title, planned, _collect_facts(settings))
+    review = Review(title, planned, _collect_facts(settings), accepted)
     report = markdown.write(review)
     (folder / "report.md").write_text(report, encoding="utf-8")
     (folder / "gitlab.json").write_text(json.dumps(review.gitlab_report) + "\n", encoding="utf-8")
@@ -84,6 +88,13 @@ def plan(stacks: Sequence[Stack], settings: Settings) -> int:
         sys.stdout.buffer.write(report.encode())  # the locale may not be UTF-8
     print(f"The report: {shorten_path(folder)}/report.md")
     return review.exit_status
+
+
+def _read_accepted(today: dt.date) -> Accepted:
+    """Return the findings that the project accepts; none if it has no file for them."""
+    if not ACCEPTED_FILE.exists():
+        return Accepted()
+    return read_accepted(ACCEPTED_FILE.read_bytes(), ACCEPTED_FILE.name, today)
 
 
 def _collect_facts(settings: Settings) -> dict[str, str]:

@@ -273,6 +273,12 @@ def _describe_update(_body: dict[str, Any], cluster: str, update: str) -> Respon
     return _json({"update": {"id": update, "status": "Successful", "params": [{"value": cluster}]}})
 
 
+def _update_node_group_version(body: dict[str, Any], cluster: str, node_group: str) -> Response:
+    """Update to the cluster's version, if the request names none (EKS API, UpdateNodegroupVersion)."""
+    version = eks._clusters.get(cluster, {}).get("version")
+    return _update_node_group({"version": version} | body, cluster, node_group)
+
+
 def _updated(kind: str) -> Response:
     return _json({"update": {"id": str(uuid.uuid4()), "status": "Successful", "type": kind}})
 
@@ -296,5 +302,5 @@ UPDATES: dict[tuple[str, str], Callable[..., Response]] = {
     ("POST", rf"{_CLUSTER}/updates"): _update_cluster,
     ("GET", rf"{_CLUSTER}/updates/(?P<update>[\w-]+)"): _describe_update,
     ("POST", rf"{_NODE_GROUP}/update-config"): _update_node_group,
-    ("POST", rf"{_NODE_GROUP}/update-version"): _update_node_group,
+    ("POST", rf"{_NODE_GROUP}/update-version"): _update_node_group_version,
 }

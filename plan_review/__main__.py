@@ -1,12 +1,14 @@
 """`python -m plan_review PLAN.json`: review the plan of any Terraform project."""
 
 import argparse
+import datetime as dt
 import json
 import os
 import sys
 from pathlib import Path
 
 from plan_review import markdown
+from plan_review.accepted import Accepted, read_accepted
 from plan_review.exit_status import EXIT_STATUS_HELP, Parser
 from plan_review.plan import PlanError, read_plan
 from plan_review.review import PlannedStack, Review
@@ -35,9 +37,18 @@ def main() -> None:
     parser.add_argument(
         "--gitlab-report", metavar="FILE", type=Path, help="also write GitLab's Terraform report to this file"
     )
+    parser.add_argument(
+        "--accepted", metavar="FILE", type=Path, help="YAML file with the findings that the project accepts"
+    )
     arguments = parser.parse_args()
     try:
-        review = Review("Terraform plan", [_read(name) for name in arguments.plans])
+        accepted = Accepted()
+        if arguments.accepted:
+            today = dt.datetime.now(dt.UTC).date()
+            text = arguments.accepted.read_bytes()
+            accepted = read_accepted(text, str(arguments.accepted), today)
+        stacks = [_read(name) for name in arguments.plans]
+        review = Review("Terraform plan", stacks, accepted=accepted)
         text = markdown.write(review)
         if arguments.gitlab_report:
             arguments.gitlab_report.write_text(json.dumps(review.gitlab_report) + "\n", encoding="utf-8")

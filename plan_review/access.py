@@ -56,7 +56,7 @@ _POD_SECURITY_LEVELS = ("restricted", "baseline", "privileged")
 
 
 @dataclass(frozen=True)
-class _Document:
+class Document:
     """An attribute that holds a policy: its path, and its statements before and after."""
 
     path: str
@@ -69,12 +69,7 @@ def find(change: Change) -> Iterator[Finding]:
     yield from _find_pod_security(change)
     if change.action in ("no-op", "forget", "read"):
         return
-    documents = [
-        document
-        for document in _find_documents(change.before, change.after_as_written, "")
-        # Not the policies that a provider computes.
-        if document.after is not UNKNOWN or change.is_configured(document.path)
-    ]
+    documents = find_changed_documents(change)
     diff: list[str] = []
     widens = False
     for document in documents:
@@ -99,6 +94,16 @@ def find(change: Change) -> Iterator[Finding]:
         diff=tuple(diff),
         covers=covered,
     )
+
+
+def find_changed_documents(change: Change) -> list[Document]:
+    """Return the policy documents of a resource that differ or can't be read."""
+    return [
+        document
+        for document in _find_documents(change.before, change.after_as_written, "")
+        # Not the policies that a provider computes.
+        if document.after is not UNKNOWN or change.is_configured(document.path)
+    ]
 
 
 _PAST = {"create": "created", "update": "changed", "replace": "replaced", "delete": "deleted"}
@@ -152,7 +157,7 @@ def _get_pod_security_level(state: dict[str, Any] | None) -> Any:
     return None
 
 
-def _find_documents(before: Any, after: Any, path: str) -> Iterator[_Document]:
+def _find_documents(before: Any, after: Any, path: str) -> Iterator[Document]:
     """Yield each policy document that differs or can't be read."""
     if isinstance(before, dict | None) and isinstance(after, dict | None):
         for key in dict.fromkeys([*(before or {}), *(after or {})]):
@@ -170,4 +175,4 @@ def _find_documents(before: Any, after: Any, path: str) -> Iterator[_Document]:
         hidden = after is UNKNOWN or isinstance(after, Sensitive)
         may_be_policy = hidden and re.search(r"(^|[._])polic(y|ies)(_json|_document)?(\[\d+\])?$", path)
         if is_policy or may_be_policy:
-            yield _Document(path, left, after if hidden else right)
+            yield Document(path, left, after if hidden else right)

@@ -15,7 +15,7 @@ def read_keys(given: Any) -> dict[str, tuple[str, Any]]:
     """
     if not isinstance(given, list):
         return {}
-    documents = [_read_yaml(text) if isinstance(text, str) else None for text in given]
+    documents = [read_yaml(text) if isinstance(text, str) else None for text in given]
     values = documents[0] if len(documents) == 1 else documents
     return {path: (key, value) for path, key, value in _walk(values, "", "", set())}
 
@@ -44,7 +44,7 @@ def _read_toml(text: str) -> Any:
         return text
 
 
-def _read_yaml(text: str) -> Any:
+def read_yaml(text: str) -> Any:
     """Return the YAML in a string; None if Helm could not read it either."""
     try:
         return YAML(typ="safe", pure=True).load(text)

@@ -58,6 +58,8 @@ class _RuleReader:
         text: The effect, as the rest of a sentence that begins with the address.
         is_public: Whether a new rule exposes to the public; None if its source decides.
         denies: Whether the rules keep out: then a rule that is removed is exposure.
+        outbound: Whether the rules let out: then private destinations are no finding, and the rules of a new
+            resource need no approval.
         ends_with_resource: Whether the rules have no effect once the resource is deleted.
 
     """
@@ -67,6 +69,7 @@ class _RuleReader:
     text: str = "lets in"
     is_public: bool | None = None
     denies: bool = False
+    outbound: bool = False
     ends_with_resource: bool = False
 
 
@@ -183,10 +186,15 @@ def _find_rules(change: Change, reader: _RuleReader) -> Iterator[Finding]:
         return
     before, after = (reader.read(state) if state else set() for state in (change.before, change.after))
     added = before - after if reader.denies else after - before
+    if reader.outbound:
+        # The unknown destination of a new rule is most often a security group of the same plan.
+        is_new = change.before is None
+        added = {rule for rule in added if _is_public(rule[1]) and not (is_new and rule[1] is UNKNOWN)}
     rules = sorted(added, key=lambda rule: (not _is_public(rule[1]), str(rule)))
     if rules:
         items = tuple(Difference(reader.path, None, " ".join(map(str, rule)).strip()) for rule in rules)
         public = _is_public(rules[0][1]) if reader.is_public is None else reader.is_public
+        public = public and not (reader.outbound and change.before is None)
         yield _build_finding(change, reader.text, items, public=public)
 
 
@@ -223,26 +231,28 @@ def _list_sources(rule: _State) -> Iterator[Any]:
         yield "itself"
 
 
-def _describe_ports(rule: _State) -> str:
+def _describe_ports(rule: _State, direction: str = "from") -> str:
     protocol = rule.get("protocol", rule.get("ip_protocol"))
     first, last = rule.get("from_port"), rule.get("to_port")
     if str(protocol) == "-1" or first is None:
-        return "all traffic from" if str(protocol) == "-1" else f"{protocol} from"
-    return f"{protocol} {first} from" if first == last else f"{protocol} {first}-{last} from"
+        return f"all traffic {direction}" if str(protocol) == "-1" else f"{protocol} {direction}"
+    ports = first if first == last else f"{first}-{last}"
+    return f"{protocol} {ports} {direction}"
 
 
 def _make_hashable(value: Any) -> Any:
     return str(value) if isinstance(value, dict | list) else value
 
 
-def _read_rules(given: Any) -> _Rules:
-    """Return the rules in blocks; an unreadable block is a rule that lets in anything."""
+def _read_rules(given: Any, direction: str = "from") -> _Rules:
+    """Return the rules in blocks; an unreadable block is a rule for anything."""
     rules: _Rules = set()
     for item in _list_entries(given):
         if isinstance(item, dict):
-            rules |= {(_describe_ports(item), _make_hashable(source)) for source in _list_sources(item)}
+            ports = _describe_ports(item, direction)
+            rules |= {(ports, _make_hashable(other)) for other in _list_sources(item)}
         else:
-            rules.add(("anything from", _make_hashable(item)))
+            rules.add((f"anything {direction}", _make_hashable(item)))
     return rules
 
 
@@ -252,6 +262,14 @@ def _read_group(state: _State) -> _Rules:
 
 def _read_group_rule(state: _State) -> _Rules:
     return _read_rules(state if state.get("type", "ingress") == "ingress" else None)
+
+
+def _read_group_egress(state: _State) -> _Rules:
+    return _read_rules(state.get("egress"), "to")
+
+
+def _read_group_rule_egress(state: _State) -> _Rules:
+    return _read_rules(state if state.get("type", "egress") == "egress" else None, "to")
 
 
 def _read_acl(state: _State, action: str) -> _Rules:
@@ -330,8 +348,12 @@ def _read_bucket_acl(state: _State) -> _Rules:
     return {("", given)} if given.startswith(("public-", "authenticated-")) else set()
 
 
-_GROUP = (_RuleReader("ingress", _read_group),)
+_GROUP = (
+    _RuleReader("ingress", _read_group),
+    _RuleReader("egress", _read_group_egress, "lets out to the internet", outbound=True),
+)
 _GROUP_RULE = (_RuleReader("ingress", _read_group_rule),)
+_EGRESS_RULE = (_RuleReader("egress", _read_group_rule_egress, "lets out to the internet", outbound=True),)
 _ACL = (
     _RuleReader("ingress", partial(_read_acl, action="allow"), ends_with_resource=True),
     _RuleReader(
@@ -349,8 +371,9 @@ _PREFIX_LIST = (
 _READERS: dict[str, tuple[_RuleReader, ...]] = {
     "aws_security_group": _GROUP,
     "aws_default_security_group": _GROUP,
-    "aws_security_group_rule": _GROUP_RULE,
+    "aws_security_group_rule": _GROUP_RULE + _EGRESS_RULE,
     "aws_vpc_security_group_ingress_rule": _GROUP_RULE,
+    "aws_vpc_security_group_egress_rule": _EGRESS_RULE,
     "aws_network_acl": _ACL,
     "aws_default_network_acl": _ACL,
     "aws_network_acl_rule": (

@@ -10,26 +10,36 @@ class Category(IntEnum):
     """The categories, in the order of the report."""
 
     DESTRUCTION = 1
-    ACCESS = 2
-    EXPOSURE = 3
-    VERSION = 4
-    TOKEN = 5
-    CAPACITY = 6
-    WORKLOAD = 7
-    OUTPUT = 8
-    CHECK = 9
+    ACTION = 2
+    ESCALATION = 3
+    ACCESS = 4
+    EXPOSURE = 5
+    SAFETY = 6
+    AUDIT = 7
+    VERSION = 8
+    TOKEN = 9
+    CAPACITY = 10
+    WORKLOAD = 11
+    OUTPUT = 12
+    CHECK = 13
+    DEFERRED = 14
 
 
 TITLES = {
     Category.DESTRUCTION: "Deleted or replaced",
+    Category.ACTION: "Actions that the apply runs",
+    Category.ESCALATION: "Ways to more rights",
     Category.ACCESS: "Access: IAM, cluster access, policies",
     Category.EXPOSURE: "Network and public access",
+    Category.SAFETY: "Safety net: deletion protection, backups, encryption",
+    Category.AUDIT: "Logs and audit trails",
     Category.VERSION: "Versions: Kubernetes, add-ons, charts, images",
     Category.TOKEN: "Tokens and other secrets",
     Category.CAPACITY: "Number of nodes",
     Category.WORKLOAD: "Jobs: concurrency, privileges, protection from eviction",
     Category.OUTPUT: "Outputs that other projects read",
     Category.CHECK: "Failed checks",
+    Category.DEFERRED: "Deferred to a later plan",
 }
 
 

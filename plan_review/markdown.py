@@ -11,7 +11,7 @@ import json
 import operator
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from plan_review.drift import split_drift
@@ -53,7 +53,7 @@ def write(review: Review, *, folded: bool = True) -> str:
     """
     parts = [*_list_other_changes(review), *_list_drift(review)]
     write_part = _write_folded if folded else _write_headed
-    lines = [*_write_head(review), *_write_findings(review)]
+    lines = [*_write_head(review), *_write_findings(review), *_write_accepted(review)]
     for part in parts:
         lines += write_part(part)
     return "\n".join(lines).rstrip() + "\n"
@@ -100,6 +100,9 @@ def _write_head(review: Review) -> Iterator[str]:
         verdict.append(f"{RED} **{approvals} {noun} an explicit approval**.")
     if others:
         verdict.append(f"{ORANGE} {others} {'more ' if approvals else ''}to look at.")
+    accepted = len(review.accepted_findings)
+    if accepted:
+        verdict.append(f"{accepted} accepted.")
     yield " ".join(verdict)
     yield ""
     counted = [
@@ -121,7 +124,7 @@ def _describe_stack(stack: PlannedStack) -> str:
     if stack.plan and not stack.has_changes:
         notes.append("no changes")
     elif stack.plan and not stack.plan.changes:
-        notes.append("only outputs")
+        notes.append("only actions" if stack.plan.actions else "only outputs")
     if stack.plan and not stack.plan.complete:
         notes.append("incomplete: Terraform deferred a part")
     return ". ".join(note for note in notes if note)
@@ -148,6 +151,33 @@ def _write_findings(review: Review) -> Iterator[str]:
             approvals = sum(finding.needs_approval for _, finding in found[MAX_RESOURCES:])
             yield f"… and {len(found) - MAX_RESOURCES} more, of which {approvals} need an explicit approval"
             yield ""
+
+
+def _write_accepted(review: Review) -> Iterator[str]:
+    """Write the accepted findings, and the entries that are of no use."""
+    found = review.accepted_findings
+    used = {id(entry) for _, _, entry in found}
+    expired = review.accepted.expired
+    unused = [item for item in review.accepted.entries if id(item) not in used and item not in expired]
+    if not found and not expired and not unused:
+        return
+    yield "## Accepted findings"
+    yield ""
+    several = len(review.stacks) > 1
+    for name, finding, entry in found[:MAX_RESOURCES]:
+        written = _build_finding_entry(finding, name if several else "")
+        reason = f"accepted until {entry.until}: {_format_code(entry.reason)}"
+        yield from _write_entries([replace(written, before="✓", after=f"{written.after}; {reason}")])
+    if len(found) > MAX_RESOURCES:
+        yield f"… and {len(found) - MAX_RESOURCES} more"
+        yield ""
+    remarks = [(item, f"expired on {item.until}, and no longer counts") for item in expired]
+    remarks += [(item, "is not used: no finding of these plans matches it") for item in unused]
+    for entry, remark in remarks:
+        where = f"{_format_code(entry.address)}, {entry.category.name.lower()}"
+        yield f"- The entry for {where} {remark}: {_format_code(entry.reason)}"
+    if remarks:
+        yield ""
 
 
 def _needs_approval(found: Sequence[tuple[str, Finding]]) -> bool:
@@ -317,7 +347,8 @@ def _write_changes(changes: Sequence[tuple[Change, Sequence[Difference]]]) -> It
 
 def _build_change_entry(change: Change, items: Sequence[Difference]) -> _Entry:
     remarks = [f"moved from {_format_code(change.previous_address)}"] if change.previous_address else []
-    remarks += ["imported"] if change.importing else []
+    if change.importing:
+        remarks.append(f"imported: {_format_code(change.import_id)}" if change.import_id else "imported")
     return _Entry(
         subject=_format_code(change.address),
         before=f"**{_SYMBOLS.get(change.action, change.action)}**",

@@ -52,7 +52,7 @@ _INDEX = re.compile(r'\[(?:"(?:[^"\\]|\\.)*"|\d+)\]')
 
 
 class PlanError(Exception):
-    """A file is not a plan that can be reviewed; the message says why and what is accepted."""
+    """A file can't be used for a review; the message says why and what is accepted."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,7 @@ class Change:
         forgets: For a replacement, whether the old one stays, unmanaged.
         previous_address: Address before a move; empty if the resource is not moved.
         importing: Whether the resource is imported.
+        import_id: The ID or the identity by which it is imported; may be empty.
         configured: The attributes that the configuration sets, each with its string there (Terraform's
             JSON syntax) or with its reference (HCL), as far as the plan has it; None if the plan holds
             no configuration.
@@ -88,6 +89,7 @@ class Change:
     forgets: bool = False
     previous_address: str = ""
     importing: bool = False
+    import_id: str = ""
     configured: Mapping[str, str] | None = None
 
     @cached_property
@@ -157,6 +159,46 @@ class OutputChange:
 
 
 @dataclass(frozen=True)
+class Action:
+    """An action that the apply runs.
+
+    Attributes:
+        address: Terraform's address.
+        type: The action's type.
+        configuration: Its configuration, masked, with unknown values marked; may be None.
+        resource: The address of the resource that triggers it; empty if it is run alone.
+        event: The event that triggers it, in Terraform's words.
+        on_failure: Terraform's word for what a failure means; may be empty.
+        is_invoked: Whether the command line asks for it.
+
+    """
+
+    address: str
+    type: str
+    configuration: Any
+    resource: str = ""
+    event: str = ""
+    on_failure: str = ""
+    is_invoked: bool = False
+
+
+@dataclass(frozen=True)
+class Deferred:
+    """A change or an action that Terraform leaves to a later plan.
+
+    Attributes:
+        address: Terraform's address.
+        action: The change in one word.
+        reason: Terraform's word for the reason.
+
+    """
+
+    address: str
+    action: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Plan:
     """One plan.
 
@@ -166,6 +208,8 @@ class Plan:
         drift: Changes that Terraform found in the resources since the last apply.
         failed_checks: Messages of `check` blocks and conditions that fail.
         complete: False if Terraform deferred a part of the work to a later plan.
+        actions: Actions that the apply runs (Terraform 1.14 and later).
+        deferred: The changes and actions of the part that Terraform deferred.
 
     """
 
@@ -174,8 +218,10 @@ class Plan:
     drift: tuple[Change, ...]
     failed_checks: tuple[str, ...]
     complete: bool
+    actions: tuple[Action, ...] = ()
+    deferred: tuple[Deferred, ...] = ()
 
-    @property
+    @cached_property
     def changes(self) -> list[Change]:
         """The changes that do something to a resource or to its address in the state."""
         return [
@@ -205,7 +251,10 @@ def read_plan(text: str | bytes) -> Plan:
         raise PlanError("not a plan. Accepted: what `terraform show -json <plan file>` prints")
     version = str(document["format_version"])
     if version.partition(".")[0] not in ("0", "1"):
-        raise PlanError(f"format_version: {version}: unknown. Accepted: 0.x and 1.x")
+        raise PlanError(
+            f"format_version: {version}: unknown. Accepted: 0.x and 1.x. Plan with a Terraform that writes "
+            "one of these, or take a newer version of this review"
+        )
     if "planned_values" not in document and "resource_changes" not in document:
         raise PlanError("a state, not a plan. Accepted: what `terraform show -json <plan file>` prints")
     if document.get("errored"):
@@ -232,7 +281,38 @@ def _read_document(document: Mapping[str, Any]) -> Plan:
         drift=tuple(_read_resources(document.get("resource_drift"), None)),
         failed_checks=tuple(_read_failed_checks(document.get("checks") or [])),
         complete=bool(document.get("complete", True)),
+        actions=tuple(_read_action_invocation(item) for item in document.get("action_invocations") or []),
+        deferred=tuple(_read_deferred(document)),
     )
+
+
+def _read_action_invocation(item: Mapping[str, Any]) -> Action:
+    trigger = item.get("lifecycle_action_trigger") or {}
+    invoked = item.get("invoke_action_trigger")
+    marked = mark_unknown(item.get("config_values"), item.get("config_unknown"))
+    configuration = mask_sensitive(marked, item.get("config_sensitive"))
+    if not isinstance(configuration, dict | None):
+        configuration = {"configuration": configuration}
+    caller = (invoked or {}).get("calling_resource_address")
+    return Action(
+        address=str(item["address"]),
+        type=str(item["type"]),
+        configuration=configuration,
+        resource=str(trigger.get("triggering_resource_address") or caller or ""),
+        event=str(trigger.get("action_trigger_event") or ""),
+        on_failure=str(trigger.get("on_failure") or ""),
+        is_invoked=invoked is not None,
+    )
+
+
+def _read_deferred(document: Mapping[str, Any]) -> Iterator[Deferred]:
+    for item in document.get("deferred_changes") or []:
+        change = item["resource_change"]
+        if change["mode"] == "managed":
+            address = str(change["address"])
+            yield Deferred(address, _read_action(address, change["change"]), str(item["reason"]))
+    for item in document.get("deferred_action_invocations") or []:
+        yield Deferred(str(item["action_invocation"]["address"]), "action", str(item["reason"]))
 
 
 def _read_resources(
@@ -286,12 +366,23 @@ def _read_change(item: Mapping[str, Any], configured: Mapping[str, Mapping[str, 
         reason=REASONS.get(str(item.get("action_reason")), ""),
         replace_paths=tuple(_write_path(path) for path in change.get("replace_paths") or []),
         create_first=change["actions"][0] == "create",
-        forgets=change["actions"] == ["create", "forget"],
+        forgets=action == "replace" and "forget" in change["actions"],
         previous_address=str(item.get("previous_address") or ""),
-        importing=bool(change.get("importing")),
+        importing=change.get("importing") is not None,
+        import_id=_read_import_id(change.get("importing")),
         # A resource without a configuration sets no attribute.
         configured=None if configured is None else configured.get(_INDEX.sub("", address), {}),
     )
+
+
+def _read_import_id(importing: Any) -> str:
+    """Return the ID of an import; its identity (Terraform 1.12 and later) as `name=value`."""
+    if not isinstance(importing, dict):
+        return ""
+    identity = importing.get("identity")
+    if isinstance(identity, dict):
+        return ", ".join(f"{key}={value}" for key, value in identity.items() if value is not None)
+    return str(importing.get("id") or "")
 
 
 def _build_address(item: Mapping[str, Any]) -> str:
@@ -303,7 +394,9 @@ def _build_address(item: Mapping[str, Any]) -> str:
 def _read_action(address: str, change: Mapping[str, Any]) -> str:
     actions = tuple(change["actions"])
     if actions not in ACTIONS:
-        raise PlanError(f"{address}: actions: {json.dumps(actions)}: unknown")
+        raise PlanError(
+            f"{address}: actions: {json.dumps(actions)}: unknown. Take a newer version of this review"
+        )
     return ACTIONS[actions]
 
 

@@ -5,12 +5,29 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from plan_review import access, capacity, created, destruction, exposure, outputs, tokens, versions, workloads
+from plan_review import (
+    access,
+    actions,
+    capacity,
+    created,
+    deferred,
+    destruction,
+    escalation,
+    exposure,
+    outputs,
+    rbac,
+    safety,
+    tokens,
+    versions,
+    workloads,
+)
+from plan_review.accepted import Acceptance, Accepted
 from plan_review.exit_status import ExitStatus
 from plan_review.findings import Category, Finding
 from plan_review.plan import Change, Plan
 from plan_review.values import Difference
 
+_TELLING_DELETION = (Category.ACCESS, Category.WORKLOAD, Category.SAFETY, Category.AUDIT)
 ACTIONS = ("create", "update", "replace", "delete", "import", "move", "forget")
 
 
@@ -44,7 +61,8 @@ class PlannedStack:
     @cached_property
     def has_changes(self) -> bool:
         """Whether applying the plan does anything."""
-        return self.plan is not None and bool(self.plan.changes or self.plan.output_changes)
+        plan = self.plan
+        return plan is not None and bool(plan.changes or plan.output_changes or plan.actions)
 
     @cached_property
     def findings(self) -> list[Finding]:
@@ -60,12 +78,14 @@ class Review:
         title: The title of the report.
         stacks: The stacks, in the order of the report.
         facts: Names and values that the report shows below the title, such as account, region and commit.
+        accepted: The findings that the project accepts: they are not among the findings here.
 
     """
 
     title: str
     stacks: Sequence[PlannedStack] = field(default_factory=tuple)
     facts: Mapping[str, str] = field(default_factory=dict)
+    accepted: Accepted = field(default_factory=Accepted)
 
     def findings_of(self, category: Category) -> list[tuple[str, Finding]]:
         """Return the findings of a category with their stacks' names, those that need an approval first."""
@@ -73,14 +93,24 @@ class Review:
             (stack.name, item)
             for stack in self.stacks
             for item in stack.findings
-            if item.category == category
+            if item.category == category and not self.accepted.find(item)
         ]
         return sorted(found, key=lambda pair: not pair[1].needs_approval)
 
     @property
     def findings(self) -> list[Finding]:
-        """All findings."""
-        return [item for stack in self.stacks for item in stack.findings]
+        """All findings that the project does not accept."""
+        return [item for stack in self.stacks for item in stack.findings if not self.accepted.find(item)]
+
+    @property
+    def accepted_findings(self) -> list[tuple[str, Finding, Acceptance]]:
+        """The findings that the project accepts, with their stacks' names and with the entries."""
+        return [
+            (stack.name, item, entry)
+            for stack in self.stacks
+            for item in stack.findings
+            if (entry := self.accepted.find(item))
+        ]
 
     @property
     def exit_status(self) -> ExitStatus:
@@ -114,22 +144,25 @@ def _find_all(plan: Plan) -> Iterator[Finding]:
     for change in plan.changes:
         yield from _find_in_change(change, plan)
     yield from capacity.find(plan.resources)
+    for action in plan.actions:
+        yield from actions.find(action)
     for output in plan.output_changes:
         yield from outputs.find(output)
     for message in plan.failed_checks:
         yield Finding(Category.CHECK, needs_approval=False, address="", text=message)
+    for item in plan.deferred:
+        yield from deferred.find(item)
 
 
 def _find_in_change(change: Change, plan: Plan) -> Iterator[Finding]:
     found = [
         finding
-        for category in (access, exposure, versions, tokens, workloads)
+        for category in (escalation, rbac, access, exposure, versions, tokens, workloads)
         for finding in category.find(change)
     ]
-    # A finding of access or of jobs says that the resource is deleted, and what that means.
-    is_told = change.action == "delete" and any(
-        finding.category in (Category.ACCESS, Category.WORKLOAD) for finding in found
-    )
+    found += safety.find(change, plan.changes)
+    # Such a finding says that the resource is deleted, and what that means.
+    is_told = change.action == "delete" and any(finding.category in _TELLING_DELETION for finding in found)
     for finding in destruction.find(change, plan.changes):
         if finding.needs_approval or not is_told:
             yield finding

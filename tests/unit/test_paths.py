@@ -11,7 +11,14 @@ DOCUMENTS = sorted([PROJECT / "README.md", PROJECT / "CONTRIBUTING.md", *(PROJEC
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 # In backquotes: a file with an extension of ours, or a folder with a slash at its end.
 PATH = re.compile(r"`((?:[\w.-]+/)*[\w.-]+\.(?:json|md|py|tf|toml|txt|ya?ml)|(?:[\w.-]+/)+)`")
-MADE_BY_USERS = (".work/", "cdktf.out/", "environments/prod.yaml", "plans/", "report.md")
+MADE_BY_USERS = (
+    ".work/",
+    "cdktf.out/",
+    "environments/prod.yaml",
+    "plan_review.yaml",
+    "plans/",
+    "report.md",
+)
 PACKAGES = ("ruamel.yaml",)
 
 

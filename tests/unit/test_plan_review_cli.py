@@ -47,6 +47,8 @@ def test_the_exit_status_is_that_of_the_plan(text: str, status: int, tmp_path: P
         (("no/such.json",), "", "no/such.json: No such file or directory"),
         ((".",), "", ".: Is a directory"),
         (("-", "--gitlab-report", "no/such/file"), NOTHING, "no/such/file: No such file or directory"),
+        (("-", "--accepted", "no/such.yaml"), NOTHING, "no/such.yaml: No such file or directory"),
+        (("-", "--accepted", "README.md"), NOTHING, "README.md"),
         ((), "", "the following arguments are required: PLAN.json"),
         (("-", "--unknown"), NOTHING, "unrecognized arguments: --unknown"),
     ],
@@ -103,6 +105,16 @@ def test_gitlabs_report_is_written(tmp_path: Path) -> None:
     file = tmp_path / "gitlab.json"
     assert run("-", "--gitlab-report", file, given=APPROVAL).returncode == 3
     assert json.loads(file.read_text()) == {"create": 0, "update": 0, "delete": 1}
+
+
+def test_accepted_findings_need_no_approval(tmp_path: Path) -> None:
+    """The exit status is that of a plan without them."""
+    file = tmp_path / "plan_review.yaml"
+    entry = "{address: aws_vpc.*, category: destruction, reason: moved, until: 9999-12-31}"
+    file.write_text(f"accepted: [{entry}]")
+    done = run("-", "--accepted", file, given=APPROVAL)
+    assert (done.returncode, done.stderr) == (2, "")
+    assert "accepted until 9999-12-31: `moved`" in done.stdout
 
 
 def test_a_reader_that_leaves_ends_it_quietly(tmp_path: Path) -> None:

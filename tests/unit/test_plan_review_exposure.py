@@ -75,7 +75,7 @@ PUBLIC = [
     pytest.param("aws_lambda_function_url", None, {"authorization_type": "NONE"}),
 ]
 NO_EXPOSURE = [
-    pytest.param("aws_security_group_rule", None, {"type": "egress", **TCP, "cidr_blocks": ["0.0.0.0/0"]}),
+    pytest.param("aws_security_group_rule", None, {"type": "egress", **TCP, "cidr_blocks": ["10.0.0.0/8"]}),
     pytest.param("aws_security_group", {"ingress": [TCP | {"cidr_blocks": ["0.0.0.0/0"]}]}, {"ingress": []}),
     pytest.param(
         "aws_network_acl_rule", None, {"rule_action": "allow", "egress": True, "cidr_block": "::/0"}
@@ -229,3 +229,32 @@ def test_an_unknown_public_address_needs_an_approval() -> None:
     (found,) = exposures("aws_db_instance", None, {}, unknown=flag, configured={"publicly_accessible": {}})
     assert found.needs_approval
     assert not exposures("aws_db_instance", None, {}, unknown=flag, configured={"engine": {}})
+
+
+@pytest.mark.parametrize(
+    ("kind", "state"),
+    [
+        ("aws_security_group", {"egress": [TCP | {"cidr_blocks": ["0.0.0.0/0"]}]}),
+        ("aws_default_security_group", {"egress": [TCP | {"ipv6_cidr_blocks": ["::/0"]}]}),
+        ("aws_security_group_rule", {"type": "egress", **TCP, "cidr_blocks": ["0.0.0.0/0"]}),
+        (
+            "aws_vpc_security_group_egress_rule",
+            {"ip_protocol": "tcp", "from_port": 443, "to_port": 443, "cidr_ipv4": "0.0.0.0/0"},
+        ),
+    ],
+)
+def test_traffic_to_the_internet_is_shown(kind: str, state: dict[str, Any]) -> None:
+    """A new group or rule that lets out to the internet is usual, so it needs no approval."""
+    (found,) = exposures(kind, None, state)
+    assert not found.needs_approval
+    assert found.text == "lets out to the internet"
+    assert found.differences[0].after.startswith("tcp 443 to ")
+
+
+def test_an_existing_group_that_lets_out_to_the_internet_needs_an_approval() -> None:
+    """A group that limited its traffic no longer does; a new private destination is no finding."""
+    private, public = ({"egress": [TCP | {"cidr_blocks": [cidr]}]} for cidr in ("10.0.0.0/8", "0.0.0.0/0"))
+    (found,) = exposures("aws_security_group", private, public)
+    assert found.needs_approval
+    assert not exposures("aws_security_group", {"egress": []}, private)
+    assert not exposures("aws_security_group", public, private)

@@ -201,7 +201,7 @@ def test_an_import_is_shown(project: Project) -> None:
     """The report has the import and its number."""
     stack = project.plan(thing() + 'import {\n  to = terraform_data.this\n  id = "some-id"\n}\n')
     assert stack.totals["import"] == 1
-    assert "`terraform_data.this` imported" in report(stack)
+    assert "`terraform_data.this` imported: `some-id`" in report(stack)
 
 
 def test_no_secret_is_shown(project: Project) -> None:

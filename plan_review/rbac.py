@@ -1,0 +1,260 @@
+"""Rights in Kubernetes: RBAC rules and bindings in resources, in manifests and in a chart's values.
+
+A resource such as `kubernetes_role` has its finding of access from access.py; this module adds it for
+`kubernetes_manifest`, `kubectl_manifest` and Helm, and names for all the ways to more rights that Kubernetes
+lists ("Role Based Access Control Good Practices", "Privilege escalation risks").
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+from plan_review.chart_values import read_keys, read_yaml
+from plan_review.findings import Category, Finding
+from plan_review.plan import Change
+from plan_review.values import Difference, list_blocks
+
+# The attribute with the object, by the type of the resource.
+_MANIFESTS = {"kubernetes_manifest": "manifest", "kubectl_manifest": "yaml_body"}
+_ROLES = ("kubernetes_role", "kubernetes_cluster_role")
+_BINDINGS = ("kubernetes_role_binding", "kubernetes_cluster_role_binding")
+# Roles that every cluster has (Kubernetes, "Using RBAC Authorization").
+_ADMINISTRATORS = {
+    "cluster-admin": "do everything in the cluster",
+    "system:masters": "do everything in the cluster",
+    "admin": "do everything in the namespace",
+}
+# Groups and users that are everybody (the same document).
+_EVERYBODY = frozenset(
+    {"system:anonymous", "system:unauthenticated", "system:authenticated", "system:serviceaccounts"}
+)  # With this key of GitLab Runner's chart its role is a ClusterRole.
+_WIDE_KEY = "clusterWideAccess"
+_WIDE = "the rules hold for every namespace"
+
+# One right: API group, resource, verb.
+_Right = tuple[str, str, str]
+
+
+@dataclass(frozen=True)
+class _Way:
+    """A right by which its holder gets more rights.
+
+    Attributes:
+        effect: What the holder can do, as the rest of a sentence.
+        resources: The resources that it needs one of.
+        verbs: The verbs that it needs one of.
+        is_grave: Whether it needs an approval even in a new chart, which often needs the others.
+
+    """
+
+    effect: str
+    resources: tuple[str, ...]
+    verbs: tuple[str, ...]
+    is_grave: bool = False
+
+    def is_in(self, rights: set[_Right]) -> bool:
+        """Return whether one of the rights opens the way; a wildcard stands for any."""
+        return any(
+            resource in (*self.resources, "*") and verb in (*self.verbs, "*") for _, resource, verb in rights
+        )
+
+
+_READ = ("get", "list", "watch")
+_WORKLOADS = (
+    *("pods", "deployments", "daemonsets", "statefulsets", "replicasets", "replicationcontrollers"),
+    *("jobs", "cronjobs"),
+)
+WAYS: tuple[_Way, ...] = (
+    _Way("give itself any right (escalate)", ("roles", "clusterroles"), ("escalate",), is_grave=True),
+    _Way(
+        "bind itself to any role (bind)",
+        ("roles", "clusterroles", "rolebindings", "clusterrolebindings"),
+        ("bind",),
+        is_grave=True,
+    ),
+    _Way(
+        "act as another (impersonate)",
+        ("users", "groups", "serviceaccounts"),
+        ("impersonate",),
+        is_grave=True,
+    ),
+    _Way("reach each kubelet (nodes/proxy)", ("nodes/proxy",), (*_READ, "create"), is_grave=True),
+    _Way(
+        "change what the API server admits (webhooks)",
+        ("mutatingwebhookconfigurations", "validatingwebhookconfigurations"),
+        ("create", "update", "patch"),
+        is_grave=True,
+    ),
+    _Way(
+        "issue certificates for others (certificatesigningrequests/approval)",
+        ("certificatesigningrequests/approval",),
+        ("update", "patch"),
+        is_grave=True,
+    ),
+    _Way("reach files of nodes (persistentvolumes)", ("persistentvolumes",), ("create",), is_grave=True),
+    _Way("make tokens of service accounts", ("serviceaccounts/token",), ("create",)),
+    _Way("read Secrets", ("secrets",), _READ),
+    _Way("run pods with any service account and Secret of the namespace", _WORKLOADS, ("create",)),
+    _Way(
+        "run commands in pods",
+        ("pods/exec", "pods/attach", "pods/ephemeralcontainers"),
+        ("create", "get", "patch"),
+    ),
+    _Way("change labels that Pod Security reads (namespaces)", ("namespaces",), ("update", "patch")),
+)
+_EVERYTHING = ("*", "*", "*")
+
+
+@dataclass(frozen=True)
+class _Access:
+    """The rights and bindings in one state of a resource."""
+
+    rights: frozenset[_Right] = frozenset()
+    bindings: frozenset[str] = frozenset()
+
+
+def find(change: Change) -> Iterator[Finding]:
+    """Yield the findings of a resource that grants rights in Kubernetes."""
+    if change.action not in ("create", "update", "replace", "delete"):
+        return
+    before, after = (_read(change.type, state) for state in (change.before, change.after))
+    if before == after:
+        return
+    if change.type in _MANIFESTS or change.type == "helm_release":
+        yield _build_access(change, before, after)
+    if change.action != "delete":
+        yield from _find_ways(change, set(before.rights), set(after.rights))
+        yield from _find_bindings(change, after.bindings - before.bindings)
+
+
+def _build_access(change: Change, before: _Access, after: _Access) -> Finding:
+    lines = sorted(
+        [
+            *(f"+ {line}" for line in _write_lines(after) if line not in _write_lines(before)),
+            *(f"- {line}" for line in _write_lines(before) if line not in _write_lines(after)),
+        ],
+        key=lambda line: line[2:],
+    )
+    grows = bool(after.rights - before.rights or after.bindings - before.bindings)
+    is_chart = change.type == "helm_release"
+    past = {"create": "grants", "delete": "no longer grants"}.get(change.action, "changes")
+    return Finding(
+        Category.ACCESS,
+        # A new chart brings the rights that it needs.
+        needs_approval=grows and not (is_chart and change.action == "create"),
+        address=change.address,
+        text=f"{past} rights in Kubernetes",
+        diff=tuple(lines),
+    )
+
+
+def _write_lines(access: _Access) -> list[str]:
+    verbs: dict[tuple[str, str], list[str]] = {}
+    for group, resource, verb in sorted(access.rights):
+        verbs.setdefault((group, resource), []).append(verb)
+    rules = [
+        f"{resource}{f'.{group}' if group else ''}: {', '.join(found)}"
+        for (group, resource), found in verbs.items()
+    ]
+    return [*rules, *sorted(access.bindings)]
+
+
+def _find_ways(change: Change, before: set[_Right], after: set[_Right]) -> Iterator[Finding]:
+    new = [way for way in WAYS if way.is_in(after) and not way.is_in(before)]
+    if _EVERYTHING in after and _EVERYTHING not in before:
+        effects, is_grave = "do everything", True
+    elif new:
+        effects, is_grave = "; ".join(way.effect for way in new), any(way.is_grave for way in new)
+    else:
+        return
+    yield Finding(
+        Category.ESCALATION,
+        needs_approval=is_grave or change.type != "helm_release" or change.action != "create",
+        address=change.address,
+        text=f"lets its subjects in Kubernetes: {effects}",
+    )
+
+
+def _find_bindings(change: Change, bindings: frozenset[str]) -> Iterator[Finding]:
+    for binding in sorted(bindings):
+        role, _, subject = binding.partition(" for ")
+        name = role.rpartition("/")[2]
+        subject_name = subject.rpartition("/")[2]
+        everybody = subject_name in _EVERYBODY
+        if name in _ADMINISTRATORS or everybody:
+            whom = "everybody" if everybody else "a subject"
+            effect = _ADMINISTRATORS.get(name, "use the role")
+            yield Finding(
+                Category.ESCALATION,
+                needs_approval=True,
+                address=change.address,
+                text=f"lets {whom} in Kubernetes {effect}",
+                differences=(Difference("binding", None, binding),),
+            )
+
+
+def _read(kind: str, state: dict[str, Any] | None) -> _Access:
+    """Return the rights and bindings that a resource has in one state."""
+    if state is None:
+        return _Access()
+    plain = kind.removesuffix("_v1")
+    if plain in _ROLES:
+        return _Access(_read_rules(state.get("rule")))
+    if plain in _BINDINGS:
+        return _Access(bindings=_read_binding(state.get("role_ref"), state.get("subject")))
+    if kind in _MANIFESTS:
+        given = state.get(_MANIFESTS[kind])
+        return _read_object(read_yaml(given) if isinstance(given, str) else given)
+    if kind == "helm_release" and isinstance(values := state.get("values"), list):
+        rights = _walk_values([read_yaml(text) for text in values if isinstance(text, str)], set())
+        keys = read_keys(values).values()
+        return _Access(frozenset(rights), frozenset({_WIDE} if (_WIDE_KEY, True) in keys else ()))
+    return _Access()
+
+
+def _read_object(given: Any) -> _Access:
+    if not isinstance(given, dict):
+        return _Access()
+    kind = given.get("kind")
+    if kind in ("Role", "ClusterRole"):
+        return _Access(_read_rules(given.get("rules")))
+    if kind in ("RoleBinding", "ClusterRoleBinding"):
+        return _Access(bindings=_read_binding(given.get("roleRef"), given.get("subjects")))
+    return _Access()
+
+
+def _read_rules(given: Any) -> frozenset[_Right]:
+    rights: set[_Right] = set()
+    for rule in list_blocks(given):
+        groups = _list_strings(rule.get("api_groups", rule.get("apiGroups"))) or [""]
+        resources = [
+            *_list_strings(rule.get("resources")),
+            *_list_strings(rule.get("non_resource_urls", rule.get("nonResourceURLs"))),
+        ]
+        rights |= set(product(groups, resources, _list_strings(rule.get("verbs"))))
+    return frozenset(rights)
+
+
+def _read_binding(role: Any, subjects: Any) -> frozenset[str]:
+    """Return each binding as `kind/role for kind/subject`."""
+    return frozenset(
+        f"{item.get('kind')}/{item.get('name')} for {subject.get('kind')}/{subject.get('name')}"
+        for item in list_blocks(role)
+        for subject in list_blocks(subjects)
+    )
+
+
+def _walk_values(value: Any, seen: set[int]) -> Iterator[_Right]:
+    """Yield the rights of each RBAC rule in a chart's values: a map with verbs, in any list."""
+    if not isinstance(value, dict | list) or id(value) in seen:
+        return
+    seen.add(id(value))  # aliases of YAML may be cyclic
+    if isinstance(value, dict) and "verbs" in value and ("resources" in value or "nonResourceURLs" in value):
+        yield from _read_rules(value)
+    for part in value.values() if isinstance(value, dict) else value:
+        yield from _walk_values(part, seen)
+
+
+def _list_strings(value: Any) -> list[str]:
+    return [str(item) for item in value] if isinstance(value, list) else []
