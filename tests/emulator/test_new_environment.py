@@ -18,6 +18,7 @@ ANOTHER_ZONE = "eu-central-1c"
 def fresh(tmp_path_factory: pytest.TempPathFactory, aws_reattach: dict[str, Any]) -> Iterator[Project]:
     """An environment of which nothing is deployed."""
     with running_project(tmp_path_factory.mktemp("new") / "project", aws_reattach) as project:
+        project.synthesize()
         yield project
 
 
@@ -64,6 +65,7 @@ def test_a_new_environment_is_deployed_plan_by_plan(fresh: Project) -> None:
     settings = YAML(typ="safe").load(environment.read_text())
     settings["network"]["availability_zones"].append(ANOTHER_ZONE)
     YAML(typ="safe").dump(settings, environment)
+    fresh.synthesize()
     # The cluster has node groups in a zone whose subnets are not there yet.
     assert fresh.deployment("plan").returncode == 2
     report = (fresh.plans / "report.md").read_text()
@@ -72,6 +74,7 @@ def test_a_new_environment_is_deployed_plan_by_plan(fresh: Project) -> None:
 
     settings["protect_running_jobs"] = False  # then each group spans all zones
     YAML(typ="safe").dump(settings, environment)
+    fresh.synthesize()
     assert fresh.deployment("plan").returncode == 3
     stacks = fresh.plans_record()["stacks"]
     assert (stacks["cluster"]["preview"], stacks["cluster"]["has_changes"]) == (True, True)
