@@ -1,9 +1,10 @@
 """Divide the tests among the workers of pytest-xdist: a plugin for pytest.
 
-A deployment takes minutes. So one worker runs all tests of the shared deployment. Every other file goes to
-one worker as a whole.
+A deployment takes minutes. So two workers deploy, and divide the files that use the fixture `deployed`. Every
+other file goes to one worker as a whole.
 """
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from xdist.scheduler.loadscope import LoadScopeScheduling
 from stacks.settings.load import PROJECT
 
 LONGEST = {"test_aws_stacks.py", "test_plans.py", "test_side_by_side.py"}
+SECOND_DEPLOYMENT = {"test_plans.py", "test_consumer.py"}
 
 
 class _WholeDeployments(LoadScopeScheduling):  # type: ignore[misc]
@@ -20,7 +22,9 @@ class _WholeDeployments(LoadScopeScheduling):  # type: ignore[misc]
         file = nodeid.partition("::")[0]
         text = (PROJECT / file).read_text(encoding="utf-8")
         shares_deployment = "deployed: Project" in text and "def deployed(" not in text
-        return "deployed" if shares_deployment else file
+        if not shares_deployment:
+            return file
+        return "second deployment" if Path(file).name in SECOND_DEPLOYMENT else "first deployment"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

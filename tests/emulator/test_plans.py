@@ -6,22 +6,11 @@ import stat
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.emulator.project import Project, running_project
+from tests.emulator.project import Project
 from tests.environments import STACKS
-
-
-@pytest.fixture(scope="module")
-def deployed(tmp_path_factory: pytest.TempPathFactory, aws_reattach: dict[str, Any]) -> Iterator[Project]:
-    """A deployment of its own, since other tests share theirs."""
-    with running_project(tmp_path_factory.mktemp("plans") / "project", aws_reattach) as project:
-        project.synthesize()
-        for stack in STACKS:
-            project.apply(stack)
-        yield project
 
 
 def serials(project: Project) -> dict[str, int]:
