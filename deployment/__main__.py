@@ -6,11 +6,10 @@ Each command imports its own modules, so that a mistake in the settings is repor
 
 import argparse
 import json
-import os
 import sys
 from typing import TYPE_CHECKING
 
-from deployment.command_line import run_command
+from deployment.command_line import add_environment, run_command
 from plan_review.exit_status import EXIT_STATUS_HELP, Parser
 from stacks import STACKS
 
@@ -41,13 +40,7 @@ def _parse_command_line() -> argparse.Namespace:
 
     def add_command(name: str, text: str) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
-        command.add_argument(
-            "--environment",
-            metavar="NAME",
-            default=os.environ.get("ENV"),
-            help="file name under environments/; without this option, the environment variable ENV names "
-            "it; without both, it is local",
-        )
+        add_environment(command)
         return command
 
     def add_stacks(command: argparse.ArgumentParser, number: str | int, note: str = "") -> None:

@@ -1,5 +1,6 @@
-"""The end of a command: its exit status, or one message and the exit status 1."""
+"""The parts that commands share: the option that names the environment, and the end of a command."""
 
+import argparse
 import os
 import signal
 import sys
@@ -9,6 +10,17 @@ from typing import NoReturn
 from stacks.errors import UserError
 
 BROKEN_PIPE = 141  # the exit status of a program that SIGPIPE ends
+
+
+def add_environment(parser: argparse.ArgumentParser) -> None:
+    """Add the option that names the environment."""
+    parser.add_argument(
+        "--environment",
+        metavar="NAME",
+        default=os.environ.get("ENV"),
+        help="file name under environments/; without this option, the environment variable ENV names it; "
+        "without both, it is local",
+    )
 
 
 def run_command(command: Callable[[], int], *, interrupted: str = "interrupted") -> NoReturn:

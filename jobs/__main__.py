@@ -6,10 +6,9 @@ The command imports its own modules late, so that `--help` is printed at once.
 
 import argparse
 import json
-import os
 from pathlib import Path
 
-from deployment.command_line import run_command
+from deployment.command_line import add_environment, run_command
 from plan_review.exit_status import Parser
 from stacks.errors import UserError
 
@@ -45,13 +44,7 @@ def _parse_command_line() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_argument("file", type=Path, metavar="FILE", help="the CI file, such as .gitlab-ci.yml")
-    command.add_argument(
-        "--environment",
-        metavar="NAME",
-        default=os.environ.get("ENV"),
-        help="file name under environments/; without this option, the environment variable ENV names it; "
-        "without both, it is local",
-    )
+    add_environment(command)
     command.add_argument("--fleet", metavar="NAME", help="the fleet that takes all jobs, whatever their tags")
     command.add_argument(
         "--variable",

@@ -6,27 +6,28 @@ Not here: Pod Security, since the settings refuse what it refuses (stacks/settin
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from jobs.ci_file import Job
 from jobs.pod import Container, Pod, Problem, variable_name, write_place
-from stacks.job_limits import container_limits
-from stacks.resources import RESOURCES, Resource
+from stacks.job_limits import ContainerLimit, container_limits
+from stacks.resources import Resource
 from stacks.settings.runners import RunnerSettings
 
 
 def admit(pod: Pod, job: Job, *, fleet: str, settings: RunnerSettings) -> Pod:
     """Return the pod as Kubernetes stores it, with the reasons why it would refuse it."""
-    containers = tuple(_fill_in(container, settings) for container in pod.containers)
+    limits = container_limits(settings)
+    containers = tuple(_fill_in(container, limits) for container in pod.containers)
     stored = replace(pod, containers=containers)
     problems = [
         *_find_images(stored, job, fleet, settings),
         *(
             problem
             for container in containers
-            for resource in RESOURCES
-            for problem in _find_container_problems(container, resource, job, fleet, settings)
+            for limit in limits
+            for problem in _find_container_problems(container, limit, job, fleet, settings)
         ),
     ]
     kinds = {"build": settings.kubernetes.allowed_images, "service": settings.kubernetes.allowed_services}
@@ -46,13 +47,13 @@ def admit(pod: Pod, job: Job, *, fleet: str, settings: RunnerSettings) -> Pod:
     )
 
 
-def _fill_in(container: Container, settings: RunnerSettings) -> Container:
+def _fill_in(container: Container, of_fleet: Sequence[ContainerLimit]) -> Container:
     """Set the requests and limits that the container does not name.
 
     The API server first takes a limit as the request; then the LimitRange gives its defaults.
     """
     requests, limits = {**container.limits, **container.requests}, dict(container.limits)
-    for limit in container_limits(settings):
+    for limit in of_fleet:
         key = limit.resource.key
         if limit.highest is not None:
             limits.setdefault(key, limit.highest)
@@ -64,10 +65,10 @@ def _fill_in(container: Container, settings: RunnerSettings) -> Container:
 
 
 def _find_container_problems(
-    container: Container, resource: Resource, job: Job, fleet: str, settings: RunnerSettings
+    container: Container, of_fleet: ContainerLimit, job: Job, fleet: str, settings: RunnerSettings
 ) -> Iterator[Problem]:
+    resource, highest = of_fleet.resource, of_fleet.highest
     request, limit = container.requests.get(resource.key), container.limits.get(resource.key)
-    highest = {entry.resource: entry.highest for entry in container_limits(settings)}.get(resource)
     for which, amount in (("request", request), ("limit", limit)):
         if amount is not None and amount < 0:
             name = variable_name(container.kind, resource, which)

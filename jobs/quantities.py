@@ -3,17 +3,11 @@
 import re
 from decimal import Decimal
 
+from stacks.settings.quantities import FACTORS
+
 # Kubernetes, "Quantity": a number with a sign, and one of three kinds of suffix.
 _QUANTITY = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))([KMGTPE]i|[numkMGTPE]?|[eE][+-]?[0-9]{1,2})")
-_FACTORS = {
-    "": Decimal(1),
-    "n": Decimal("1e-9"),
-    "u": Decimal("1e-6"),
-    "m": Decimal("0.001"),
-    "k": Decimal(1000),
-}
-_FACTORS |= {suffix: Decimal(1000) ** power for power, suffix in enumerate("MGTPE", start=2)}
-_FACTORS |= {f"{suffix}i": Decimal(1024) ** power for power, suffix in enumerate("KMGTPE", start=1)}
+_FACTORS = {**FACTORS, "n": Decimal("1e-9"), "u": Decimal("1e-6")}
 
 
 def parse_quantity(text: str) -> Decimal | None:

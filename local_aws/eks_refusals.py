@@ -1,4 +1,4 @@
-"""Requests that EKS refuses for what it knows of zones, versions and quotas, and that ministack accepts.
+"""Requests that ministack accepts, and EKS refuses for zones, versions, numbers of nodes and quotas.
 
 Each function returns the code and the message of EKS's error, or None.
 """
@@ -61,7 +61,10 @@ def refuse_subnets(network: dict[str, Any], changed: dict[str, Any]) -> Refusal:
 
 
 def refuse_node_group(cluster: str, body: dict[str, Any]) -> Refusal:
-    """Refuse a node group in a zone that offers none of its types, and one too many for the cluster."""
+    """Refuse a node group of another version, in a zone that offers none of its types, or one too many."""
+    version = eks._clusters.get(cluster, {}).get("version")
+    if body.get("version", version) != version:  # EKS API, CreateNodegroup
+        return INVALID, f"Nodegroup version must be the cluster's, {version}"
     if sum(name.startswith(f"{cluster}/") for name in eks._nodegroups) >= MAX_NODE_GROUPS:
         message = f"The number of node groups of cluster {cluster} is at its limit of {MAX_NODE_GROUPS}"
         return "ResourceLimitExceededException", message
@@ -73,6 +76,19 @@ def refuse_node_group(cluster: str, body: dict[str, Any]) -> Refusal:
                 f"Your requested instance type ({types[0]}) is not supported in your requested Availability "
                 f"Zone ({zone})."
             )
+    return None
+
+
+def refuse_scaling(scaling: dict[str, int]) -> Refusal:
+    """Refuse numbers of nodes that do not fit together. EKS takes a lower desiredSize as it is.
+
+    The messages: terraform-aws-modules/terraform-aws-eks issue 3306.
+    """
+    least, desired, most = (scaling[key] for key in ("minSize", "desiredSize", "maxSize"))
+    if least > desired:
+        return INVALID, f"Minimum capacity {least} can't be greater than desired size {desired}"
+    if desired > most:
+        return INVALID, f"desired capacity {desired} can't be greater than max size {most}"
     return None
 
 

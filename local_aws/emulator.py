@@ -54,7 +54,7 @@ def start(endpoint_url: str, *, work: Path = WORK, docker: bool = False) -> bool
         process = _spawn(endpoint_url, work, stdin=subprocess.DEVNULL, log=log, docker=docker)
     _pid_file(work).write_text(str(process.pid), encoding="ascii")
     try:
-        _wait_until_itanswers(process, endpoint_url, work)
+        _wait_until_it_answers(process, endpoint_url, work)
     except EmulatorError:
         stop(work=work)
         raise
@@ -86,7 +86,7 @@ def running(work: Path, *, auth: bool = False) -> Iterator[str]:
     with _log(work).open("wb") as log:
         process = _spawn(endpoint_url, work, "--stop-with-parent", stdin=subprocess.PIPE, log=log, auth=auth)
     try:
-        _wait_until_itanswers(process, endpoint_url, work)
+        _wait_until_it_answers(process, endpoint_url, work)
         yield endpoint_url
     finally:
         process.terminate()
@@ -178,7 +178,7 @@ def answers(endpoint_url: str) -> bool:
         return False
 
 
-def _wait_until_itanswers(process: subprocess.Popen[bytes], endpoint_url: str, work: Path) -> None:
+def _wait_until_it_answers(process: subprocess.Popen[bytes], endpoint_url: str, work: Path) -> None:
     deadline = time.monotonic() + START_TIMEOUT_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         if answers(endpoint_url):

@@ -45,10 +45,6 @@ def apply() -> None:
     def create_node_group_and_echo(cluster: str, body: dict[str, Any]) -> Response:
         if refusal := eks_refusals.refuse_node_group(cluster, body):
             return _refuse(*refusal)
-        version = eks._clusters.get(cluster, {}).get("version")
-        if body.get("version", version) != version:  # EKS API, CreateNodegroup
-            message = f"Nodegroup version must be the cluster's, {version}"
-            return _refuse("InvalidParameterException", message)
         create_node_group(cluster, body)
         record = eks._nodegroups.get(f"{cluster}/{body.get('nodegroupName')}")
         _echo(record, body, NODE_GROUP_ECHOES)
@@ -227,8 +223,10 @@ def _update_node_group(body: dict[str, Any], cluster: str, node_group: str) -> R
     record = eks._nodegroups.get(f"{cluster}/{node_group}")
     if record is None:
         return _missing(f"No node group found for name: {node_group}.")
-    if problem := _change_scaling(record["scalingConfig"], body.get("scalingConfig", {})):
-        return _json({"message": problem}, status=400, error="InvalidParameterException")
+    scaling = record["scalingConfig"] | body.get("scalingConfig", {})
+    if refusal := eks_refusals.refuse_scaling(scaling):
+        return _refuse(*refusal)
+    record["scalingConfig"] = scaling
     labels, taints = body.get("labels", {}), body.get("taints", {})
     for key in labels.get("removeLabels", []):
         record["labels"].pop(key, None)
@@ -251,22 +249,6 @@ def _describe_versions(query: dict[str, Any]) -> Response:
         if version in query.get("clusterVersions", eks_refusals.VERSIONS)
     ]
     return _json({"clusterVersions": versions})
-
-
-def _change_scaling(scaling: dict[str, int], changes: dict[str, int]) -> str:
-    """Change the numbers that a request names, and return EKS's message if they do not fit together.
-
-    EKS takes a lower desiredSize as it is. The messages: terraform-aws-modules/terraform-aws-eks issue 3306.
-    """
-    wanted = scaling | changes
-    if wanted["minSize"] > wanted["desiredSize"]:
-        return (
-            f"Minimum capacity {wanted['minSize']} can't be greater than desired size {wanted['desiredSize']}"
-        )
-    if wanted["desiredSize"] > wanted["maxSize"]:
-        return f"desired capacity {wanted['desiredSize']} can't be greater than max size {wanted['maxSize']}"
-    scaling.update(changes)
-    return ""
 
 
 def _describe_update(_body: dict[str, Any], cluster: str, update: str) -> Response:

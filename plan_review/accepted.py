@@ -16,6 +16,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from plan_review.findings import Category, Finding
 from plan_review.plan import PlanError
+from plan_review.values import compile_wildcards
 
 _FIELDS = ("address", "category", "reason", "until")
 _CATEGORIES = ", ".join(category.name.lower() for category in Category)
@@ -40,9 +41,9 @@ class Acceptance:
 
     def matches(self, finding: Finding) -> bool:
         """Return whether the entry names a finding."""
-        # Not fnmatch: to it the index of an address is a set of characters.
-        pattern = re.escape(self.address).replace(r"\*", ".*").replace(r"\?", ".")
-        return finding.category == self.category and bool(re.fullmatch(pattern, finding.address, re.DOTALL))
+        return finding.category == self.category and bool(
+            compile_wildcards(self.address, re.DOTALL).fullmatch(finding.address)
+        )
 
 
 @dataclass(frozen=True)

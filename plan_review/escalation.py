@@ -14,7 +14,7 @@ from typing import Any
 from plan_review.access import find_changed_documents
 from plan_review.findings import Category, Finding
 from plan_review.plan import Change
-from plan_review.values import Difference
+from plan_review.values import Difference, compile_wildcards
 
 # A finding names this many ways, so that it stays one line.
 MAX_WAYS = 6
@@ -260,14 +260,8 @@ def _list_matching(pattern: str) -> frozenset[str]:
 def _matches(pattern: str, text: str) -> bool:
     if "*" not in pattern and "?" not in pattern:
         return pattern.lower() == text.lower()
-    return bool(_compile(pattern).fullmatch(text))
-
-
-@cache
-def _compile(pattern: str) -> re.Pattern[str]:
-    """Return a text with wildcards as a pattern (IAM, "IAM JSON policy elements: Action")."""
-    written = re.escape(re.sub(r"\*+", "*", pattern)).replace(r"\*", ".*").replace(r"\?", ".")
-    return re.compile(written, re.IGNORECASE)
+    # IAM, "IAM JSON policy elements: Action".
+    return bool(compile_wildcards(pattern, re.IGNORECASE).fullmatch(text))
 
 
 def _can_pass_to(statement: _Statement, service: str) -> bool:

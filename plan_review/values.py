@@ -5,6 +5,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 
@@ -229,6 +230,17 @@ def equality_key(value: Any) -> str:
 def _has_parts(value: Any) -> bool:
     """Return whether an element of a list can be edited in part, so that two elements can be compared."""
     return isinstance(parse_json(value), dict | list) or (isinstance(value, str) and "\n" in value)
+
+
+@cache
+def compile_wildcards(text: str, flags: re.RegexFlag) -> re.Pattern[str]:
+    """Return a text in which `*` stands for any characters and `?` for one, as a pattern.
+
+    Not fnmatch: to it the index of an address is a set of characters.
+    """
+    # One * says as much as several, and takes a pattern less time.
+    written = re.escape(re.sub(r"\*+", "*", text)).replace(r"\*", ".*").replace(r"\?", ".")
+    return re.compile(written, flags)
 
 
 def parse_json(value: Any) -> Any:

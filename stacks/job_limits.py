@@ -1,15 +1,13 @@
-"""Limits and Pod Security level of a fleet's job namespace: settings in, amounts out. No cdktf import.
+"""The limits of a fleet's job namespace: settings in, amounts out. No cdktf import.
 
-Intent: Terraform creates the objects with these amounts (isolation.py), and `python -m jobs` says before a
+Intent: Terraform creates the LimitRange with these amounts (isolation.py), and `python -m jobs` says before a
 job runs what they do to it.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
 from stacks.resources import RESOURCES, Resource
-from stacks.settings.container_resources import ContainerResources
 from stacks.settings.runners import RunnerSettings
 
 
@@ -27,30 +25,13 @@ class ContainerLimit:
 
 
 def container_limits(settings: RunnerSettings) -> list[ContainerLimit]:
-    """Return the limits of a fleet's containers, for the resources that have any."""
-    return [
-        limit
-        for limit in _calculate_limits(settings)
-        if limit.highest is not None or limit.default_request is not None
-    ]
-
-
-def _calculate_limits(settings: RunnerSettings) -> Iterator[ContainerLimit]:
+    """Return the limits of a fleet's containers for each resource."""
+    containers = (settings.build, settings.helper, settings.service)
+    limits = []
     for resource in RESOURCES:
-        highest = max(container.highest_limit(resource.key) for container in _containers(settings))
+        highest = max(container.highest_limit(resource.key) for container in containers)
         is_limited = settings.build.is_limited(resource.key)
         is_requested = settings.build.most_requested(resource.key)
         default = min(resource.default_request, highest) if is_requested else None
-        yield ContainerLimit(resource, highest if is_limited else None, default)
-
-
-def pod_security_level(settings: RunnerSettings) -> str:
-    """Return the level of Pod Security in the job namespace.
-
-    Pod Security's "restricted" refuses every image that runs as root; most job images do.
-    """
-    return "privileged" if settings.privileged else "baseline"
-
-
-def _containers(settings: RunnerSettings) -> tuple[ContainerResources, ...]:
-    return (settings.build, settings.helper, settings.service)
+        limits.append(ContainerLimit(resource, highest if is_limited else None, default))
+    return limits

@@ -32,7 +32,6 @@ from stacks.iam import PodIdentities, policy
 from stacks.isolation import FleetIsolation
 from stacks.job_capacity import capacity_preconditions
 from stacks.job_identity import JobIdentity
-from stacks.job_limits import pod_security_level
 from stacks.manager_resources import manager_resources
 from stacks.node_allocatable import NodeAllocatable
 from stacks.runner_config import NEVER_EVICT, runner_toml
@@ -142,6 +141,8 @@ class RunnerFleet(Construct):
         )
 
     def _build_namespaces(self) -> list[NamespaceV1]:
+        # Pod Security's "restricted" refuses every image that runs as root; most job images do.
+        jobs_level = "privileged" if self._settings.privileged else "baseline"
         return [
             NamespaceV1(
                 self,
@@ -154,7 +155,7 @@ class RunnerFleet(Construct):
             )
             for id_, name, level in (
                 ("manager_namespace", self.manager_namespace, "restricted"),
-                ("job_namespace", self.job_namespace, pod_security_level(self._settings)),
+                ("job_namespace", self.job_namespace, jobs_level),
             )
         ]
 

@@ -4,6 +4,7 @@ A deployment takes minutes. So two workers deploy, and divide the files that use
 other file goes to one worker as a whole.
 """
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,15 @@ SECOND_DEPLOYMENT = {"test_plans.py", "test_consumer.py"}
 class _WholeDeployments(LoadScopeScheduling):  # type: ignore[misc]
     def _split_scope(self, nodeid: str) -> str:
         """Return the name of the group that a test belongs to."""
-        file = nodeid.partition("::")[0]
-        text = (PROJECT / file).read_text(encoding="utf-8")
-        shares_deployment = "deployed: Project" in text and "def deployed(" not in text
-        if not shares_deployment:
-            return file
-        return "second deployment" if Path(file).name in SECOND_DEPLOYMENT else "first deployment"
+        return _find_group(nodeid.partition("::")[0])
+
+
+@cache
+def _find_group(file: str) -> str:
+    text = (PROJECT / file).read_text(encoding="utf-8")
+    if "deployed: Project" not in text:
+        return file
+    return "second deployment" if Path(file).name in SECOND_DEPLOYMENT else "first deployment"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

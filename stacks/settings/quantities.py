@@ -13,9 +13,10 @@ from pydantic import AfterValidator, BeforeValidator
 # "Resource Management for Pods and Containers" and "Quantity" in the Kubernetes documentation.
 _CPU = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]{1,3})?)(?P<suffix>m?)")
 _BYTES = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]{1,3})?)(?P<suffix>[KMGTPE]i|[kMGTPE]?)")
-_FACTORS = {"": Decimal(1), "m": Decimal("0.001"), "k": Decimal(1000)}
-_FACTORS |= {suffix: Decimal(1000) ** power for power, suffix in enumerate("MGTPE", start=2)}
-_FACTORS |= {f"{suffix}i": Decimal(1024) ** power for power, suffix in enumerate("KMGTPE", start=1)}
+FACTORS = {"": Decimal(1), "m": Decimal("0.001"), "k": Decimal(1000)}
+FACTORS |= {suffix: Decimal(1000) ** power for power, suffix in enumerate("MGTPE", start=2)}
+FACTORS |= {f"{suffix}i": Decimal(1024) ** power for power, suffix in enumerate("KMGTPE", start=1)}
+"""The factor of each suffix that the settings accept, by the suffix."""
 
 
 def quantity(text: str) -> Decimal:
@@ -31,18 +32,18 @@ def quantity(text: str) -> Decimal:
     match = _CPU.fullmatch(text) or _BYTES.fullmatch(text)
     if match is None:
         raise ValueError(f"{text!r} is not a Kubernetes quantity")
-    return Decimal(match["number"]) * _FACTORS[match["suffix"]]
+    return Decimal(match["number"]) * FACTORS[match["suffix"]]
 
 
 def cpu_text(amount: Decimal) -> str:
     """Return a CPU amount (vCPU) as Kubernetes itself writes it, rounded up to 1m."""
-    millicpu = ceil(amount / _FACTORS["m"])
+    millicpu = ceil(amount / FACTORS["m"])
     return f"{millicpu}m" if millicpu % 1000 else str(millicpu // 1000)
 
 
 def byte_text(amount: Decimal) -> str:
     """Return an amount of bytes as Kubernetes itself writes it, rounded up to 1Mi."""
-    number, suffixes = ceil(amount / _FACTORS["Mi"]), iter(("Gi", "Ti", "Pi"))
+    number, suffixes = ceil(amount / FACTORS["Mi"]), iter(("Gi", "Ti", "Pi"))
     suffix = "Mi"
     while number and not number % 1024:
         number, suffix = number // 1024, next(suffixes)
@@ -56,7 +57,7 @@ def _write_number_as_string(value: object) -> object:
 
 
 def _require_cpu(text: str) -> str:
-    if not _CPU.fullmatch(text) or not quantity(text) or quantity(text) % _FACTORS["m"]:
+    if not _CPU.fullmatch(text) or not quantity(text) or quantity(text) % FACTORS["m"]:
         raise ValueError(
             'must be a CPU quantity above zero in steps of 1m, such as "500m", "1" or "1.5" (vCPU)'
         )
@@ -65,7 +66,7 @@ def _require_cpu(text: str) -> str:
 
 def _require_bytes(text: str) -> str:
     # Kubernetes reads 4 as four bytes; users mean 4Gi.
-    if not _BYTES.fullmatch(text) or quantity(text) < _FACTORS["Mi"]:
+    if not _BYTES.fullmatch(text) or quantity(text) < FACTORS["Mi"]:
         raise ValueError(
             'must be a byte quantity of 1Mi or more, such as "512Mi", "4Gi" or "1.5G" (not "GB")'
         )

@@ -300,6 +300,10 @@ class RunnerSettings(SettingsModel):
             for path, volume in volumes
             if volume.name == "repo" and volume.mount_path != builds
         )
+        return self
+
+    @model_validator(mode="after")
+    def _refuse_priority_of_managers(self) -> Self:
         if self.kubernetes.priority_class_name == MANAGER_PRIORITY:
             accepted = "must be another class: this one ranks the managers before the jobs"
             refuse([(("kubernetes", "priority_class_name"), MANAGER_PRIORITY, accepted)])
