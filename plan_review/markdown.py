@@ -21,7 +21,6 @@ from plan_review.findings import TITLES, Category, Finding
 from plan_review.plan import Change
 from plan_review.review import ACTIONS, PlannedStack, Review, other_changes
 from plan_review.values import Difference, Sensitive, Unknown
-from prices.table import known_prices
 
 # Limits that keep the report readable.
 MAX_VALUE_LENGTH = 200
@@ -53,7 +52,7 @@ def write(review: Review, *, folded: bool = True) -> str:
         folded: Whether less important parts are folded, for GitLab; a terminal gets headings instead.
 
     """
-    cost = money.estimate((stack.plan for stack in review.stacks if stack.plan), known_prices())
+    cost = money.estimate(stack.plan for stack in review.stacks if stack.plan)
     line = money.write_line(cost)
     parts = [*_list_other_changes(review), *_list_drift(review)]
     write_part = _write_folded if folded else _write_headed

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from plan_review.plan import Change, Plan
+from plan_review.plan import Change, Plan, PlanError
 from plan_review.values import get_nested
 from prices.table import (
     EKS_CLUSTER,
@@ -20,7 +20,9 @@ from prices.table import (
     NAT_GATEWAY,
     PUBLIC_IPV4,
     Price,
+    PriceError,
     PriceTable,
+    known_prices,
 )
 
 # Amazon EKS API Reference, "CreateNodegroup": instanceTypes and diskSize that nobody sets.
@@ -72,8 +74,17 @@ def add_up(parts: Mapping[str, Part]) -> Range:
     return sum((part.usd for part in parts.values()), Range())
 
 
-def estimate(plans: Iterable[Plan], prices: PriceTable) -> Cost:
-    """Return what the resources of plans cost."""
+def estimate(plans: Iterable[Plan], prices: PriceTable | None = None) -> Cost:
+    """Return what the resources of plans cost, by default by this project's table.
+
+    Raises:
+        PlanError: If the table can't be read.
+
+    """
+    try:
+        prices = prices or known_prices()
+    except PriceError as error:
+        raise PlanError(str(error)) from None
     cost = Cost()
     for plan in plans:
         templates = [change for change in plan.resources if change.type == "aws_launch_template"]

@@ -122,14 +122,17 @@ def test_a_larger_maximum_never_refuses_an_accepted_job(prove: Callable[[Any], N
                 "memory_limit_overwrite_max_allowed": f"{16 + gib}Gi",
             }
         )
-        before, after = (
-            admit(build_pod(job, fleet="default", settings=fleet), job, fleet="default", settings=fleet)
-            for fleet in (FLEET, FLEET.model_copy(update={"build": larger}))
-        )
-        assert before.problems or not after.problems
-        assert before.problems or all(
-            before.requests(resource) == after.requests(resource) for resource in RESOURCES
-        )
+        fleets = (FLEET, FLEET.model_copy(update={"build": larger}))
+        of_runner = [build_pod(job, fleet="default", settings=fleet) for fleet in fleets]
+        of_kubernetes = [
+            admit(pod, job, fleet="default", settings=fleet)
+            for pod, fleet in zip(of_runner, fleets, strict=True)
+        ]
+        for before, after in (of_runner, of_kubernetes):
+            assert before.problems or not after.problems
+            assert before.problems or all(
+                before.requests(resource) == after.requests(resource) for resource in RESOURCES
+            )
 
     prove(holds)
 

@@ -3,10 +3,13 @@
 from decimal import Decimal
 from typing import Any
 
+import pytest
+
 from plan_review import markdown, money
 from plan_review.money import Cost, add_up, estimate
+from plan_review.plan import PlanError
 from plan_review.review import PlannedStack, Review
-from prices.table import PriceTable, Row, Source
+from prices.table import PriceError, PriceTable, Row, Source
 from tests.plan_documents import State, plan, report, resource
 
 PRICES = PriceTable(
@@ -203,3 +206,14 @@ def test_strings_of_a_plan_stay_code() -> None:
 def test_a_plan_without_anything_priced_says_nothing() -> None:
     """Reports of other stacks stay as they are."""
     assert "Cost" not in report(resource("aws_s3_bucket", None, {"bucket": "a"}))
+
+
+def test_a_broken_table_of_prices_is_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commands print the message of a PlanError, and no traceback."""
+
+    def fail() -> PriceTable:
+        raise PriceError("table.csv, line 2: 'cheap' is not a price in US dollars")
+
+    monkeypatch.setattr(money, "known_prices", fail)
+    with pytest.raises(PlanError, match="line 2: 'cheap' is not a price"):
+        report(resource("aws_s3_bucket", None, {"bucket": "a"}))

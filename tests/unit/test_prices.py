@@ -76,6 +76,7 @@ def test_the_table_survives_its_own_writing(tmp_path: Path) -> None:
     ("line", "message"),
     [
         ("eu-x-1,m5.large,cheap,hour,a", "line 2: 'cheap' is not a price in US dollars"),
+        ("eu-x-1,m5.large,-1,hour,a", "line 2: '-1' is not a price"),
         ("eu-x-1,m5.large,NaN,hour,a", "line 2: 'NaN' is not a price"),
         ("eu-x-1,m5.large,1,hour,b", "line 2: the source b is not in sources.csv"),
         ("eu-x-1,m5.large", "must be CSV with the columns region,item,usd,unit,source"),
@@ -119,8 +120,8 @@ def test_update_replaces_the_prices_that_aws_names(price_list: tuple[Any, Stubbe
         (
             "AmazonEC2",
             [
-                _product("0", "Hrs", instanceType="m5.2xlarge", usagetype="EUC1-UnusedBox:m5.2xlarge"),
                 _product("0.46", "Hrs", instanceType="m5.2xlarge", usagetype="EUC1-BoxUsage:m5.2xlarge"),
+                _product("0", "Hrs", instanceType="m5.2xlarge", usagetype="EUC1-UnusedBox:m5.2xlarge"),
                 _product("1.00", "Hrs", instanceType="x9.large", usagetype="EUC1-BoxUsage:x9.large"),
             ],
         ),
