@@ -27,6 +27,9 @@ export PIP_CACHE_DIR := $(CURDIR)/.work/pip
 export npm_config_cache := $(CURDIR)/.work/npm
 export TF_PLUGIN_CACHE_DIR := $(CURDIR)/.work/terraform-plugins
 export TF_PLUGIN_CACHE_MAY_BREAK_DEPENDENCY_LOCK_FILE := 1
+export PYTHONPYCACHEPREFIX := $(CURDIR)/.work/pycache
+# Without compiled files each of many Python processes compiles all modules again.
+unexport PYTHONDONTWRITEBYTECODE
 # No update checks and no usage reports.
 export CHECKPOINT_DISABLE := 1
 export DISABLE_VERSION_CHECK := 1

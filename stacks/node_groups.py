@@ -250,11 +250,12 @@ def _tag_auto_scaling_group(
     tags: Mapping[str, str],
     future_nodes: Mapping[str, str],
 ) -> None:
+    autoscaling_group = autoscaling_group_name(group)
     for key, value in future_nodes.items():
         AutoscalingGroupTagA(
             stack,
             f"node_group_{name}_{key.replace('/', '_')}",
-            autoscaling_group_name=autoscaling_group_name(group),
+            autoscaling_group_name=autoscaling_group,
             tag=AutoscalingGroupTagTag(
                 key=f"k8s.io/cluster-autoscaler/node-template/{key}",
                 value=value,
@@ -267,7 +268,7 @@ def _tag_auto_scaling_group(
         stack,
         f"node_group_{name}_tags",
         for_each=each,
-        autoscaling_group_name=autoscaling_group_name(group),
+        autoscaling_group_name=autoscaling_group,
         # Instances have the tags of the launch template.
         tag=AutoscalingGroupTagTag(
             key=each.key, value=Token.as_string(each.value), propagate_at_launch=False

@@ -3,6 +3,8 @@
 import json
 import tomllib
 from collections.abc import Callable, Iterator
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +37,18 @@ def change_settings(document: dict[str, Any], changes: Changes) -> None:
             node[last] = value
 
 
+@cache
+def _read_environment(name: str) -> Any:
+    return YAML(typ="safe").load((PROJECT / "environments" / f"{name}.yaml").read_text())
+
+
 def write_changed(folder: Path, changes: Changes, *, base: str, name: str) -> Path:
     """Write a copy of the environment `base` to `<folder>/<name>.yaml`, with some settings changed."""
     yaml = YAML(typ="safe")
     yaml.default_flow_style = False
     # The order of node groups matters; ruamel.yaml sorts keys by default.
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
-    document = yaml.load((PROJECT / "environments" / f"{base}.yaml").read_text())
+    document = deepcopy(_read_environment(base))
     change_settings(document, changes)
     target = folder / f"{name}.yaml"
     yaml.dump(document, target)
