@@ -19,7 +19,9 @@ from typing import Any
 import moto.ec2
 from ministack.services import autoscaling, cloudwatch_logs, ec2, eks
 
-from local_aws import eks_limits, eks_refusals
+from local_aws import eks_limits, eks_refusals, node_groups_on_ec2
+
+from local_aws import node_groups_on_ec2
 
 Response = tuple[int, dict[str, str], bytes]
 
@@ -64,6 +66,7 @@ def apply() -> None:
     eks._create_cluster = create_cluster_and_echo
     eks._create_nodegroup = create_node_group_and_echo
     eks._handle_request_sync = handle_or_update
+    node_groups_on_ec2.apply()
     eks._tag_resource = _change_record_too(eks._tag_resource)
     eks._untag_resource = _change_record_too(eks._untag_resource)
     autoscaling._ACTION_MAP["DescribeTags"] = _describe_tags
@@ -235,6 +238,8 @@ def _update_node_group(body: dict[str, Any], cluster: str, node_group: str) -> R
     kept = [taint for taint in record["taints"] if taint["key"] not in {item["key"] for item in changed}]
     record["taints"] = kept + taints.get("addOrUpdateTaints", [])
     _echo(record, body, ("version", "releaseVersion", *NODE_GROUP_ECHOES))
+    if "scalingConfig" in body:
+        node_groups_on_ec2.resize(record)
     return _updated("ConfigUpdate")
 
 
