@@ -21,8 +21,6 @@ from ministack.services import autoscaling, cloudwatch_logs, ec2, eks
 
 from local_aws import eks_limits, eks_refusals, node_groups_on_ec2
 
-from local_aws import node_groups_on_ec2
-
 Response = tuple[int, dict[str, str], bytes]
 
 CLUSTER_ECHOES = ("upgradePolicy",)

@@ -17,7 +17,7 @@ IMAGE = "ami-0e0e0e0e0e0e0e0e0"
 
 def apply() -> None:
     """Replace functions of ministack; call this once, after the patches of EKS."""
-    create, describe, delete = eks._create_nodegroup, eks._describe_nodegroup, eks._delete_nodegroup
+    create, delete = eks._create_nodegroup, eks._delete_nodegroup
 
     def create_with_group(cluster: str, body: dict[str, Any]) -> Response:
         existed = f"{cluster}/{body.get('nodegroupName')}" in eks._nodegroups
@@ -25,18 +25,6 @@ def apply() -> None:
         record = eks._nodegroups.get(f"{cluster}/{body.get('nodegroupName')}")
         if record is not None and not existed:
             _create_group(cluster, record)
-        return response
-
-    def describe_with_size(cluster: str, node_group: str) -> Response:
-        record = eks._nodegroups.get(f"{cluster}/{node_group}")
-        group = autoscaling._asgs.get(_group_name(record)) if record else None
-        if record and group:
-            record["scalingConfig"] = {
-                "minSize": group["MinSize"],
-                "maxSize": group["MaxSize"],
-                "desiredSize": group["DesiredCapacity"],
-            }
-        response: Response = describe(cluster, node_group)
         return response
 
     def delete_with_group(cluster: str, node_group: str) -> Response:
@@ -47,7 +35,6 @@ def apply() -> None:
         return response
 
     eks._create_nodegroup = create_with_group
-    eks._describe_nodegroup = describe_with_size
     eks._delete_nodegroup = delete_with_group
     autoscaling._reconcile_instances = _with_instances(autoscaling._reconcile_instances)
     actions = autoscaling._ACTION_MAP
@@ -121,6 +108,7 @@ def _with_instances(reconcile: Callable[[Any], None]) -> Callable[[Any], None]:
     """Return a function that also launches and terminates a node group's EC2 instances."""
 
     def reconcile_both(group: dict[str, Any]) -> None:
+        _note_sizes(group)
         before = {item["InstanceId"] for item in group["Instances"]}
         reconcile(group)
         subnets = [name for name in group["VPCZoneIdentifier"].split(",") if name in ec2._subnets]
@@ -152,6 +140,16 @@ def _with_instances(reconcile: Callable[[Any], None]) -> Callable[[Any], None]:
         _terminate(before - {item["InstanceId"] for item in group["Instances"]})
 
     return reconcile_both
+
+
+def _note_sizes(group: dict[str, Any]) -> None:
+    for record in eks._nodegroups.values():
+        if _group_name(record) == group["AutoScalingGroupName"]:
+            record["scalingConfig"] = {
+                "minSize": group["MinSize"],
+                "maxSize": group["MaxSize"],
+                "desiredSize": group["DesiredCapacity"],
+            }
 
 
 def _terminate(instances: set[str]) -> None:
