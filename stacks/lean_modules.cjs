@@ -2,11 +2,14 @@
 // A provider package's lib/index.js loads all of its modules, its lib/lazy-index.js each at its first use.
 "use strict";
 
+const { existsSync } = require("node:fs");
 const Module = require("node:module");
 
-const EVERY_MODULE = /(@cdktf[\\/]provider-[^\\/]+[\\/](?:.*[\\/])?lib[\\/])index\.js$/;
+const PACKAGE_INDEX = /(@cdktf[\\/]provider-[^\\/]+[\\/](?:.*[\\/])?lib[\\/])index\.js$/;
 const resolveFilename = Module._resolveFilename;
 
 Module._resolveFilename = function (...request) {
-  return resolveFilename.apply(this, request).replace(EVERY_MODULE, "$1lazy-index.js");
+  const file = resolveFilename.apply(this, request);
+  const lazy = file.replace(PACKAGE_INDEX, "$1lazy-index.js");
+  return existsSync(lazy) ? lazy : file;
 };
