@@ -178,7 +178,7 @@ def _of_tags(describe: Callable[[Any], Response]) -> Callable[[Any], Response]:
     """Return a function that knows the filters `tag:<key>`, and shows tags that were set later."""
 
     def describe_matching(parameters: dict[str, str]) -> Response:
-        filters = []
+        filters: list[tuple[str, list[str]]] = []
         while (key := f"Filters.member.{len(filters) + 1}") and f"{key}.Name" in parameters:
             filters.append(
                 (parameters[f"{key}.Name"], autoscaling._parse_member_list(parameters, f"{key}.Values"))
