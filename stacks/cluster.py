@@ -24,6 +24,7 @@ from cdktf_cdktf_provider_aws.kms_key import KmsKey
 from constructs import Construct
 
 from stacks.admin_role import build_admin_role
+from stacks.alarms import ClusterAlarms
 from stacks.environment import Environment
 from stacks.environment_stack import EnvironmentStack
 from stacks.iam import trust
@@ -31,6 +32,7 @@ from stacks.kubernetes_version import SupportedVersion, upgrade_precondition
 from stacks.network import NetworkOutputs
 from stacks.node_groups import autoscaling_group_name, build_node_groups
 from stacks.running_cluster import RunningCluster
+from stacks.settings.alarms import AlarmSettings
 from stacks.settings.cluster import AddonName, ClusterSettings
 from stacks.state import output, publish_outputs, read_outputs
 
@@ -75,6 +77,7 @@ class ClusterStack(EnvironmentStack):
         settings: ClusterSettings,
         availability_zones: Sequence[str],
         protect_running_jobs: bool,
+        alarms: AlarmSettings | None,
     ) -> None:
         """Build the cluster in the private subnets that the network stack published.
 
@@ -85,6 +88,7 @@ class ClusterStack(EnvironmentStack):
             settings: The settings of the cluster.
             availability_zones: The zones of the network, in the order of its subnets.
             protect_running_jobs: Whether each node group becomes one group per zone.
+            alarms: The settings of the alarms, if there are any.
 
         """
         super().__init__(scope, id_, environment=environment)
@@ -116,6 +120,19 @@ class ClusterStack(EnvironmentStack):
             depends_on=[*self._node_permissions, *self._node_addons],
         )
         self._build_addon("coredns", depends_on=list(self._node_groups.values()))
+        if alarms:
+            ClusterAlarms(
+                self,
+                settings=alarms,
+                environment=environment,
+                partition=self._partition.partition,
+                cluster_name=self._cluster.name,
+                log_group=self._logs.name,
+                node_group_settings=settings.node_groups,
+                node_groups=self._node_groups,
+                availability_zones=availability_zones,
+                private_route_table_ids=self._network.private_route_table_ids,
+            )
         oidc_provider_arn = self._build_oidc_provider().arn if settings.enable_irsa else ""
 
         publish_outputs(
@@ -175,7 +192,7 @@ class ClusterStack(EnvironmentStack):
         )
         # Otherwise EKS creates this group, without a retention.
         log_group = f"/aws/eks/{settings.name}/cluster"
-        logs = CloudwatchLogGroup(
+        self._logs = CloudwatchLogGroup(
             self,
             "cluster_logs",
             name=log_group,
@@ -213,7 +230,7 @@ class ClusterStack(EnvironmentStack):
                 "endpoint_public_access": bool(public_cidrs),
                 **({"public_access_cidrs": public_cidrs} if public_cidrs else {}),
             },
-            depends_on=[permissions, logs],
+            depends_on=[permissions, self._logs],
             lifecycle=TerraformResourceLifecycle(
                 # EKS refuses another set of zones. Nodes need no subnet of the control plane: the node
                 # groups alone use a zone that was appended later.

@@ -76,7 +76,12 @@ def adopted(project: Project, vpc: Vpc) -> Project:
     """An environment with network and cluster deployed into that VPC by plain Terraform."""
     environment = project.another(
         "adopted",
-        {"network.existing": vpc.settings, "cluster.name": "adopted", "cluster.node_groups": NODE_GROUPS},
+        {
+            "network.existing": vpc.settings,
+            "cluster.name": "adopted",
+            "cluster.node_groups": NODE_GROUPS,
+            "alarms": {"emails": ["ops@example.com"]},
+        },
     )
     for stack in ("network", "cluster"):
         environment.apply(stack)
