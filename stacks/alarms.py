@@ -25,7 +25,6 @@ from cdktf_cdktf_provider_aws.cloudwatch_metric_alarm import (
     CloudwatchMetricAlarmMetricQuery,
     CloudwatchMetricAlarmMetricQueryMetric,
 )
-from cdktf_cdktf_provider_aws.data_aws_caller_identity import DataAwsCallerIdentity
 from cdktf_cdktf_provider_aws.data_aws_route_table import DataAwsRouteTable
 from cdktf_cdktf_provider_aws.eks_node_group import EksNodeGroup
 from cdktf_cdktf_provider_aws.kms_key import KmsKey
@@ -38,14 +37,13 @@ from stacks.iam import policy
 from stacks.network import EVERYWHERE
 from stacks.node_groups import autoscaling_group_name
 from stacks.settings.alarms import AlarmSettings
-from stacks.settings.node_groups import NodeGroupSettings
 
 QUOTA_PERCENT = 80
 
 # Amazon EC2, "Amazon EC2 service quotas": the families of each vCPU quota. The names are those of the
 # dimension `Class` of AWS/Usage; a family without one (trn, dl, hpc, mac, u) has no such metric.
 _QUOTA_CLASSES = {"f": "F", "g": "G", "vt": "G", "inf": "Inf", "p": "P", "x": "X"}
-_OTHER_QUOTAS = ("dl", "hpc", "mac")
+_OTHER_QUOTAS = ("dl", "hpc", "mac", "trn")
 _STANDARD_FAMILIES = "acdhimrtz"
 
 # The autoscaler writes its status after each round, every 10 seconds, and once more at its start: one that
@@ -77,10 +75,10 @@ class ClusterAlarms:
         *,
         settings: AlarmSettings,
         environment: Environment,
+        account_id: str,
         partition: str,
         cluster_name: str,
         log_group: str,
-        node_group_settings: Mapping[str, NodeGroupSettings],
         node_groups: Mapping[str, EksNodeGroup],
         availability_zones: Sequence[str],
         private_route_table_ids: Sequence[str],
@@ -91,10 +89,10 @@ class ClusterAlarms:
             stack: The cluster stack.
             settings: Where the alarms are sent.
             environment: Its prefix begins the names of alarms, rules and topic.
+            account_id: The account of the cluster.
             partition: The partition of AWS, such as `aws`.
             cluster_name: The EKS cluster.
             log_group: The log group with the cluster's audit log.
-            node_group_settings: The node groups of the settings, by name.
             node_groups: The node groups in EKS, by name.
             availability_zones: The zones, in the order of the route tables.
             private_route_table_ids: The route tables of the private subnets, one per zone.
@@ -103,13 +101,14 @@ class ClusterAlarms:
         self._stack = stack
         self._prefix = environment.resource_prefix
         self._region = environment.aws.region
+        self._account_id = account_id
         self._partition = partition
         self._topic_arn = settings.sns_topic_arn or self._build_topic(settings.emails)
         self._watch_autoscaler(log_group)
         self._watch_pods(cluster_name)
         self._watch_steady_groups(node_groups)
         self._watch_launches(node_groups)
-        self._watch_quotas(node_group_settings)
+        self._watch_quotas(node_groups)
         self._watch_nat_gateways(availability_zones, private_route_table_ids)
         self._forward_health_events()
 
@@ -120,8 +119,7 @@ class ClusterAlarms:
         compatibility between event sources from AWS services and encrypted topics").
         """
         stack = self._stack
-        account = DataAwsCallerIdentity(stack, "account").account_id
-        from_account = {"StringEquals": {"aws:SourceAccount": account}}
+        from_account = {"StringEquals": {"aws:SourceAccount": self._account_id}}
         use_key = {"Action": ["kms:Decrypt", "kms:GenerateDataKey*"], "Resource": "*"}
         key = KmsKey(
             stack,
@@ -130,7 +128,7 @@ class ClusterAlarms:
             enable_key_rotation=True,
             policy=policy(
                 {
-                    "Principal": {"AWS": f"arn:{self._partition}:iam::{account}:root"},
+                    "Principal": {"AWS": f"arn:{self._partition}:iam::{self._account_id}:root"},
                     "Action": "kms:*",
                     "Resource": "*",
                 },
@@ -284,12 +282,12 @@ class ClusterAlarms:
             text="<group> could not start a node: <reason>",
         )
 
-    def _watch_quotas(self, settings: Mapping[str, NodeGroupSettings]) -> None:
+    def _watch_quotas(self, node_groups: Mapping[str, EksNodeGroup]) -> None:
         """Amazon CloudWatch, "Visualizing your service quotas and setting alarms"."""
         classes = {
-            quota_class(name, group.capacity_type)
-            for group in settings.values()
-            for name in group.instance_types
+            quota_class(name, str(group.capacity_type_input))
+            for group in node_groups.values()
+            for name in group.instance_types_input or []
         }
         for kind in sorted(filter(None, classes)):
             slug = kind.lower().replace("/", "-")

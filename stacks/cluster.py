@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from cdktf import Precondition, TerraformLocal, TerraformResourceLifecycle
 from cdktf_cdktf_provider_aws.cloudwatch_log_group import CloudwatchLogGroup
+from cdktf_cdktf_provider_aws.data_aws_caller_identity import DataAwsCallerIdentity
 from cdktf_cdktf_provider_aws.data_aws_cloudwatch_log_groups import DataAwsCloudwatchLogGroups
 from cdktf_cdktf_provider_aws.data_aws_partition import DataAwsPartition
 from cdktf_cdktf_provider_aws.eks_addon import EksAddon
@@ -98,10 +99,12 @@ class ClusterStack(EnvironmentStack):
         self._partition = DataAwsPartition(self, "partition")
 
         self._cluster = self._build_cluster()
+        account_id = DataAwsCallerIdentity(self, "account").account_id
         self._admin_role = build_admin_role(
             self,
             name=self._prefix("cluster-admin"),
             cluster=self._cluster,
+            account_id=account_id,
             partition=self._partition.partition,
             principal_arns=settings.admin_principal_arns,
         )
@@ -125,10 +128,10 @@ class ClusterStack(EnvironmentStack):
                 self,
                 settings=alarms,
                 environment=environment,
+                account_id=account_id,
                 partition=self._partition.partition,
                 cluster_name=self._cluster.name,
                 log_group=self._logs.name,
-                node_group_settings=settings.node_groups,
                 node_groups=self._node_groups,
                 availability_zones=availability_zones,
                 private_route_table_ids=self._network.private_route_table_ids,
