@@ -31,11 +31,12 @@ from stacks.environment_stack import EnvironmentStack
 from stacks.iam import trust
 from stacks.kubernetes_version import SupportedVersion, upgrade_precondition
 from stacks.network import NetworkOutputs
-from stacks.node_groups import autoscaling_group_name, build_node_groups
+from stacks.node_groups import autoscaling_group_name, build_node_groups, name_node_groups
 from stacks.running_cluster import RunningCluster
 from stacks.settings.alarms import AlarmSettings
 from stacks.settings.cluster import AddonName, ClusterSettings
 from stacks.state import output, publish_outputs, read_outputs
+from stacks.zone_failure import warn_of_steady_nodes_in_few_zones
 
 # Amazon EKS, "Amazon EKS node IAM role".
 NODE_POLICIES = {
@@ -78,6 +79,7 @@ class ClusterStack(EnvironmentStack):
         settings: ClusterSettings,
         availability_zones: Sequence[str],
         protect_running_jobs: bool,
+        nat_gateway_per_zone: bool,
         alarms: AlarmSettings | None,
     ) -> None:
         """Build the cluster in the private subnets that the network stack published.
@@ -89,6 +91,7 @@ class ClusterStack(EnvironmentStack):
             settings: The settings of the cluster.
             availability_zones: The zones of the network, in the order of its subnets.
             protect_running_jobs: Whether each node group becomes one group per zone.
+            nat_gateway_per_zone: Whether the failure of a zone leaves the others their way to the internet.
             alarms: The settings of the alarms, if there are any.
 
         """
@@ -122,6 +125,8 @@ class ClusterStack(EnvironmentStack):
             node_role_arn=self._node_role.arn,
             depends_on=[*self._node_permissions, *self._node_addons],
         )
+        if nat_gateway_per_zone:
+            self._warn_of_zone_failure(availability_zones, one_per_zone=protect_running_jobs)
         self._build_addon("coredns", depends_on=list(self._node_groups.values()))
         if alarms:
             ClusterAlarms(
@@ -272,6 +277,17 @@ class ClusterStack(EnvironmentStack):
             error_message=f'network: the control plane is in ${{join(", ", {lost})}}, which the network does '
             "not have. Accepted: a network with all subnets of the control plane, since EKS can't move it to "
             "other zones.",
+        )
+
+    def _warn_of_zone_failure(self, availability_zones: Sequence[str], *, one_per_zone: bool) -> None:
+        groups, entry = self._settings.node_groups, self._settings.steady_node_group
+        names = name_node_groups(groups, one_per_zone=one_per_zone, availability_zones=availability_zones)
+        warn_of_steady_nodes_in_few_zones(
+            self,
+            entry=entry,
+            min_size=groups[entry].min_size,
+            groups=[self._node_groups[name] for name in names[entry]],
+            availability_zones=availability_zones,
         )
 
     def _build_addon(self, name: AddonName, *, depends_on: Sequence[EksNodeGroup] = ()) -> EksAddon:
