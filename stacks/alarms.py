@@ -34,11 +34,11 @@ from cdktf_cdktf_provider_aws.sns_topic_subscription import SnsTopicSubscription
 
 from stacks.environment import Environment
 from stacks.iam import policy
-from stacks.network import EVERYWHERE
 from stacks.node_groups import autoscaling_group_name
 from stacks.settings.alarms import AlarmSettings
 
 QUOTA_PERCENT = 80
+EVERYWHERE = "0.0.0.0/0"
 
 # Amazon EC2, "Amazon EC2 service quotas": the families of each vCPU quota. The names are those of the
 # dimension `Class` of AWS/Usage; a family without one (trn, dl, hpc, mac, u) has no such metric.

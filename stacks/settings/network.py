@@ -65,7 +65,7 @@ class NetworkSettings(SettingsModel):
     private_subnet_prefix_length: int = Field(
         default=19,
         description="Prefix length, 16 to 28, of a private subnet. Each pod takes one of its addresses, "
-        "and each node keeps more in reserve: 30 to 60 in all.",
+        "and a node holds 30, 60 or more of them from its start.",
         ge=16,
         le=28,
     )
@@ -82,8 +82,8 @@ class NetworkSettings(SettingsModel):
     nat_gateways: Literal["single", "one_per_zone"] = Field(
         default="single",
         description="single: one NAT gateway for all zones, which costs less. one_per_zone: if a zone fails, "
-        "the other zones keep their way to the internet. A plan then warns if the steady node group has fewer "
-        "nodes than there are zones.",
+        "the other zones keep their way to the internet; a plan then warns if the steady node group has "
+        "fewer nodes than there are zones.",
     )
     existing: ExistingNetworkSettings | None = Field(
         default=None,
