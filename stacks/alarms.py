@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cdktf import Fn, TerraformStack, Token
+from cdktf import Fn, TerraformIterator, TerraformStack, Token
 from cdktf_cdktf_provider_aws.cloudwatch_event_rule import CloudwatchEventRule
 from cdktf_cdktf_provider_aws.cloudwatch_event_target import (
     CloudwatchEventTarget,
@@ -157,9 +157,16 @@ class ClusterAlarms:
                 {"Principal": {"Service": "events.amazonaws.com"}, **publish},
             ),
         )
-        for index, email in enumerate(emails):
+        if emails:
+            # By for_each: an address that is removed from the list leaves the others confirmed.
+            each = TerraformIterator.from_list(list(emails))
             SnsTopicSubscription(
-                stack, f"alarms_email_{index}", topic_arn=topic.arn, protocol="email", endpoint=email
+                stack,
+                "alarms_email",
+                for_each=each,
+                topic_arn=topic.arn,
+                protocol="email",
+                endpoint=Token.as_string(each.value),
             )
         return topic.arn
 

@@ -28,7 +28,7 @@ def resources(synthesize_changed: Callable[..., Synthesized]) -> dict[str, Any]:
     """The resources of a cluster stack with alarms to an address, by type."""
     found: dict[str, Any] = synthesize_changed(
         {
-            "alarms": {"emails": ["ops@example.com"]},
+            "alarms": {"emails": ["ops@example.com", "night@example.com"]},
             "cluster.node_groups.spot": SPOT,
             "cluster.node_groups.gpu": GPU,
         }
@@ -111,6 +111,13 @@ def test_cloudwatch_publishes_from_the_own_account_alone(resources: dict[str, An
         }
     key = resources["aws_sns_topic"]["alarms_topic"]["kms_master_key_id"]
     assert key == "${aws_kms_key.alarms_key.key_id}"
+
+
+def test_each_address_has_a_subscription_of_its_own(resources: dict[str, Any]) -> None:
+    """The address is the key: to remove one makes no other confirm again."""
+    subscription = resources["aws_sns_topic_subscription"]["alarms_email"]
+    assert subscription["for_each"] == '${toset(["ops@example.com", "night@example.com"])}'
+    assert subscription["endpoint"] == "${each.value}"
 
 
 def test_an_existing_topic_gets_everything(synthesize_changed: Callable[..., Synthesized]) -> None:
