@@ -28,7 +28,8 @@ _RESERVED_LABEL = re.compile(r"([^/]*\.)?(kubernetes\.io|k8s\.io|eks\.amazonaws\
 # Amazon EC2, "Instance type naming conventions": a "g" behind the generation is Graviton (ARM).
 _ARM_INSTANCE_TYPE = re.compile(r"(a1|[a-z]+[0-9]+[a-z0-9-]*g[a-z0-9-]*)\.")
 
-# Amazon EC2, "Instance type naming conventions": the sizes, with a number of xlarge or of metal's xl.
+# Amazon EC2, "Instance type naming conventions": the sizes, smallest first, with a number of xlarge or of
+# metal's xl.
 _INSTANCE_SIZES = ("nano", "micro", "small", "medium", "large", "xlarge", "metal")
 _INSTANCE_TYPE = re.compile(r"([a-z][a-z0-9-]*)\.((?:[1-9][0-9]*)?)([a-z]+)(-[1-9][0-9]*xl)?")
 
@@ -198,6 +199,19 @@ class NodeGroupSettings(SettingsModel):
     def is_steady(self) -> bool:
         """Whether the group always has a node, without taints."""
         return self.min_size > 0 and not self.taints
+
+    @property
+    def instance_size(self) -> tuple[int, int]:
+        """The size of the group's nodes, for comparisons; its families do not count.
+
+        All types of a group have the same vCPU, so the first stands for them. metal-24xl is 24xlarge.
+        """
+        match = _INSTANCE_TYPE.fullmatch(self.instance_types[0])
+        assert match  # noqa: S101 - the settings accept no other name
+        _, number, size, metal_size = match.groups()
+        if metal_size:
+            return _INSTANCE_SIZES.index("xlarge"), int(metal_size[1:-2])
+        return _INSTANCE_SIZES.index(size), int(number or 1)
 
     @property
     def architecture(self) -> Literal["amd64", "arm64"]:

@@ -48,6 +48,17 @@ def test_an_instance_type_that_a_zone_does_not_offer_is_refused(deployed: Projec
         assert deployed.plan("cluster").returncode == 0
 
 
+def test_a_plan_warns_of_steady_nodes_in_one_zone(deployed: Project) -> None:
+    """One node for DNS and autoscaler breaks what a NAT gateway per zone promises; the plan goes on."""
+    with deployed.changed({"network.nat_gateways": "one_per_zone"}):
+        plan = deployed.plan("cluster")
+    assert plan.returncode == 0
+    said = " ".join(plan.stdout.replace("│", " ").split())
+    assert "cluster.node_groups.main.min_size: 1: with network.nat_gateways: one_per_zone" in said
+    zones = deployed.settings.network.availability_zones
+    assert f"Accepted: {len(zones)} or more, one for each of {', '.join(zones)}." in said
+
+
 def test_the_emulated_eks_refuses_what_the_plan_refuses(deployed: Project) -> None:
     """A test of the plan alone could pass while EKS refuses, or refuse while EKS accepts."""
     eks, ec2 = deployed.client("eks"), deployed.client("ec2")
