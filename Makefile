@@ -170,6 +170,11 @@ snapshots: setup ## Write tests/snapshots: the JSON of the example environment
 	@ENV=example CDKTF_OUTDIR=.work/snapshots $(VENV)/python main.py
 	@for stack in network cluster workloads; do cp .work/snapshots/stacks/$$stack/cdk.tf.json tests/snapshots/$$stack.json; done
 
+.PHONY: released
+released: setup ## Write tests/fixtures/released: the JSON of the local environment in the version of a release
+	@ENV=local CDKTF_OUTDIR=.work/released $(VENV)/python main.py
+	@for stack in network cluster workloads; do $(VENV)/python -m json.tool --compact .work/released/stacks/$$stack/cdk.tf.json tests/fixtures/released/$$stack.json; done
+
 .PHONY: bench
 bench: setup ## Compare two ways of a synth; OPTIONS="--demo --test" measures these targets too
 	@$(VENV)/python -m tools.bench $(OPTIONS)

@@ -17,6 +17,7 @@ from stacks.settings import Settings
 from stacks.settings.load import PROJECT
 
 STACKS = ("network", "cluster", "workloads")
+RELEASED = PROJECT / "tests" / "fixtures" / "released"
 
 Changes = dict[str, Any]
 WriteEnvironment = Callable[..., Path]
@@ -61,6 +62,11 @@ def synthesize(settings: Settings, folder: Path) -> Synthesized:
     build(app, settings, read_backend(PROJECT / "backend.tf.json"))
     app.synth()
     return {stack: json.loads((folder / "stacks" / stack / "cdk.tf.json").read_text()) for stack in STACKS}
+
+
+def read_released() -> Synthesized:
+    """Return the JSON of environments/local.yaml in the released version (`make released` writes it)."""
+    return {stack: json.loads((RELEASED / f"{stack}.json").read_text()) for stack in STACKS}
 
 
 def runner_values(workloads: dict[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
