@@ -4,7 +4,8 @@ They add to EKS: fields in the description of a new cluster or node group, the c
 place, tags that are set later, the versions of Kubernetes, and late logs. They refuse what EKS refuses
 (eks_limits.py, eks_refusals.py). They add to EC2: the sizes and the zones of instance types (from moto's
 copies of EC2's answers), the addresses of NAT gateways, and the filter of DescribeRouteTables by ID. They
-add to Auto Scaling: the filters of DescribeTags. Delete a patch when ministack no longer needs it.
+add to Auto Scaling: the filters of DescribeTags. They add Service Quotas (service_quotas.py). Delete a
+patch when ministack no longer needs it.
 """
 
 import datetime as dt
@@ -19,7 +20,7 @@ from typing import Any
 import moto.ec2
 from ministack.services import autoscaling, cloudwatch_logs, ec2, eks
 
-from local_aws import eks_limits, eks_refusals
+from local_aws import eks_limits, eks_refusals, service_quotas
 
 Response = tuple[int, dict[str, str], bytes]
 
@@ -60,6 +61,7 @@ def apply() -> None:
         response: Response = handle(method, path, headers, body, query)
         return response
 
+    service_quotas.add()
     _write_late_logs()
     eks._create_cluster = create_cluster_and_echo
     eks._create_nodegroup = create_node_group_and_echo

@@ -28,6 +28,7 @@ from cdktf_cdktf_provider_aws.launch_template import (
 
 from stacks.environment import Environment
 from stacks.instance_offerings import InstanceOfferings
+from stacks.instance_quotas import warn_above_quotas
 from stacks.node_allocatable import NodeAllocatable
 from stacks.resources import RESOURCES
 from stacks.settings.node_groups import KUBERNETES_EFFECTS, NodeGroupSettings
@@ -70,6 +71,13 @@ def build_node_groups(
     allocatable = NodeAllocatable(stack, settings)
     offerings = InstanceOfferings(
         stack, {name for group in settings.values() for name in group.instance_types}
+    )
+    warn_above_quotas(
+        stack,
+        settings,
+        instance_types=allocatable.instance_types,
+        zones=len(availability_zones),
+        region=environment.aws.region,
     )
     groups = {}
     for entry, group_settings in settings.items():
