@@ -24,6 +24,7 @@ from cdktf_cdktf_provider_aws.kms_alias import KmsAlias
 from cdktf_cdktf_provider_aws.kms_key import KmsKey
 from constructs import Construct
 
+from stacks.addon_upgrades import warn_before_upgrade, warn_of_old_kube_proxy
 from stacks.admin_role import build_admin_role
 from stacks.alarms import ClusterAlarms
 from stacks.environment import Environment
@@ -47,6 +48,8 @@ NODE_POLICIES = {
 
 # Nodes need these to become ready. coredns needs nodes and comes last.
 ADDONS_FOR_NODES: tuple[AddonName, ...] = ("vpc-cni", "kube-proxy", "eks-pod-identity-agent")
+# kube-proxy follows the control plane. A version of these fits several Kubernetes versions, and goes first.
+ADDONS_BEFORE_UPGRADE: tuple[AddonName, ...] = ("vpc-cni", "eks-pod-identity-agent", "coredns")
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,13 @@ class ClusterStack(EnvironmentStack):
             partition=self._partition.partition,
             principal_arns=settings.admin_principal_arns,
         )
-        self._node_addons = [self._build_addon(name) for name in ADDONS_FOR_NODES]
+        self._node_addons = {name: self._build_addon(name) for name in ADDONS_FOR_NODES}
+        warn_of_old_kube_proxy(
+            self,
+            kube_proxy=self._node_addons["kube-proxy"],
+            version=settings.kubernetes_version,
+            region=environment.aws.region,
+        )
         self._node_role, self._node_permissions = self._build_node_role()
         self._node_groups = build_node_groups(
             self,
@@ -123,7 +132,7 @@ class ClusterStack(EnvironmentStack):
             cluster_name=self._cluster.name,
             kubernetes_version=settings.kubernetes_version,
             node_role_arn=self._node_role.arn,
-            depends_on=[*self._node_permissions, *self._node_addons],
+            depends_on=[*self._node_permissions, *self._node_addons.values()],
         )
         if nat_gateway_per_zone:
             self._warn_of_zone_failure(availability_zones, one_per_zone=protect_running_jobs)
@@ -210,6 +219,13 @@ class ClusterStack(EnvironmentStack):
         self._adopt_left_log_group(log_group, running)
         support = SupportedVersion(self, settings.kubernetes_version)
         support.warn_after_standard_support()
+        warn_before_upgrade(
+            self,
+            running=running,
+            cluster_name=settings.name,
+            version=settings.kubernetes_version,
+            addons=ADDONS_BEFORE_UPGRADE,
+        )
         checks = [
             upgrade_precondition(self, running=running, version=settings.kubernetes_version),
             self._require_subnets(running),
@@ -222,6 +238,7 @@ class ClusterStack(EnvironmentStack):
             "cluster",
             name=settings.name,
             version=settings.kubernetes_version,
+            force_update_version=settings.force_update_version or None,
             role_arn=role.arn,
             access_config={
                 "authentication_mode": "API",

@@ -22,7 +22,8 @@ from stacks.versions import AWS_PROVIDER, TERRAFORM, TERRAFORM_REGISTRY
 # Every AWS service that the stacks use. The provider would send requests to any other service to the real
 # AWS, with the emulator's placeholder credentials.
 EMULATED_SERVICES = (
-    *("autoscaling", "cloudwatch", "ec2", "eks", "events", "iam", "kms", "logs", "s3", "sns", "ssm", "sts"),
+    *("autoscaling", "cloudwatch", "ec2", "eks", "events", "iam", "kms"),
+    *("logs", "s3", "servicequotas", "sns", "ssm", "sts"),
 )
 
 

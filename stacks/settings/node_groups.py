@@ -12,6 +12,9 @@ from stacks.settings.model import Mistake, SettingsModel, find_duplicates, refus
 NODE_GROUP_LABEL = "node-group"
 """Node label with the name of the node group; pods select their nodes by it."""
 
+RECOMMENDED_RELEASE = "recommended"
+"""A `release_version`: the newest release, which each plan reads."""
+
 # EKS's spelling → the spelling of Kubernetes, the runner and the autoscaler's tags.
 KUBERNETES_EFFECTS = {
     "NO_SCHEDULE": "NoSchedule",
@@ -110,10 +113,11 @@ class NodeGroupSettings(SettingsModel):
     )
     release_version: str | None = Field(
         default=None,
-        description="Release of the AMI, such as 1.35.2-20260520, of the group's Kubernetes version. Without "
-        "it EKS takes the newest when it creates or updates the group. EKS never goes back to an older one: "
-        "set a newer one together with a change of `disk_size_gib` or `aws.tags`.",
-        pattern=r"^1\.[0-9]+\.[0-9]+-[0-9]{8}$",
+        description="Release of the AMI, such as 1.35.2-20260520, of the group's Kubernetes version; or "
+        "recommended: each plan asks AWS for the newest, and shows an update if the group has an older one. "
+        "Without it EKS takes the newest when it creates or updates the group. EKS never goes back to an "
+        "older one: set a newer one together with a change of `disk_size_gib` or `aws.tags`.",
+        pattern=rf"^({RECOMMENDED_RELEASE}|1\.[0-9]+\.[0-9]+-[0-9]{{8}})$",
     )
     force_update_version: bool = Field(
         default=False,
