@@ -6,7 +6,6 @@ Not here: what AWS does not see (docs/operations.md, "Alarms").
 """
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -34,17 +33,12 @@ from cdktf_cdktf_provider_aws.sns_topic_subscription import SnsTopicSubscription
 
 from stacks.environment import Environment
 from stacks.iam import policy
+from stacks.instance_quotas import find_quota_class
 from stacks.node_groups import autoscaling_group_name
 from stacks.settings.alarms import AlarmSettings
 
 QUOTA_PERCENT = 80
 EVERYWHERE = "0.0.0.0/0"
-
-# Amazon EC2, "Amazon EC2 service quotas": the families of each vCPU quota. The names are those of the
-# dimension `Class` of AWS/Usage; a family without one (trn, dl, hpc, mac, u) has no such metric.
-_QUOTA_CLASSES = {"f": "F", "g": "G", "vt": "G", "inf": "Inf", "p": "P", "x": "X"}
-_OTHER_QUOTAS = ("dl", "hpc", "mac", "trn")
-_STANDARD_FAMILIES = "acdhimrtz"
 
 # The autoscaler writes its status after each round, every 10 seconds, and once more at its start: one that
 # crashes over and over writes some three times in 15 minutes.
@@ -56,14 +50,11 @@ _AUTOSCALER_STATUS = (
 )
 
 
-def quota_class(instance_type: str, capacity_type: str) -> str | None:
-    """Return the class of a vCPU quota, such as Standard/OnDemand; None if AWS publishes no usage of it."""
-    family = re.match(r"[a-z]+", instance_type)
-    letters = family[0] if family else ""
-    kind = _QUOTA_CLASSES.get(letters)
-    if not kind and letters and letters[0] in _STANDARD_FAMILIES and letters not in _OTHER_QUOTAS:
-        kind = "Standard"
-    return f"{kind}/{'Spot' if capacity_type == 'SPOT' else 'OnDemand'}" if kind else None
+def usage_class(instance_type: str, capacity_type: str) -> str | None:
+    """Return the class of the vCPU usage metric, such as Standard/OnDemand; None if AWS publishes none."""
+    quota = find_quota_class(instance_type)
+    way_to_pay = "Spot" if capacity_type == "SPOT" else "OnDemand"
+    return f"{quota.usage}/{way_to_pay}" if quota and quota.usage else None
 
 
 class ClusterAlarms:
@@ -292,7 +283,7 @@ class ClusterAlarms:
     def _watch_quotas(self, node_groups: Mapping[str, EksNodeGroup]) -> None:
         """Amazon CloudWatch, "Visualizing your service quotas and setting alarms"."""
         classes = {
-            quota_class(name, str(group.capacity_type_input))
+            usage_class(name, str(group.capacity_type_input))
             for group in node_groups.values()
             for name in group.instance_types_input or []
         }

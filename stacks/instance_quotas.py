@@ -25,25 +25,27 @@ class QuotaClass(NamedTuple):
     name: str
     on_demand: str
     spot: str | None  # EC2 has no Spot Instances of these families
+    usage: str | None = None  # dimension Class of AWS/Usage; CloudWatch has no metric of the other families
 
 
 STANDARD = QuotaClass(
-    "standard", "Standard (A, C, D, H, I, M, R, T, Z) instances", "L-1216C47A", "L-34B43A08"
+    "standard", "Standard (A, C, D, H, I, M, R, T, Z) instances", "L-1216C47A", "L-34B43A08", "Standard"
 )
-_GRAPHICS = QuotaClass("g_and_vt", "G and VT instances", "L-DB2E81BA", "L-3819A6DF")
+_GRAPHICS = QuotaClass("g_and_vt", "G and VT instances", "L-DB2E81BA", "L-3819A6DF", "G")
 # By the letters before the first digit of an instance type (Amazon EC2, "Instance type naming conventions").
 # The longest beginning counts: dl2q is of DL and not of D, gr6 of G.
-QUOTA_CLASSES = {
+QUOTA_CLASSES: dict[str, QuotaClass | None] = {
     **dict.fromkeys(("a", "c", "d", "h", "i", "m", "r", "t", "z"), STANDARD),
     **dict.fromkeys(("g", "vt"), _GRAPHICS),
     "dl": QuotaClass("dl", "DL instances", "L-6E869C2A", "L-85EED4F7"),
-    "f": QuotaClass("f", "F instances", "L-74FC7D96", "L-88CF9481"),
+    "f": QuotaClass("f", "F instances", "L-74FC7D96", "L-88CF9481", "F"),
     "hpc": QuotaClass("hpc", "HPC instances", "L-F7808C92", None),
-    "inf": QuotaClass("inf", "Inf instances", "L-1945791B", "L-B5D1601B"),
-    "p": QuotaClass("p", "P instances", "L-417A185B", "L-7212CCBC"),
+    "inf": QuotaClass("inf", "Inf instances", "L-1945791B", "L-B5D1601B", "Inf"),
+    "mac": None,  # they run on Dedicated Hosts, whose quotas count hosts
+    "p": QuotaClass("p", "P instances", "L-417A185B", "L-7212CCBC", "P"),
     "trn": QuotaClass("trn", "Trn instances", "L-2C3B7624", "L-6B0D517C"),
     "u": QuotaClass("high_memory", "High Memory instances", "L-43DA4232", None),
-    "x": QuotaClass("x", "X instances", "L-7295265B", "L-E3A00192"),
+    "x": QuotaClass("x", "X instances", "L-7295265B", "L-E3A00192", "X"),
 }
 
 

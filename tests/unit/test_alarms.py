@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from stacks.alarms import quota_class
+from stacks.alarms import usage_class
 from tests.environments import Changes, Mistakes, Synthesized
 
 TOPIC = "arn:aws:sns:eu-central-1:123456789012:ops"
@@ -82,13 +82,13 @@ def test_each_vcpu_quota_that_the_node_groups_use_is_watched(resources: dict[str
 )
 def test_the_quota_of_an_instance_type(name: str, kind: str) -> None:
     """The letters of the family say which quota counts."""
-    assert quota_class(name, "SPOT") == f"{kind}/Spot"
+    assert usage_class(name, "SPOT") == f"{kind}/Spot"
 
 
 @pytest.mark.parametrize("name", ["trn1.2xlarge", "hpc7a.12xlarge", "dl1.24xlarge", "mac2.metal"])
 def test_some_quotas_have_no_usage_metric(name: str) -> None:
     """An alarm on a metric that nobody publishes would never change."""
-    assert quota_class(name, "ON_DEMAND") is None
+    assert usage_class(name, "ON_DEMAND") is None
 
 
 def test_cloudwatch_publishes_from_the_own_account_alone(resources: dict[str, Any]) -> None:
