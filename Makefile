@@ -27,6 +27,9 @@ export PIP_CACHE_DIR := $(CURDIR)/.work/pip
 export npm_config_cache := $(CURDIR)/.work/npm
 export TF_PLUGIN_CACHE_DIR := $(CURDIR)/.work/terraform-plugins
 export TF_PLUGIN_CACHE_MAY_BREAK_DEPENDENCY_LOCK_FILE := 1
+export PYTHONPYCACHEPREFIX := $(CURDIR)/.work/pycache
+# Without compiled files each of many Python processes compiles all modules again.
+unexport PYTHONDONTWRITEBYTECODE
 # No update checks and no usage reports.
 export CHECKPOINT_DISABLE := 1
 export DISABLE_VERSION_CHECK := 1
@@ -166,6 +169,11 @@ docs: setup ## Write docs/settings.md and docs/outputs.md from the models
 snapshots: setup ## Write tests/snapshots: the JSON of the example environment
 	@ENV=example CDKTF_OUTDIR=.work/snapshots $(VENV)/python main.py
 	@for stack in network cluster workloads; do cp .work/snapshots/stacks/$$stack/cdk.tf.json tests/snapshots/$$stack.json; done
+
+.PHONY: released
+released: setup ## Write tests/fixtures/released: the JSON of the local environment in the version of a release
+	@ENV=local CDKTF_OUTDIR=.work/released $(VENV)/python main.py
+	@for stack in network cluster workloads; do $(VENV)/python -m json.tool --compact .work/released/stacks/$$stack/cdk.tf.json tests/fixtures/released/$$stack.json; done
 
 .PHONY: bench
 bench: setup ## Compare two ways of a synth; OPTIONS="--demo --test" measures these targets too

@@ -1,4 +1,4 @@
-"""Requests that ministack accepts, and EKS refuses for zones, versions, numbers of nodes and quotas.
+"""Requests that ministack accepts, and EKS refuses for zones, versions, add-ons, numbers of nodes and quotas.
 
 Each function returns the code and the message of EKS's error, or None.
 """
@@ -11,6 +11,8 @@ from typing import Any
 import moto.ec2
 from ministack.core.responses import get_region
 from ministack.services import ec2, eks
+
+from local_aws import eks_offers
 
 Refusal = tuple[str, str] | None
 
@@ -60,11 +62,74 @@ def refuse_subnets(network: dict[str, Any], changed: dict[str, Any]) -> Refusal:
     )
 
 
+def refuse_upgrade(cluster: str, body: dict[str, Any]) -> Refusal:
+    """Refuse another Kubernetes version than the next one, and an upgrade that node groups or add-ons stop.
+
+    EKS API, UpdateClusterVersion. The messages: terraform-provider-aws issue 42031 has the one about add-ons,
+    public reports that about the versions.
+    """
+    version, wanted = eks._clusters[cluster]["version"], body["version"]
+    if _minor(wanted) != _minor(version) + 1:
+        return INVALID, f"Unsupported Kubernetes minor version update from {version} to {wanted}"
+    groups = [item for name, item in eks._nodegroups.items() if name.startswith(f"{cluster}/")]
+    if any(group["version"] != version for group in groups):
+        return INVALID, f"Nodegroups of cluster {cluster} must have its version, {version}, before an upgrade"
+    addons = [item for name, item in eks._addons.items() if name.startswith(f"{cluster}/")]
+    fit = all(eks_offers.fits(addon["addonName"], addon["addonVersion"], wanted) for addon in addons)
+    if not fit and not body.get("force"):
+        return "InvalidStateException", (
+            "Upgrade readiness issues detected. Call the EKS ListInsights API to view upgrade blocking "
+            "issues detected by EKS. Pass the force flag to override upgrade readiness errors and proceed "
+            "with upgrade."
+        )
+    return None
+
+
+def refuse_addon(cluster: str, name: str, version: str | None) -> Refusal:
+    """Refuse a version of an add-on that does not fit the cluster, and a jump of the VPC CNI.
+
+    The messages: awsdocs/amazon-eks-user-guide pull request 1170, terraform-aws-modules/terraform-aws-eks
+    issue 2749.
+    """
+    if version is None or cluster not in eks._clusters:
+        return None
+    if not eks_offers.fits(name, version, eks._clusters[cluster]["version"]):
+        return INVALID, "Addon version specified is not supported"
+    present = eks._addons.get(f"{cluster}/{name}", {}).get("addonVersion")
+    if name == "vpc-cni" and present and abs(_minor(version) - _minor(present)) > 1:
+        return INVALID, "Updating VPC-CNI can only go up or down 1 minor version at a time"
+    return None
+
+
+def refuse_node_group_update(cluster: str, group: dict[str, Any], body: dict[str, Any]) -> Refusal:
+    """Refuse nodes newer than the control plane, and the way back to an older version or release.
+
+    EKS API, UpdateNodegroupVersion: "You cannot roll back a node group to an earlier Kubernetes version or
+    AMI version." Kubernetes, "Version Skew Policy": a kubelet is not newer than the API server.
+    """
+    newest, present, wanted = eks._clusters[cluster]["version"], group["version"], body["version"]
+    if not _minor(present) <= _minor(wanted) <= _minor(newest):
+        return INVALID, f"Nodegroup version {wanted} must be from {present}, which it has, to {newest}"
+    return _refuse_release(body.get("releaseVersion"), wanted, group["releaseVersion"])
+
+
+def _refuse_release(release: str | None, version: str, present: str) -> Refusal:
+    if release is None:
+        return None
+    if not release.startswith(f"{version}."):
+        return INVALID, f"Requested release version {release} is not valid for kubernetes version {version}."
+    if eks_offers.numbers(release) < eks_offers.numbers(present):
+        return INVALID, f"Requested release version {release} is older than the nodegroup's, {present}"
+    return None
+
+
 def refuse_node_group(cluster: str, body: dict[str, Any]) -> Refusal:
     """Refuse a node group of another version, in a zone that offers none of its types, or one too many."""
     version = eks._clusters.get(cluster, {}).get("version")
     if body.get("version", version) != version:  # EKS API, CreateNodegroup
         return INVALID, f"Nodegroup version must be the cluster's, {version}"
+    if refusal := _refuse_release(body["releaseVersion"], version, present=""):
+        return refusal
     if sum(name.startswith(f"{cluster}/") for name in eks._nodegroups) >= MAX_NODE_GROUPS:
         message = f"The number of node groups of cluster {cluster} is at its limit of {MAX_NODE_GROUPS}"
         return "ResourceLimitExceededException", message
@@ -105,3 +170,8 @@ def _read_zones(subnet_ids: list[str]) -> dict[str, str]:
     """Return the zones of subnets with their IDs."""
     subnets = [ec2._subnets[subnet_id] for subnet_id in subnet_ids if subnet_id in ec2._subnets]
     return {subnet["AvailabilityZone"]: subnet["AvailabilityZoneId"] for subnet in subnets}
+
+
+def _minor(version: str) -> int:
+    """Return 35 of 1.35, 1.35.2-20260520 or v1.35.3-eksbuild.21."""
+    return eks_offers.numbers(version)[1]

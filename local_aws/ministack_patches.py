@@ -1,10 +1,12 @@
 """Patches for ministack 1.5.33: with them a second plan is empty, changes can be applied, and EKS refuses.
 
 They add to EKS: fields in the description of a new cluster or node group, the calls that change one in
-place, tags that are set later, the versions of Kubernetes, and late logs. They refuse what EKS refuses
-(eks_limits.py, eks_refusals.py). They add to EC2: the sizes and the zones of instance types (from moto's
-copies of EC2's answers), the addresses of NAT gateways, and the filter of DescribeRouteTables by ID. They
-add to Auto Scaling: the filters of DescribeTags. Delete a patch when ministack no longer needs it.
+place, tags that are set later, the versions of Kubernetes, of add-ons and of AMIs (eks_offers.py), late
+logs, and Auto Scaling groups (node_groups_on_ec2.py). They refuse what EKS refuses (eks_limits.py,
+eks_refusals.py). They add to EC2: the sizes and the zones of instance types (from moto's copies of EC2's
+answers), the addresses of NAT gateways, and the filter of DescribeRouteTables by ID. They add to Auto
+Scaling: the filters of DescribeTags, and to CloudWatch the descriptions of alarms (alarm_descriptions.py).
+They add Service Quotas (service_quotas.py). Delete a patch when ministack no longer needs it.
 """
 
 import datetime as dt
@@ -17,9 +19,16 @@ from pathlib import Path
 from typing import Any
 
 import moto.ec2
-from ministack.services import autoscaling, cloudwatch_logs, ec2, eks
+from ministack.services import autoscaling, cloudwatch_logs, ec2, eks, ssm
 
-from local_aws import eks_limits, eks_refusals
+from local_aws import (
+    alarm_descriptions,
+    eks_limits,
+    eks_offers,
+    eks_refusals,
+    node_groups_on_ec2,
+    service_quotas,
+)
 
 Response = tuple[int, dict[str, str], bytes]
 
@@ -43,6 +52,8 @@ def apply() -> None:
         return response
 
     def create_node_group_and_echo(cluster: str, body: dict[str, Any]) -> Response:
+        version = eks._clusters.get(cluster, {}).get("version", "")
+        body = {"releaseVersion": eks_offers.newest_release(version)} | body
         if refusal := eks_refusals.refuse_node_group(cluster, body):
             return _refuse(*refusal)
         create_node_group(cluster, body)
@@ -60,17 +71,42 @@ def apply() -> None:
         response: Response = handle(method, path, headers, body, query)
         return response
 
+    service_quotas.add()
+    _refuse_addons()
     _write_late_logs()
+    alarm_descriptions.patch()
     eks._create_cluster = create_cluster_and_echo
     eks._create_nodegroup = create_node_group_and_echo
     eks._handle_request_sync = handle_or_update
+    node_groups_on_ec2.apply()
     eks._tag_resource = _change_record_too(eks._tag_resource)
     eks._untag_resource = _change_record_too(eks._untag_resource)
+    ssm._PUBLIC_AMI_PARAMETERS.update(eks_offers.public_parameters())
     autoscaling._ACTION_MAP["DescribeTags"] = _describe_tags
     ec2._ACTION_MAP["DescribeInstanceTypeOfferings"] = _describe_instance_type_offerings
     ec2._ACTION_MAP["DescribeInstanceTypes"] = _describe_instance_types
     ec2._ACTION_MAP["DescribeNatGateways"] = _describe_nat_gateways
     ec2._ACTION_MAP["DescribeRouteTables"] = _describe_route_tables
+
+
+def _refuse_addons() -> None:
+    """Let EKS choose the default version of a new add-on, and refuse versions that do not fit."""
+    create_addon, update_addon = eks._create_addon, eks._update_addon
+
+    def create_fitting_addon(cluster: str, body: dict[str, Any]) -> Response:
+        version = eks._clusters.get(cluster, {}).get("version", "")
+        body = {"addonVersion": eks_offers.find_default_addon(body["addonName"], version)} | body
+        refusal = eks_refusals.refuse_addon(cluster, body["addonName"], body["addonVersion"])
+        response: Response = _refuse(*refusal) if refusal else create_addon(cluster, body)
+        return response
+
+    def update_fitting_addon(cluster: str, name: str, body: dict[str, Any]) -> Response:
+        refusal = eks_refusals.refuse_addon(cluster, name, body.get("addonVersion"))
+        response: Response = _refuse(*refusal) if refusal else update_addon(cluster, name, body)
+        return response
+
+    eks._create_addon = create_fitting_addon
+    eks._update_addon = update_fitting_addon
 
 
 def _write_late_logs() -> None:
@@ -215,8 +251,18 @@ def _update_cluster(body: dict[str, Any], cluster: str) -> Response:
     if refusal := eks_refusals.refuse_subnets(network, changed):
         return _refuse(*refusal)
     network.update(changed)
-    _echo(record, body, ("version", "logging", "upgradePolicy"))
+    _echo(record, body, ("logging", "upgradePolicy"))
     return _updated(next(iter(body), "Config"))
+
+
+def _update_cluster_version(body: dict[str, Any], cluster: str) -> Response:
+    record = eks._clusters.get(cluster)
+    if record is None:
+        return _missing(f"No cluster found for name: {cluster}.")
+    if refusal := eks_refusals.refuse_upgrade(cluster, body):
+        return _refuse(*refusal)
+    record["version"] = body["version"]
+    return _updated("VersionUpdate")
 
 
 def _update_node_group(body: dict[str, Any], cluster: str, node_group: str) -> Response:
@@ -235,6 +281,8 @@ def _update_node_group(body: dict[str, Any], cluster: str, node_group: str) -> R
     kept = [taint for taint in record["taints"] if taint["key"] not in {item["key"] for item in changed}]
     record["taints"] = kept + taints.get("addOrUpdateTaints", [])
     _echo(record, body, ("version", "releaseVersion", *NODE_GROUP_ECHOES))
+    if "scalingConfig" in body:
+        node_groups_on_ec2.resize(record)
     return _updated("ConfigUpdate")
 
 
@@ -256,9 +304,23 @@ def _describe_update(_body: dict[str, Any], cluster: str, update: str) -> Respon
 
 
 def _update_node_group_version(body: dict[str, Any], cluster: str, node_group: str) -> Response:
-    """Update to the cluster's version, if the request names none (EKS API, UpdateNodegroupVersion)."""
-    version = eks._clusters.get(cluster, {}).get("version")
-    return _update_node_group({"version": version} | body, cluster, node_group)
+    """Update to the cluster's version and its newest AMI, if the request names no others.
+
+    EKS API, UpdateNodegroupVersion.
+    """
+    record = eks._nodegroups.get(f"{cluster}/{node_group}")
+    if record is None:
+        return _missing(f"No node group found for name: {node_group}.")
+    body = {"version": eks._clusters[cluster]["version"]} | body
+    if refusal := eks_refusals.refuse_node_group_update(cluster, record, body):
+        return _refuse(*refusal)
+    newest = eks_offers.newest_release(body["version"], present=record["releaseVersion"])
+    return _update_node_group({"releaseVersion": newest} | body, cluster, node_group)
+
+
+def _describe_addon_versions(query: dict[str, Any]) -> Response:
+    names, versions = query.get("addonName", []), query.get("kubernetesVersion", [])
+    return _json({"addons": eks_offers.describe_addons(names, versions)})
 
 
 def _updated(kind: str) -> Response:
@@ -280,8 +342,9 @@ def _json(body: dict[str, Any], *, status: int = 200, error: str = "") -> Respon
 
 UPDATES: dict[tuple[str, str], Callable[..., Response]] = {
     ("GET", "/cluster-versions"): _describe_versions,
+    ("GET", "/addons/supported-versions"): _describe_addon_versions,
     ("POST", rf"{_CLUSTER}/update-config"): _update_cluster,
-    ("POST", rf"{_CLUSTER}/updates"): _update_cluster,
+    ("POST", rf"{_CLUSTER}/updates"): _update_cluster_version,
     ("GET", rf"{_CLUSTER}/updates/(?P<update>[\w-]+)"): _describe_update,
     ("POST", rf"{_NODE_GROUP}/update-config"): _update_node_group,
     ("POST", rf"{_NODE_GROUP}/update-version"): _update_node_group_version,

@@ -4,8 +4,8 @@
 outputs that the next stack and other Terraform projects read.
 """
 
-from stacks.lean_imports import import_only_used_submodules
+from stacks.lean_imports import load_only_used_modules
 
 STACKS = ("network", "cluster", "workloads")
 
-import_only_used_submodules()
+load_only_used_modules()

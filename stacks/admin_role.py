@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from cdktf import TerraformStack
-from cdktf_cdktf_provider_aws.data_aws_caller_identity import DataAwsCallerIdentity
 from cdktf_cdktf_provider_aws.eks_access_entry import EksAccessEntry
 from cdktf_cdktf_provider_aws.eks_access_policy_association import EksAccessPolicyAssociation
 from cdktf_cdktf_provider_aws.eks_cluster import EksCluster
@@ -14,11 +13,16 @@ from stacks.iam import policy, trust
 
 
 def build_admin_role(
-    stack: TerraformStack, *, name: str, cluster: EksCluster, partition: str, principal_arns: Sequence[str]
+    stack: TerraformStack,
+    *,
+    name: str,
+    cluster: EksCluster,
+    account_id: str,
+    partition: str,
+    principal_arns: Sequence[str],
 ) -> IamRole:
     """Add the role that administers `cluster`; its own account and `principal_arns` may assume it."""
-    account = DataAwsCallerIdentity(stack, "account")
-    account_arn = f"arn:{partition}:iam::{account.account_id}:root"
+    account_arn = f"arn:{partition}:iam::{account_id}:root"
     role = IamRole(
         stack,
         "cluster_admin_role",

@@ -31,6 +31,8 @@ def build(app: App, settings: Settings, backend: Backend) -> None:
         settings=settings.cluster,
         availability_zones=settings.network.availability_zones,
         protect_running_jobs=settings.protect_running_jobs,
+        nat_gateway_per_zone=settings.network.nat_gateways == "one_per_zone",
+        alarms=settings.alarms,
     )
     workloads = WorkloadsStack(
         app,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from cdktf import Precondition, TerraformLocal, TerraformResourceLifecycle
 from cdktf_cdktf_provider_aws.cloudwatch_log_group import CloudwatchLogGroup
+from cdktf_cdktf_provider_aws.data_aws_caller_identity import DataAwsCallerIdentity
 from cdktf_cdktf_provider_aws.data_aws_cloudwatch_log_groups import DataAwsCloudwatchLogGroups
 from cdktf_cdktf_provider_aws.data_aws_partition import DataAwsPartition
 from cdktf_cdktf_provider_aws.eks_addon import EksAddon
@@ -23,16 +24,20 @@ from cdktf_cdktf_provider_aws.kms_alias import KmsAlias
 from cdktf_cdktf_provider_aws.kms_key import KmsKey
 from constructs import Construct
 
+from stacks.addon_upgrades import warn_before_upgrade, warn_of_old_kube_proxy
 from stacks.admin_role import build_admin_role
+from stacks.alarms import ClusterAlarms
 from stacks.environment import Environment
 from stacks.environment_stack import EnvironmentStack
 from stacks.iam import trust
 from stacks.kubernetes_version import SupportedVersion, upgrade_precondition
 from stacks.network import NetworkOutputs
-from stacks.node_groups import autoscaling_group_name, build_node_groups
+from stacks.node_groups import autoscaling_group_name, build_node_groups, name_node_groups
 from stacks.running_cluster import RunningCluster
+from stacks.settings.alarms import AlarmSettings
 from stacks.settings.cluster import AddonName, ClusterSettings
 from stacks.state import output, publish_outputs, read_outputs
+from stacks.zone_failure import warn_of_steady_nodes_in_few_zones
 
 # Amazon EKS, "Amazon EKS node IAM role".
 NODE_POLICIES = {
@@ -43,6 +48,8 @@ NODE_POLICIES = {
 
 # Nodes need these to become ready. coredns needs nodes and comes last.
 ADDONS_FOR_NODES: tuple[AddonName, ...] = ("vpc-cni", "kube-proxy", "eks-pod-identity-agent")
+# kube-proxy follows the control plane. A version of these fits several Kubernetes versions, and goes first.
+ADDONS_BEFORE_UPGRADE: tuple[AddonName, ...] = ("vpc-cni", "eks-pod-identity-agent", "coredns")
 
 
 @dataclass(frozen=True)
@@ -75,6 +82,8 @@ class ClusterStack(EnvironmentStack):
         settings: ClusterSettings,
         availability_zones: Sequence[str],
         protect_running_jobs: bool,
+        nat_gateway_per_zone: bool,
+        alarms: AlarmSettings | None,
     ) -> None:
         """Build the cluster in the private subnets that the network stack published.
 
@@ -85,6 +94,8 @@ class ClusterStack(EnvironmentStack):
             settings: The settings of the cluster.
             availability_zones: The zones of the network, in the order of its subnets.
             protect_running_jobs: Whether each node group becomes one group per zone.
+            nat_gateway_per_zone: Whether the failure of a zone leaves the others their way to the internet.
+            alarms: The settings of the alarms, if there are any.
 
         """
         super().__init__(scope, id_, environment=environment)
@@ -94,14 +105,22 @@ class ClusterStack(EnvironmentStack):
         self._partition = DataAwsPartition(self, "partition")
 
         self._cluster = self._build_cluster()
+        account_id = DataAwsCallerIdentity(self, "account").account_id
         self._admin_role = build_admin_role(
             self,
             name=self._prefix("cluster-admin"),
             cluster=self._cluster,
+            account_id=account_id,
             partition=self._partition.partition,
             principal_arns=settings.admin_principal_arns,
         )
-        self._node_addons = [self._build_addon(name) for name in ADDONS_FOR_NODES]
+        self._node_addons = {name: self._build_addon(name) for name in ADDONS_FOR_NODES}
+        warn_of_old_kube_proxy(
+            self,
+            kube_proxy=self._node_addons["kube-proxy"],
+            version=settings.kubernetes_version,
+            region=environment.aws.region,
+        )
         self._node_role, self._node_permissions = self._build_node_role()
         self._node_groups = build_node_groups(
             self,
@@ -113,9 +132,24 @@ class ClusterStack(EnvironmentStack):
             cluster_name=self._cluster.name,
             kubernetes_version=settings.kubernetes_version,
             node_role_arn=self._node_role.arn,
-            depends_on=[*self._node_permissions, *self._node_addons],
+            depends_on=[*self._node_permissions, *self._node_addons.values()],
         )
+        if nat_gateway_per_zone:
+            self._warn_of_zone_failure(availability_zones, one_per_zone=protect_running_jobs)
         self._build_addon("coredns", depends_on=list(self._node_groups.values()))
+        if alarms:
+            ClusterAlarms(
+                self,
+                settings=alarms,
+                environment=environment,
+                account_id=account_id,
+                partition=self._partition.partition,
+                cluster_name=self._cluster.name,
+                log_group=self._logs.name,
+                node_groups=self._node_groups,
+                availability_zones=availability_zones,
+                private_route_table_ids=self._network.private_route_table_ids,
+            )
         oidc_provider_arn = self._build_oidc_provider().arn if settings.enable_irsa else ""
 
         publish_outputs(
@@ -175,7 +209,7 @@ class ClusterStack(EnvironmentStack):
         )
         # Otherwise EKS creates this group, without a retention.
         log_group = f"/aws/eks/{settings.name}/cluster"
-        logs = CloudwatchLogGroup(
+        self._logs = CloudwatchLogGroup(
             self,
             "cluster_logs",
             name=log_group,
@@ -185,6 +219,13 @@ class ClusterStack(EnvironmentStack):
         self._adopt_left_log_group(log_group, running)
         support = SupportedVersion(self, settings.kubernetes_version)
         support.warn_after_standard_support()
+        warn_before_upgrade(
+            self,
+            running=running,
+            cluster_name=settings.name,
+            version=settings.kubernetes_version,
+            addons=ADDONS_BEFORE_UPGRADE,
+        )
         checks = [
             upgrade_precondition(self, running=running, version=settings.kubernetes_version),
             self._require_subnets(running),
@@ -197,6 +238,7 @@ class ClusterStack(EnvironmentStack):
             "cluster",
             name=settings.name,
             version=settings.kubernetes_version,
+            force_update_version=settings.force_update_version or None,
             role_arn=role.arn,
             access_config={
                 "authentication_mode": "API",
@@ -213,7 +255,7 @@ class ClusterStack(EnvironmentStack):
                 "endpoint_public_access": bool(public_cidrs),
                 **({"public_access_cidrs": public_cidrs} if public_cidrs else {}),
             },
-            depends_on=[permissions, logs],
+            depends_on=[permissions, self._logs],
             lifecycle=TerraformResourceLifecycle(
                 # EKS refuses another set of zones. Nodes need no subnet of the control plane: the node
                 # groups alone use a zone that was appended later.
@@ -252,6 +294,17 @@ class ClusterStack(EnvironmentStack):
             error_message=f'network: the control plane is in ${{join(", ", {lost})}}, which the network does '
             "not have. Accepted: a network with all subnets of the control plane, since EKS can't move it to "
             "other zones.",
+        )
+
+    def _warn_of_zone_failure(self, availability_zones: Sequence[str], *, one_per_zone: bool) -> None:
+        groups, entry = self._settings.node_groups, self._settings.steady_node_group
+        names = name_node_groups(groups, one_per_zone=one_per_zone, availability_zones=availability_zones)
+        warn_of_steady_nodes_in_few_zones(
+            self,
+            entry=entry,
+            min_size=groups[entry].min_size,
+            groups=[self._node_groups[name] for name in names[entry]],
+            availability_zones=availability_zones,
         )
 
     def _build_addon(self, name: AddonName, *, depends_on: Sequence[EksNodeGroup] = ()) -> EksAddon:

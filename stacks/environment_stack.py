@@ -17,11 +17,14 @@ from constructs import Construct
 from stacks.environment import Environment
 from stacks.settings.aws import EMULATOR_CREDENTIALS
 from stacks.state import use_backend
-from stacks.versions import AWS_PROVIDER, TERRAFORM
+from stacks.versions import AWS_PROVIDER, TERRAFORM, TERRAFORM_REGISTRY
 
 # Every AWS service that the stacks use. The provider would send requests to any other service to the real
 # AWS, with the emulator's placeholder credentials.
-EMULATED_SERVICES = ("autoscaling", "ec2", "eks", "iam", "kms", "logs", "s3", "ssm", "sts")
+EMULATED_SERVICES = (
+    *("autoscaling", "cloudwatch", "ec2", "eks", "events", "iam", "kms"),
+    *("logs", "s3", "servicequotas", "sns", "ssm", "sts"),
+)
 
 
 class EnvironmentStack(TerraformStack):
@@ -33,7 +36,18 @@ class EnvironmentStack(TerraformStack):
         use_backend(self, environment)
         self.add_override("terraform.required_version", TERRAFORM)
         add_aws_provider(self, "aws", environment=environment)
-        self.add_override("terraform.required_providers.aws.version", AWS_PROVIDER)
+        self.require_provider("aws", AWS_PROVIDER)
+
+    def require_provider(self, name: str, version: str) -> None:
+        """Pin a provider of HashiCorp's.
+
+        Its source has the registry in it. OpenTofu looks in a registry of its own otherwise, and proposes an
+        upgrade of the state for ever (opentofu issue 2402).
+        """
+        self.add_override(
+            f"terraform.required_providers.{name}",
+            {"source": f"{TERRAFORM_REGISTRY}/hashicorp/{name}", "version": version},
+        )
 
 
 def add_aws_provider(

@@ -8,9 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cdktf import LocalExecProvisioner
 from cdktf_cdktf_provider_aws.eks_pod_identity_association import EksPodIdentityAssociation
 from cdktf_cdktf_provider_aws.iam_role import IamRole
 from constructs import Construct
+
+# Amazon EKS API Reference, CreatePodIdentityAssociation: an association takes effect "several seconds" after
+# the call. Users report 5 to 15 (aws/eks-pod-identity-agent issue 52, eksctl issue 7709); this is twice that.
+ASSOCIATION_SECONDS = 30
 
 
 def policy(*statements: dict[str, Any]) -> str:
@@ -38,7 +43,9 @@ class PodIdentities:
     ) -> tuple[IamRole, EksPodIdentityAssociation]:
         """Give the pods of one service account a role called `<resource_prefix>-<name>`, without policies.
 
-        A pod gets its role only at its start, so the association must exist before.
+        EKS gives a pod its role when the pod is created, and never later. So the resource of the association
+        is complete only when the association is in effect; whatever makes pods depends on it. Terraform runs
+        the wait when it creates the association, and at no other time.
 
         Args:
             scope: Construct that the role and its association belong to.
@@ -60,6 +67,7 @@ class PodIdentities:
             namespace=namespace,
             service_account=service_account,
             role_arn=role.arn,
+            provisioners=[LocalExecProvisioner(type="local-exec", command=f"sleep {ASSOCIATION_SECONDS}")],
         )
         return role, association
 

@@ -1,16 +1,21 @@
-"""Load only the provider submodules in use.
+"""Load only the provider modules in use.
 
 `import cdktf_cdktf_provider_aws.vpc` runs the package's `__init__`, which imports all of its about
-1,500 submodules. This takes most of the time of a synth (`make bench` measures it on this machine).
-So `sys.modules` gets a bare package module first, which has only a `__path__`: Python then imports the
-requested submodule alone. The synthesized JSON is byte-identical.
+1,500 submodules. jsii then loads the package's 1,500 JavaScript modules into Node.js. Both take most of
+the time of a synth (`make bench` measures it on this machine).
 
-Set `LEAN_IMPORTS=0` in the environment to import the packages in the ordinary way.
+In Python, `sys.modules` gets a bare package module first, which has only a `__path__`: Python then imports
+the requested submodule alone. In Node.js, lean_modules.cjs chooses the index of the package that loads a
+module at its first use. The synthesized JSON is byte-identical.
+
+Set `LEAN_IMPORTS=0` in the environment to load the packages in the ordinary way.
 """
 
 import importlib.util
+import json
 import os
 import sys
+from pathlib import Path
 from types import ModuleType
 
 PROVIDER_PACKAGES = (
@@ -20,9 +25,16 @@ PROVIDER_PACKAGES = (
 )
 
 
-def import_only_used_submodules() -> None:
-    """Register the provider packages without running their `__init__`, unless already imported."""
-    if os.environ.get("LEAN_IMPORTS") == "0":
+def load_only_used_modules() -> None:
+    """Prepare Python and Node.js, unless they have already loaded the provider packages."""
+    # A name in double quotes, with backslashes escaped, is the form that NODE_OPTIONS takes.
+    lean_modules = json.dumps(str(Path(__file__).with_name("lean_modules.cjs")), ensure_ascii=False)
+    require = f"--require {lean_modules}"
+    # A process that has loaded the stacks passes its variables on to this one.
+    options = os.environ.get("NODE_OPTIONS", "").replace(require, "").strip()
+    lean = os.environ.get("LEAN_IMPORTS") != "0"
+    os.environ["NODE_OPTIONS"] = f"{options} {require}".strip() if lean else options
+    if not lean:
         return
     for name in PROVIDER_PACKAGES:
         spec = importlib.util.find_spec(name)

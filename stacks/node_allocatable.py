@@ -25,12 +25,16 @@ class NodeAllocatable:
     """The allocatable resources of a node of each node group, as a Terraform local.
 
     If a group has several instance types, the smallest amount counts: any of them may be the next node.
+
+    Attributes:
+        instance_types: Address of the data source of each instance type.
+
     """
 
     def __init__(self, stack: TerraformStack, node_groups: Mapping[str, NodeGroupSettings]) -> None:
         """Read the instance types of the groups from AWS, and add `local.node_allocatable` to `stack`."""
         names = {name: None for group in node_groups.values() for name in group.instance_types}
-        types = {
+        types = self.instance_types = {
             name: DataAwsEc2InstanceType(
                 stack, f"instance_type_{name.replace('.', '_')}", instance_type=name
             ).fqn

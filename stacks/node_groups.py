@@ -18,6 +18,7 @@ from cdktf import (
     Token,
 )
 from cdktf_cdktf_provider_aws.autoscaling_group_tag import AutoscalingGroupTagA, AutoscalingGroupTagTag
+from cdktf_cdktf_provider_aws.data_aws_ssm_parameter import DataAwsSsmParameter
 from cdktf_cdktf_provider_aws.eks_node_group import EksNodeGroup, EksNodeGroupTaint, EksNodeGroupTimeouts
 from cdktf_cdktf_provider_aws.launch_template import (
     LaunchTemplate,
@@ -28,9 +29,10 @@ from cdktf_cdktf_provider_aws.launch_template import (
 
 from stacks.environment import Environment
 from stacks.instance_offerings import InstanceOfferings
+from stacks.instance_quotas import warn_above_quotas
 from stacks.node_allocatable import NodeAllocatable
 from stacks.resources import RESOURCES
-from stacks.settings.node_groups import KUBERNETES_EFFECTS, NodeGroupSettings
+from stacks.settings.node_groups import KUBERNETES_EFFECTS, RECOMMENDED_RELEASE, NodeGroupSettings
 
 
 def build_node_groups(
@@ -71,6 +73,13 @@ def build_node_groups(
     offerings = InstanceOfferings(
         stack, {name for group in settings.values() for name in group.instance_types}
     )
+    warn_above_quotas(
+        stack,
+        settings,
+        instance_types=allocatable.instance_types,
+        zones=len(availability_zones),
+        region=environment.aws.region,
+    )
     groups = {}
     for entry, group_settings in settings.items():
         template = _build_launch_template(
@@ -80,6 +89,10 @@ def build_node_groups(
             disk_size_gib=group_settings.disk_size_gib,
             tags=environment.tags,
         )
+        version = group_settings.kubernetes_version or kubernetes_version
+        release_version = group_settings.release_version
+        if release_version == RECOMMENDED_RELEASE:
+            release_version = _read_recommended_release(stack, entry, version, group_settings.architecture)
         labels = group_settings.node_labels(entry)
         future_nodes = _describe_future_nodes(entry, labels, group_settings, allocatable)
         parts = (
@@ -105,8 +118,8 @@ def build_node_groups(
                 node_group_name=part.name,
                 node_role_arn=node_role_arn,
                 subnet_ids=part.subnet_ids,
-                version=group_settings.kubernetes_version or kubernetes_version,
-                release_version=group_settings.release_version,
+                version=version,
+                release_version=release_version,
                 force_update_version=group_settings.force_update_version or None,
                 ami_type=group_settings.ami_type,
                 capacity_type=group_settings.capacity_type,
@@ -220,6 +233,24 @@ def _build_launch_template(
     )
 
 
+def _read_recommended_release(
+    stack: TerraformStack, entry: str, kubernetes_version: str, architecture: str
+) -> str:
+    """Read the newest AMI release from a public parameter.
+
+    Amazon EKS, "Retrieve recommended Amazon Linux AMI IDs".
+    """
+    machine = {"amd64": "x86_64", "arm64": "arm64"}[architecture]
+    parameter = DataAwsSsmParameter(
+        stack,
+        f"recommended_release_{entry}",
+        name=f"/aws/service/eks/optimized-ami/{kubernetes_version}/amazon-linux-2023/{machine}/standard/"
+        "recommended/release_version",
+        with_decryption=False,
+    )
+    return parameter.insecure_value  # `value` would be hidden in the plan
+
+
 def _read_latest_version(template: LaunchTemplate) -> str:
     return f"${{{template.fqn}.latest_version}}"  # a number in the binding, a string in the node group
 
@@ -250,11 +281,12 @@ def _tag_auto_scaling_group(
     tags: Mapping[str, str],
     future_nodes: Mapping[str, str],
 ) -> None:
+    autoscaling_group = autoscaling_group_name(group)
     for key, value in future_nodes.items():
         AutoscalingGroupTagA(
             stack,
             f"node_group_{name}_{key.replace('/', '_')}",
-            autoscaling_group_name=autoscaling_group_name(group),
+            autoscaling_group_name=autoscaling_group,
             tag=AutoscalingGroupTagTag(
                 key=f"k8s.io/cluster-autoscaler/node-template/{key}",
                 value=value,
@@ -267,7 +299,7 @@ def _tag_auto_scaling_group(
         stack,
         f"node_group_{name}_tags",
         for_each=each,
-        autoscaling_group_name=autoscaling_group_name(group),
+        autoscaling_group_name=autoscaling_group,
         # Instances have the tags of the launch template.
         tag=AutoscalingGroupTagTag(
             key=each.key, value=Token.as_string(each.value), propagate_at_launch=False

@@ -4,6 +4,7 @@ A bot may raise them; the tests show whether the new versions work together.
 """
 
 TERRAFORM = ">= 1.11.0"  # write-only attributes need 1.11
+TERRAFORM_REGISTRY = "registry.terraform.io"
 AWS_PROVIDER = "5.100.0"  # the bindings in requirements.txt were generated from this version
 HELM_PROVIDER = "3.1.1"
 KUBERNETES_PROVIDER = "2.38.0"

@@ -174,5 +174,5 @@ class WorkloadsStack(EnvironmentStack):
             "helm",
             kubernetes=HelmProviderKubernetes(host=host, cluster_ca_certificate=authority, token=token),
         )
-        self.add_override("terraform.required_providers.kubernetes.version", KUBERNETES_PROVIDER)
-        self.add_override("terraform.required_providers.helm.version", HELM_PROVIDER)
+        self.require_provider("kubernetes", KUBERNETES_PROVIDER)
+        self.require_provider("helm", HELM_PROVIDER)

@@ -3,6 +3,8 @@
 import json
 import tomllib
 from collections.abc import Callable, Iterator
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from stacks.settings import Settings
 from stacks.settings.load import PROJECT
 
 STACKS = ("network", "cluster", "workloads")
+RELEASED = PROJECT / "tests" / "fixtures" / "released"
 
 Changes = dict[str, Any]
 WriteEnvironment = Callable[..., Path]
@@ -35,13 +38,18 @@ def change_settings(document: dict[str, Any], changes: Changes) -> None:
             node[last] = value
 
 
+@cache
+def _read_environment(name: str) -> Any:
+    return YAML(typ="safe").load((PROJECT / "environments" / f"{name}.yaml").read_text())
+
+
 def write_changed(folder: Path, changes: Changes, *, base: str, name: str) -> Path:
     """Write a copy of the environment `base` to `<folder>/<name>.yaml`, with some settings changed."""
     yaml = YAML(typ="safe")
     yaml.default_flow_style = False
     # The order of node groups matters; ruamel.yaml sorts keys by default.
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
-    document = yaml.load((PROJECT / "environments" / f"{base}.yaml").read_text())
+    document = deepcopy(_read_environment(base))
     change_settings(document, changes)
     target = folder / f"{name}.yaml"
     yaml.dump(document, target)
@@ -54,6 +62,11 @@ def synthesize(settings: Settings, folder: Path) -> Synthesized:
     build(app, settings, read_backend(PROJECT / "backend.tf.json"))
     app.synth()
     return {stack: json.loads((folder / "stacks" / stack / "cdk.tf.json").read_text()) for stack in STACKS}
+
+
+def read_released() -> Synthesized:
+    """Return the JSON of environments/local.yaml in the released version (`make released` writes it)."""
+    return {stack: json.loads((RELEASED / f"{stack}.json").read_text()) for stack in STACKS}
 
 
 def runner_values(workloads: dict[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:

@@ -12,6 +12,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
+from stacks.settings.alarms import AlarmSettings
 from stacks.settings.autoscaler import AutoscalerSettings
 from stacks.settings.aws import AwsSettings
 from stacks.settings.cluster import ClusterSettings
@@ -55,6 +56,11 @@ class Settings(SettingsModel):
     runners: dict[MapKey, RunnerSettings] = Field(
         description=f"Runner fleets by name, at least one; {MAP_KEY_RULE}.", min_length=1
     )
+    alarms: AlarmSettings | None = Field(
+        default=None,
+        description="CloudWatch alarms, and the SNS topic that they are sent to. Without the block there are "
+        "none.",
+    )
     waiting_times: WaitingTimeSettings = Field(
         default=WaitingTimeSettings(),
         description="What `make jobs` expects of the time until a job runs on a new node. Nothing else reads "
@@ -84,6 +90,7 @@ class Settings(SettingsModel):
                 *self._find_neighbours_of_untrusted_jobs(),
                 *self._find_policy_mistakes(),
                 *self._find_number_of_groups(),
+                *self._find_alarm_mistakes(),
             ]
         )
         return self
@@ -194,3 +201,15 @@ class Settings(SettingsModel):
                 f"with protect_running_jobs each entry is one group in each of the {zones} zones"
             )
             yield ("cluster", "node_groups"), list(groups), accepted
+
+    def _find_alarm_mistakes(self) -> Iterator[Mistake]:
+        if not self.alarms:
+            return
+        topic = self.alarms.sns_topic_arn
+        if topic and topic.split(":")[3] != self.aws.region:
+            accepted = f"must be a topic in the environment's region, {self.aws.region}"
+            yield ("alarms", "sns_topic_arn"), topic, accepted
+        kinds = self.cluster.enabled_cluster_log_types
+        if "audit" not in kinds:
+            accepted = "must have audit beside `alarms`: one of them reads there whether the autoscaler works"
+            yield ("cluster", "enabled_cluster_log_types"), list(kinds), accepted

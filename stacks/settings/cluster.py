@@ -7,7 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from stacks.settings.addresses import Ipv4Range
 from stacks.settings.model import MAP_KEY_RULE, MapKey, Mistake, SettingsModel, find_duplicates, refuse
-from stacks.settings.node_groups import NodeGroupSettings
+from stacks.settings.node_groups import RECOMMENDED_RELEASE, NodeGroupSettings
 from stacks.versions import CLUSTER_AUTOSCALER_IMAGE_TAGS
 
 PrincipalArn = Annotated[
@@ -50,6 +50,11 @@ class ClusterSettings(SettingsModel):
         description="STANDARD: AWS upgrades the control plane when standard support ends, and creates no "
         "cluster of a version after that. EXTENDED: AWS keeps the version for 12 more months, at a higher "
         "price.",
+    )
+    force_update_version: bool = Field(
+        default=False,
+        description="true: EKS upgrades the control plane even if its readiness checks find something, such "
+        "as an add-on that does not fit the new version. false: EKS then refuses the upgrade.",
     )
     endpoint_public_access_cidrs: tuple[Ipv4Range, ...] = Field(
         default=(),
@@ -163,7 +168,9 @@ class ClusterSettings(SettingsModel):
                     f"must be one of {', '.join(accepted)}, since the cluster has {self.kubernetes_version}"
                 )
                 mistakes.append((("node_groups", name, "kubernetes_version"), version, text))
-            elif group.release_version and not group.release_version.startswith(f"{version}."):
+            elif group.release_version not in (None, RECOMMENDED_RELEASE) and not (
+                group.release_version.startswith(f"{version}.")
+            ):
                 text = f"must be a release of the group's Kubernetes version, such as {version}.2-20260520"
                 mistakes.append((("node_groups", name, "release_version"), group.release_version, text))
         refuse(mistakes)

@@ -64,8 +64,8 @@ class NetworkSettings(SettingsModel):
     )
     private_subnet_prefix_length: int = Field(
         default=19,
-        description="Prefix length, 16 to 28, of a private subnet. Each node and each pod takes one of its "
-        "addresses.",
+        description="Prefix length, 16 to 28, of a private subnet. Each pod takes one of its addresses, "
+        "and a node holds 30, 60 or more of them from its start.",
         ge=16,
         le=28,
     )
@@ -82,7 +82,8 @@ class NetworkSettings(SettingsModel):
     nat_gateways: Literal["single", "one_per_zone"] = Field(
         default="single",
         description="single: one NAT gateway for all zones, which costs less. one_per_zone: if a zone fails, "
-        "the other zones keep their way to the internet.",
+        "the other zones keep their way to the internet; a plan then warns if the steady node group has "
+        "fewer nodes than there are zones.",
     )
     existing: ExistingNetworkSettings | None = Field(
         default=None,

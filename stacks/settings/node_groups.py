@@ -12,6 +12,9 @@ from stacks.settings.model import Mistake, SettingsModel, find_duplicates, refus
 NODE_GROUP_LABEL = "node-group"
 """Node label with the name of the node group; pods select their nodes by it."""
 
+RECOMMENDED_RELEASE = "recommended"
+"""A `release_version`: the newest release, which each plan reads."""
+
 # EKS's spelling → the spelling of Kubernetes, the runner and the autoscaler's tags.
 KUBERNETES_EFFECTS = {
     "NO_SCHEDULE": "NoSchedule",
@@ -28,7 +31,8 @@ _RESERVED_LABEL = re.compile(r"([^/]*\.)?(kubernetes\.io|k8s\.io|eks\.amazonaws\
 # Amazon EC2, "Instance type naming conventions": a "g" behind the generation is Graviton (ARM).
 _ARM_INSTANCE_TYPE = re.compile(r"(a1|[a-z]+[0-9]+[a-z0-9-]*g[a-z0-9-]*)\.")
 
-# Amazon EC2, "Instance type naming conventions": the sizes, with a number of xlarge or of metal's xl.
+# Amazon EC2, "Instance type naming conventions": the sizes, smallest first, with a number of xlarge or of
+# metal's xl.
 _INSTANCE_SIZES = ("nano", "micro", "small", "medium", "large", "xlarge", "metal")
 _INSTANCE_TYPE = re.compile(r"([a-z][a-z0-9-]*)\.((?:[1-9][0-9]*)?)([a-z]+)(-[1-9][0-9]*xl)?")
 
@@ -109,10 +113,11 @@ class NodeGroupSettings(SettingsModel):
     )
     release_version: str | None = Field(
         default=None,
-        description="Release of the AMI, such as 1.35.2-20260520, of the group's Kubernetes version. Without "
-        "it EKS takes the newest when it creates or updates the group. EKS never goes back to an older one: "
-        "set a newer one together with a change of `disk_size_gib` or `aws.tags`.",
-        pattern=r"^1\.[0-9]+\.[0-9]+-[0-9]{8}$",
+        description="Release of the AMI, such as 1.35.2-20260520, of the group's Kubernetes version; or "
+        "recommended: each plan asks AWS for the newest, and shows an update if the group has an older one. "
+        "Without it EKS takes the newest when it creates or updates the group. EKS never goes back to an "
+        "older one: set a newer one together with a change of `disk_size_gib` or `aws.tags`.",
+        pattern=rf"^({RECOMMENDED_RELEASE}|1\.[0-9]+\.[0-9]+-[0-9]{{8}})$",
     )
     force_update_version: bool = Field(
         default=False,
@@ -198,6 +203,19 @@ class NodeGroupSettings(SettingsModel):
     def is_steady(self) -> bool:
         """Whether the group always has a node, without taints."""
         return self.min_size > 0 and not self.taints
+
+    @property
+    def instance_size(self) -> tuple[int, int]:
+        """The size of the group's nodes, for comparisons; its families do not count.
+
+        All types of a group have the same vCPU, so the first stands for them. metal-24xl is 24xlarge.
+        """
+        match = _INSTANCE_TYPE.fullmatch(self.instance_types[0])
+        assert match  # noqa: S101 - the settings accept no other name
+        _, number, size, metal_size = match.groups()
+        if metal_size:
+            return _INSTANCE_SIZES.index("xlarge"), int(metal_size[1:-2])
+        return _INSTANCE_SIZES.index(size), int(number or 1)
 
     @property
     def architecture(self) -> Literal["amd64", "arm64"]:

@@ -204,6 +204,26 @@ class Project:
         )
         return {name: item["value"] for name, item in json.loads(found["Body"].read())["outputs"].items()}
 
+    def association_times(self) -> dict[str, float]:
+        """Return when each pod identity association was created, by its namespace; seconds of the epoch."""
+        eks, cluster = self.client("eks"), self.settings.cluster.name
+        listed = eks.list_pod_identity_associations(clusterName=cluster)["associations"]
+        return {
+            item["namespace"]: eks.describe_pod_identity_association(
+                clusterName=cluster, associationId=item["associationId"]
+            )["association"]["createdAt"].timestamp()
+            for item in listed
+        }
+
+    def release_time(self, namespace: str) -> float:
+        """Return when the Helm release of a namespace was installed, in seconds of the epoch."""
+        (release,) = (
+            entry["state"]
+            for key, entry in rehearsal.read(self.record)["helm_release"].items()
+            if key.startswith(f"{namespace}/")
+        )
+        return float(release["metadata"]["first_deployed"])
+
 
 def _changed(document: str, changes: dict[str, Any]) -> dict[str, Any]:
     settings: dict[str, Any] = YAML(typ="safe").load(document)

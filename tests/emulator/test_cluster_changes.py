@@ -1,4 +1,4 @@
-"""A deployed cluster gets another zone, is destroyed, and is deployed again under its name."""
+"""A deployed cluster gets another zone, is upgraded, is destroyed, and is deployed again under its name."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,14 +6,24 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from plan_review.plan import read_plan
 from tests.emulator.project import Project, running_project
 
 STACKS = ("network", "cluster")  # what a machine without Kubernetes deploys for real
 ZONES = ["eu-central-1a", "eu-central-1b"]
 SETTINGS = {
     "cluster.name": "changed",
+    "cluster.kubernetes_version": "1.34",
+    "cluster.addon_versions": {"coredns": "v1.11.3-eksbuild.1"},  # the newest Kubernetes that it fits is 1.34
     "network.availability_zones": ZONES,
-    "cluster.node_groups": {"main": {"instance_types": ["m5.2xlarge"], "min_size": 1, "max_size": 3}},
+    "cluster.node_groups": {
+        "main": {
+            "instance_types": ["m5.2xlarge"],
+            "min_size": 1,
+            "max_size": 3,
+            "release_version": "1.34.2-20260520",
+        }
+    },
 }
 
 
@@ -80,6 +90,39 @@ def test_a_network_without_a_subnet_of_the_control_plane_is_refused(grown: Proje
         grown.client("ec2").delete_subnet(SubnetId=another)
     assert plan.returncode == 1
     assert f"network: the control plane is in {another}, which the network does not have." in plan.stderr
+
+
+def test_an_addon_that_does_not_fit_stops_an_upgrade_and_the_plan_warns_of_it(grown: Project) -> None:
+    """The add-on goes first; then control plane, kube-proxy and nodes, in this order, in one deployment."""
+    eks = grown.client("eks")
+    coredns = {"clusterName": "changed", "addonName": "coredns"}
+    newer = {"coredns": "v1.13.2-eksbuild.21", "kube-proxy": "v1.35.3-eksbuild.21"}
+    with grown.changed(
+        {
+            "cluster.kubernetes_version": "1.35",
+            "cluster.addon_versions": newer,
+            "cluster.node_groups.main.release_version": "recommended",
+        }
+    ):
+        assert grown.plan("cluster").returncode == 0
+        plan = read_plan(grown.terraform("cluster", "show", "-json", "test.tfplan").stdout)
+        (failed,) = plan.failed_checks
+        assert "cluster.addon_versions: {coredns: v1.13.2-eksbuild.21}" in failed
+        (release,) = {
+            change.after["release_version"] for change in plan.changes if change.type == "aws_eks_node_group"
+        }
+        assert release == "1.35.7-20260911"
+        # Terraform updates the control plane before the add-ons: the new version of coredns comes too late.
+        refused = grown.terraform("cluster", "apply", "-input=false", "-no-color", "test.tfplan")
+        assert refused.returncode == 1
+        assert "InvalidStateException: Upgrade readiness issues detected" in " ".join(
+            refused.stderr.replace("│", " ").split()
+        )
+        eks.update_addon(**coredns, addonVersion=newer["coredns"])
+        grown.apply("cluster")  # the emulated EKS refuses another order of the rest
+    assert describe_cluster(grown)["version"] == "1.35"
+    group = eks.describe_nodegroup(clusterName="changed", nodegroupName="main-a")["nodegroup"]
+    assert (group["version"], group["releaseVersion"]) == ("1.35", release)
 
 
 def test_a_destroyed_cluster_is_deployed_again_under_its_name(grown: Project) -> None:

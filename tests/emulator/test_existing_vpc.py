@@ -26,6 +26,7 @@ class Vpc:
     public: list[str]
     private_route_tables: list[str]
     nat_address: str
+    nat_id: str
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -68,7 +69,7 @@ def vpc(project: Project) -> Vpc:
         ec2.create_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", **target)
     for table, subnet in ((private_id, private[0]), *((public_id, subnet) for subnet in public)):
         ec2.associate_route_table(RouteTableId=table, SubnetId=subnet)
-    return Vpc(vpc_id, private, public, [private_id, main_id], address["PublicIp"])
+    return Vpc(vpc_id, private, public, [private_id, main_id], address["PublicIp"], nat_id)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +77,12 @@ def adopted(project: Project, vpc: Vpc) -> Project:
     """An environment with network and cluster deployed into that VPC by plain Terraform."""
     environment = project.another(
         "adopted",
-        {"network.existing": vpc.settings, "cluster.name": "adopted", "cluster.node_groups": NODE_GROUPS},
+        {
+            "network.existing": vpc.settings,
+            "cluster.name": "adopted",
+            "cluster.node_groups": NODE_GROUPS,
+            "alarms": {"emails": ["ops@example.com"]},
+        },
     )
     for stack in ("network", "cluster"):
         environment.apply(stack)
@@ -128,6 +134,44 @@ def test_a_second_plan_is_empty(adopted: Project, stack: str) -> None:
     """Terraform reads the VPC when it plans, so that a plan without changes is empty."""
     plan = adopted.terraform(stack, "plan", "-detailed-exitcode", "-input=false", "-no-color")
     assert plan.returncode == 0, plan.stdout + plan.stderr
+
+
+def test_alarms_watch_the_cluster_and_its_way_out(adopted: Project, vpc: Vpc) -> None:
+    """Each alarm is sent to the new topic; the gateway is the one that the subnets' routes lead to."""
+    topic = adopted.client("sns").list_topics()["Topics"][0]["TopicArn"]
+    subscriptions = adopted.client("sns").list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
+    assert [(item["Protocol"], item["Endpoint"]) for item in subscriptions] == [("email", "ops@example.com")]
+    alarms = adopted.client("cloudwatch").describe_alarms()["MetricAlarms"]
+    assert {alarm["AlarmName"].removeprefix("adopted-") for alarm in alarms} == {
+        *("autoscaler-silent", "pods-waiting", "nodes-main-a", "vcpu-quota-standard-ondemand"),
+        *(f"nat-ports-{vpc.nat_id}", f"nat-drops-{vpc.nat_id}"),
+    }
+    assert {(*alarm["AlarmActions"], *alarm["OKActions"]) for alarm in alarms} == {(topic, topic)}
+
+
+def test_only_failed_launches_of_the_own_node_groups_are_sent(adopted: Project) -> None:
+    """EventBridge itself says which events match the rule."""
+    events = adopted.client("events")
+    pattern = events.describe_rule(Name="adopted-launch-failures")["EventPattern"]
+
+    def matches(group: str, kind: str) -> bool:
+        event = {
+            "id": "1",
+            "account": "000000000000",
+            "time": "2026-11-26T00:00:00Z",
+            "resources": [],
+            "source": "aws.autoscaling",
+            "region": "eu-central-1",
+            "detail-type": kind,
+            "detail": {"AutoScalingGroupName": group, "StatusMessage": "VcpuLimitExceeded"},
+        }
+        result: bool = events.test_event_pattern(EventPattern=pattern, Event=json.dumps(event))["Result"]
+        return result
+
+    for group in adopted.outputs("cluster")["autoscaling_group_names"].values():
+        assert matches(group, "EC2 Instance Launch Unsuccessful")
+        assert not matches(group, "EC2 Instance Launch Successful")
+    assert not matches("another", "EC2 Instance Launch Unsuccessful")
 
 
 def test_the_network_stack_manages_nothing(adopted: Project) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from stacks.iam import ASSOCIATION_SECONDS
 from tests.emulator.project import Project
 from tests.recipes import recipes
 
@@ -33,6 +34,7 @@ def test_another_fleet_changes_nothing_of_the_first(deployed: Project) -> None:
     """Adding a fleet plans that fleet's resources alone; so do rotating its token and removing it.
 
     The fleet has every part that a fleet may have: certificates, a role for jobs, a role for large caches.
+    Its manager starts when the roles of manager and jobs are in effect.
     """
     parameter = "/cicd/runners/docs/token"
     deployed.client("ssm").put_parameter(Name=parameter, Type="SecureString", Value="glrt-docs-team")
@@ -51,6 +53,9 @@ def test_another_fleet_changes_nothing_of_the_first(deployed: Project) -> None:
         assert all(".runner_docs_" in address for address in added)
         applied = deployed.terraform("workloads", "apply", "-input=false", "test.tfplan")
         assert applied.returncode == 0, applied.stderr
+        created, installed = deployed.association_times(), deployed.release_time("gitlab-runner-docs")
+        for namespace in ("gitlab-runner-docs", "gitlab-jobs-docs"):
+            assert installed - created[namespace] >= ASSOCIATION_SECONDS
         deployed.client("ssm").put_parameter(
             Name=parameter, Type="SecureString", Value="glrt-docs-team-2", Overwrite=True
         )

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from local_aws import rehearsal
+from stacks.iam import ASSOCIATION_SECONDS
 from tests.emulator.project import Project
 from tests.manifests import find_mistakes, manifests_of_record
 
@@ -43,6 +44,15 @@ def test_pods_get_their_role_by_pod_identity(deployed: Project) -> None:
         ("kube-system", "cluster-autoscaler"),
         (RUNNER, "gitlab-runner"),
     }
+
+
+def test_no_pod_starts_before_its_role_is_in_effect(deployed: Project, objects: dict[str, Any]) -> None:
+    """Each release was installed half a minute or more after the association of its service account."""
+    assert objects
+    created = deployed.association_times()
+    assert created.keys() == {"kube-system", RUNNER}
+    for namespace, time in created.items():
+        assert deployed.release_time(namespace) - time >= ASSOCIATION_SECONDS
 
 
 def test_a_rotated_token_is_a_plan_of_two_lines(deployed: Project, objects: dict[str, Any]) -> None:

@@ -323,6 +323,40 @@ def test_add_on_versions_may_be_pinned(synthesize_changed: Callable[..., Synthes
     assert pinned == {"vpc-cni": "v1.20.4-eksbuild.2"}
 
 
+def test_the_recommended_release_is_read_by_each_plan(
+    synthesize_changed: Callable[..., Synthesized],
+) -> None:
+    """Each group gets the newest release of its own Kubernetes version and architecture, in plain text."""
+    groups = "cluster.node_groups"
+    arm = {"ami_type": "AL2023_ARM_64_STANDARD", "instance_types": ["m7g.large"], "max_size": 1}
+    stack = synthesize_changed(
+        {
+            f"{groups}.main.release_version": "recommended",
+            f"{groups}.arm": {
+                **arm,
+                "kubernetes_version": "1.34",
+                "release_version": "recommended",
+            },
+            "cluster.force_update_version": True,
+            "runners.default.node_groups": ["main", "big"],
+        }
+    )["cluster"]
+    parameters = stack["data"]["aws_ssm_parameter"]
+    path = "/aws/service/eks/optimized-ami/{}/amazon-linux-2023/{}/standard/recommended/release_version"
+    assert {name: item["name"] for name, item in parameters.items()} == {
+        "recommended_release_main": path.format("1.35", "x86_64"),
+        "recommended_release_arm": path.format("1.34", "arm64"),
+    }
+    releases = {
+        name: group.get("release_version") for name, group in stack["resource"]["aws_eks_node_group"].items()
+    }
+    assert releases["node_group_main-a"] == (
+        "${data.aws_ssm_parameter.recommended_release_main.insecure_value}"
+    )
+    assert releases["node_group_big-a"] is None
+    assert stack["resource"]["aws_eks_cluster"]["cluster"]["force_update_version"] is True
+
+
 def test_one_command_connects_kubectl(example: Synthesized) -> None:
     """The output `update_kubeconfig_command` has the cluster's name, region and admin role."""
     role, _ = admin_role(example["cluster"])

@@ -87,6 +87,32 @@ def test_lean_imports_change_no_class(tmp_path: Path) -> None:
     assert names.split() == sorted(vars(Release))
 
 
+def test_node_loads_a_provider_module_at_its_first_use(tmp_path: Path) -> None:
+    """Node.js takes a provider package's lazy index, also from a folder with a space and an umlaut."""
+    copy = tmp_path / "a foldér" / "lean_modules.cjs"
+    library = copy.parent / "node_modules" / "@cdktf" / "provider-x" / "lib"
+    library.mkdir(parents=True)
+    copy.write_text((PROJECT / "stacks" / "lean_modules.cjs").read_text())
+    (library.parent / "package.json").write_text('{"main": "lib/index.js"}')
+    (library / "index.js").write_text("module.exports = 'every module'")
+
+    def load() -> str:
+        done = subprocess.run(
+            ["node", "--print", "require('@cdktf/provider-x')"],
+            cwd=copy.parent,
+            env=os.environ | {"NODE_OPTIONS": f'--require "{copy}"'},
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        return done.stdout
+
+    # The cdktf command line has a package of such a name without a lazy index.
+    assert load() == "every module\n"
+    (library / "lazy-index.js").write_text("module.exports = 'a module at its first use'")
+    assert load() == "a module at its first use\n"
+
+
 def test_no_path_of_this_machine_is_in_it(once: dict[str, bytes]) -> None:
     """Neither the project's folder nor the home or temporary folder is named."""
     text = b"".join(once.values()).decode()

@@ -135,5 +135,7 @@ def test_versions_of_providers_are_pinned(stack: str, example: Synthesized) -> N
     """Every provider has one exact version, and Terraform is new enough for write-only arguments."""
     terraform = example[stack]["terraform"]
     assert set(terraform["required_providers"]) == set(example[stack]["provider"])
-    assert all(item["version"][0].isdigit() for item in terraform["required_providers"].values())
+    for name, provider in terraform["required_providers"].items():
+        assert provider["version"][0].isdigit()
+        assert provider["source"] == f"registry.terraform.io/hashicorp/{name}"
     assert terraform["required_version"] == ">= 1.11.0"
