@@ -2,6 +2,7 @@
 
 import argparse
 import datetime as dt
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -44,16 +45,27 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     try:
-        _update(arguments) if arguments.command == "update" else _show(arguments)
+        status = _update(arguments) if arguments.command == "update" else _show(arguments)
+        sys.stdout.flush()
     except PriceError as error:
         sys.exit(str(error))
+    except BrokenPipeError:
+        # Python writes the rest of its buffer at the end, and would complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)  # as a program that SIGPIPE ends
     except KeyboardInterrupt:
         sys.exit("interrupted")
+    sys.exit(status)
 
 
-def _show(arguments: argparse.Namespace) -> None:
+def _show(arguments: argparse.Namespace) -> int:
     known = known_prices()
     region = arguments.region
+    if not arguments.items and region not in known.regions:
+        raise PriceError(
+            f"--region {region}: no price known there (table of {known.date}). Accepted: one of "
+            f"{', '.join(known.regions)}; `python -m prices update --region {region}` adds it"
+        )
     items = arguments.items or sorted(item for where, item in known.rows if where in (region, "*"))
     missing = False
     for item in items:
@@ -65,7 +77,7 @@ def _show(arguments: argparse.Namespace) -> None:
             print(f"{item} in {region}: ${price.usd:f} / {price.unit} ({price.date}: {price.source})")
         if arguments.spot and "." in item:
             print(_describe_spot(item, region))
-    sys.exit(1 if missing else 0)
+    return 1 if missing else 0
 
 
 def _describe_spot(instance_type: str, region: str) -> str:
@@ -79,7 +91,7 @@ def _describe_spot(instance_type: str, region: str) -> str:
     return f"{instance_type} Spot in {region}: ${low:f} to ${high:f} / hour (EC2, {now:%Y-%m-%d})"
 
 
-def _update(arguments: argparse.Namespace) -> None:
+def _update(arguments: argparse.Namespace) -> int:
     from prices.aws import API_REGION, types_of, update  # noqa: PLC0415 - boto3 takes long
 
     known = read_table(arguments.table)
@@ -90,6 +102,7 @@ def _update(arguments: argparse.Namespace) -> None:
     write_table(current, arguments.table)
     changed = sum(row != known.rows.get(place) for place, row in current.rows.items())
     print(f"{arguments.table}: {changed} prices of {today}, {len(current.rows)} in all")
+    return 0
 
 
 def _client(service: str, region: str) -> Any:

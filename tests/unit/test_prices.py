@@ -13,6 +13,7 @@ import boto3
 import pytest
 from botocore.stub import ANY, Stubber
 
+from prices.__main__ import main
 from prices.aws import read_spot, update
 from prices.table import TABLE, PriceError, PriceTable, Row, Source, known_prices, read_table, write_table
 
@@ -197,3 +198,32 @@ def test_show_tells_price_date_and_source() -> None:
     first, second = result.stdout.splitlines()
     assert first.startswith("m5.2xlarge in eu-central-1: $0.46 / hour (2026-")
     assert second.startswith("no price known for m9x.large in eu-central-1")
+
+
+def test_a_region_without_prices_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message has the regions of the table, and the command that adds one."""
+    monkeypatch.setattr(sys, "argv", ["prices", "show", "--region", "eu-centrall-1"])
+    with pytest.raises(SystemExit, match=r"--region eu-centrall-1: no price known there .* eu-central-1, "):
+        main()
+
+
+def test_update_writes_the_table(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The command reads a table, asks AWS for its regions, and writes it with the day's date."""
+    write_table(OLD, tmp_path / "table.csv")
+    price = _product("0.46", "Hrs", instanceType="m5.2xlarge", usagetype="BoxUsage:m5.2xlarge")
+    client = boto3.client(
+        "pricing", region_name="us-east-1", aws_access_key_id="none", aws_secret_access_key="none"
+    )
+    monkeypatch.setattr("prices.__main__._client", lambda *_: client)
+    command = ["prices", "update", "--region", "eu-central-1", "--table", str(tmp_path / "table.csv")]
+    monkeypatch.setattr(sys, "argv", command)
+    with Stubber(client) as stubber:
+        for products in ([price], *([[]] * 6)):
+            stubber.add_response("get_products", {"PriceList": products})
+        with pytest.raises(SystemExit) as ended:
+            main()
+    assert ended.value.code == 0
+    found = read_table(tmp_path / "table.csv").find("m5.2xlarge", "eu-central-1")
+    assert found
+    assert (str(found.usd), found.source) == ("0.46", "AWS price list API")
+    assert found.date == str(dt.datetime.now(dt.UTC).date())
