@@ -263,7 +263,7 @@ def write_table(cost: Cost, code: Callable[[str], str]) -> Iterator[str]:
     yield ""
     remarks = [f"Not counted: {code(text)}" for text in cost.missing]
     remarks += [f"{text}." for text in cost.notes]
-    for text in [*remarks, "Nor are traffic, logs, S3, KMS, discounts and taxes."]:
+    for text in [*remarks, "Not counted: traffic, logs, S3, KMS, discounts and taxes."]:
         yield f"- {text}"
 
 
