@@ -191,6 +191,8 @@ class ClusterStack(EnvironmentStack):
         ]
         if settings.support_type == "STANDARD":
             checks.append(support.creation_precondition(running))
+        if path := self._environment.aws.role_path:
+            checks.append(self._require_role_path(running, path, role_name=self._prefix("cluster")))
         public_cidrs = [str(cidr) for cidr in settings.endpoint_public_access_cidrs]
         return EksCluster(
             self,
@@ -252,6 +254,15 @@ class ClusterStack(EnvironmentStack):
             error_message=f'network: the control plane is in ${{join(", ", {lost})}}, which the network does '
             "not have. Accepted: a network with all subnets of the control plane, since EKS can't move it to "
             "other zones.",
+        )
+
+    def _require_role_path(self, running: RunningCluster, path: str, *, role_name: str) -> Precondition:
+        """Refuse another path in a running cluster: IAM would replace the role, and EKS the cluster."""
+        found = f"{running.address}.role_arn"
+        return Precondition(
+            condition=f'${{!{running.exists} || try(endswith({found}, ":role{path}{role_name}"), false)}}',
+            error_message=f'aws.role_path: {path}: the running cluster has the role ${{try({found}, "")}}, '
+            "and EKS can't give it another one. Accepted: the path of that role; without the setting it is /.",
         )
 
     def _build_addon(self, name: AddonName, *, depends_on: Sequence[EksNodeGroup] = ()) -> EksAddon:

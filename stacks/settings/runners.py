@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from stacks.settings.addresses import URL_PORT
+from stacks.settings.aws import PolicyArn
 from stacks.settings.certificates import Certificates
 from stacks.settings.container_resources import ContainerResources, ManagerResources
 from stacks.settings.executor import ExecutorSettings, Folder
@@ -55,15 +56,6 @@ _GITLAB_URL = rf"^https?://{_HOST_LABEL}(\.{_HOST_LABEL})*{URL_PORT}(/[A-Za-z0-9
 
 # Go's duration, as in config.toml.
 RunnerDuration = Annotated[str, Field(pattern=r"^([1-9][0-9]{0,4}[smh]){1,3}$")]
-
-# IAM, "Quotas": 10 managed policies for a role unless AWS raised the quota.
-PolicyArn = Annotated[
-    str,
-    Field(
-        pattern=r"^arn:aws(-[a-z-]+)?:iam::(aws|[0-9]{12}):policy/([A-Za-z0-9_+=,.@-]+/)*[A-Za-z0-9_+=,.@-]{1,128}$",
-        max_length=640,
-    ),
-]
 
 RunnerTag = Annotated[
     str, Field(pattern=r"^[^\s,\x00-\x1f\x7f]([^,\x00-\x1f\x7f]*[^\s,\x00-\x1f\x7f])?$", max_length=255)
@@ -162,7 +154,7 @@ class RunnerSettings(SettingsModel):
         description="Up to 10 managed policies of AWS or of this account, such as "
         "arn:aws:iam::aws:policy/AmazonEC2ContainerRegistryPowerUser. The fleet's jobs get a role with them "
         "(EKS Pod Identity). Without one, jobs have no AWS identity.",
-        max_length=10,
+        max_length=10,  # IAM, "Quotas", unless AWS raised the quota
     )
     image: str = Field(
         default="alpine:3.22",
