@@ -262,7 +262,7 @@ class ClusterStack(EnvironmentStack):
         return Precondition(
             condition=f'${{!{running.exists} || try(endswith({found}, ":role{path}{role_name}"), false)}}',
             error_message=f'aws.role_path: {path}: the running cluster has the role ${{try({found}, "")}}, '
-            "and EKS can't give it another one. Accepted: the path of that role; without the setting it is /.",
+            "and EKS can't give it another. Accepted: the path of that role; without the setting it is /.",
         )
 
     def _build_addon(self, name: AddonName, *, depends_on: Sequence[EksNodeGroup] = ()) -> EksAddon:

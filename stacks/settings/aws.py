@@ -68,8 +68,8 @@ class AwsSettings(SettingsModel):
     role_path: str | None = Field(
         default=None,
         description="Path of every IAM role of the environment, such as /cicd/: letters, digits and _+=,.@- "
-        "between slashes, up to 512 characters. Only for a new environment: another path replaces the roles, and "
-        "with its role the cluster. Without it the path is /.",
+        "between slashes, up to 512 characters. Only for a new environment: another path replaces the "
+        "roles, and with its role the cluster. Without it the path is /.",
         pattern=r"^/([A-Za-z0-9_+=,.@-]+/)*$",
         max_length=512,
     )
