@@ -4,7 +4,14 @@ from typing import Any
 
 BOUNDARY = "arn:aws:iam::aws:policy/PowerUserAccess"
 
+SECRETS_KEY = "arn:aws:kms:eu-central-1:123456789012:key/11111111-2222-3333-4444-555555555555"
+VOLUMES_KEY = "arn:aws:kms:eu-central-1:123456789012:key/mrk-0123456789abcdef0123456789abcdef"
+
 PLATFORM_SETTINGS: dict[str, Any] = {
     "aws.permissions_boundary_arn": BOUNDARY,
     "aws.role_path": "/cicd/",
+    "cluster.secrets_key_arn": SECRETS_KEY,
+    "cluster.volumes_key_arn": VOLUMES_KEY,
+    "cluster.node_groups.main.disk_iops": 6000,
+    "cluster.node_groups.main.disk_throughput_mib_per_second": 500,
 }

@@ -78,6 +78,7 @@ class Settings(SettingsModel):
                 *self._find_neighbours_of_untrusted_jobs(),
                 *self._find_policy_mistakes(),
                 *self._find_number_of_groups(),
+                *self._find_key_mistakes(),
             ]
         )
         return self
@@ -188,3 +189,9 @@ class Settings(SettingsModel):
                 f"with protect_running_jobs each entry is one group in each of the {zones} zones"
             )
             yield ("cluster", "node_groups"), list(groups), accepted
+
+    def _find_key_mistakes(self) -> Iterator[Mistake]:
+        for name in ("secrets_key_arn", "volumes_key_arn"):
+            arn = getattr(self.cluster, name)
+            if arn and arn.split(":")[3] != self.aws.region:
+                yield ("cluster", name), arn, f"must be a key of the region {self.aws.region}"

@@ -16,6 +16,14 @@ PrincipalArn = Annotated[
         pattern=r"^arn:aws(-[a-z-]+)?:iam::[0-9]{12}:(root|(role|user)/([A-Za-z0-9_+=,.@-]+/)*[A-Za-z0-9_+=,.@-]{1,64})$"
     ),
 ]
+# AWS KMS, "Key identifiers (KeyId)": the ARN of a key, not of an alias.
+KmsKeyArn = Annotated[
+    str,
+    Field(
+        pattern=r"^arn:aws(-[a-z-]+)?:kms:[a-z0-9-]+:[0-9]{12}:key/"
+        r"(mrk-[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$"
+    ),
+]
 AddonName = Literal["vpc-cni", "kube-proxy", "coredns", "eks-pod-identity-agent"]
 
 # Amazon CloudWatch Logs, "PutRetentionPolicy".
@@ -90,6 +98,18 @@ class ClusterSettings(SettingsModel):
         description="Versions of EKS add-ons by name, such as {vpc-cni: v1.20.4-eksbuild.2}; vpc-cni "
         "from v1.19.3 on. An add-on without one gets EKS's default for the Kubernetes version when it is "
         "created.",
+    )
+    secrets_key_arn: KmsKeyArn | None = Field(
+        default=None,
+        description="ARN of a KMS key of yours that encrypts the Secrets of Kubernetes, in the cluster's "
+        "region. Only for a new cluster: EKS never changes the key of one, and a plan refuses it. Without "
+        "it the cluster stack makes a key.",
+    )
+    volumes_key_arn: KmsKeyArn | None = Field(
+        default=None,
+        description="ARN of a KMS key of yours that encrypts the root volumes of all nodes, in the cluster's "
+        "region; the cluster stack grants its use to Auto Scaling. A change replaces the nodes in a rolling "
+        "update. Without it EBS's default key of the account and region encrypts them.",
     )
     enable_irsa: bool = Field(
         default=False,

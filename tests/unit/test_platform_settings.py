@@ -1,11 +1,12 @@
 """The JSON of an environment with the rules of a platform team, and the values that the settings refuse."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from tests.environments import Mistakes, Synthesized
-from tests.platform_settings import BOUNDARY, PLATFORM_SETTINGS
+from tests.platform_settings import BOUNDARY, PLATFORM_SETTINGS, SECRETS_KEY, VOLUMES_KEY
 
 
 @pytest.fixture(scope="module")
@@ -39,3 +40,78 @@ def test_the_boundary_is_of_this_account(mistakes: Mistakes) -> None:
     (line,) = mistakes({"aws.permissions_boundary_arn": "arn:aws:iam::999999999999:policy/boundary"})
     assert line.startswith("example.yaml: aws.permissions_boundary_arn: ")
     assert "must be a policy of AWS or of this account, arn:aws:iam::123456789012:policy/…" in line
+
+
+def test_a_key_of_the_account_encrypts_secrets_instead_of_a_new_one(stacks: Synthesized) -> None:
+    """The cluster stack makes no key, and the cluster's tag tells later plans which key it has."""
+    resources = stacks["cluster"]["resource"]
+    assert "aws_kms_key" not in resources
+    (cluster,) = resources["aws_eks_cluster"].values()
+    assert cluster["encryption_config"]["provider"]["key_arn"] == SECRETS_KEY
+    assert cluster["tags"] == {"secrets-key-arn": SECRETS_KEY}
+
+
+def test_auto_scaling_may_use_the_key_of_the_volumes_before_a_node_starts(stacks: Synthesized) -> None:
+    """Each launch template names the key, and each node group waits for the grant."""
+    resources = stacks["cluster"]["resource"]
+    ((name, grant),) = resources["aws_kms_grant"].items()
+    assert grant["key_id"] == VOLUMES_KEY
+    assert {"CreateGrant", "Decrypt", "GenerateDataKeyWithoutPlaintext"} <= set(grant["operations"])
+    assert {disk["kms_key_id"] for disk in disks(stacks).values()} == {VOLUMES_KEY}
+    groups = resources["aws_eks_node_group"].values()
+    assert all(f"aws_kms_grant.{name}" in group["depends_on"] for group in groups)
+
+
+def test_the_disk_of_a_group_has_its_own_speed(stacks: Synthesized) -> None:
+    """A group without these settings has EBS's defaults."""
+    main, big = disks(stacks)["main"], disks(stacks)["big"]
+    assert (main["iops"], main["throughput"]) == (6000, 500)
+    assert "iops" not in big
+    assert "throughput" not in big
+
+
+def disks(stacks: Synthesized) -> dict[str, dict[str, Any]]:
+    """Return the root volume of each launch template, by the node group's name in the settings."""
+    return {
+        name.removeprefix("launch_template_"): template["block_device_mappings"][0]["ebs"]
+        for name, template in stacks["cluster"]["resource"]["aws_launch_template"].items()
+    }
+
+
+@pytest.mark.parametrize("setting", ["secrets_key_arn", "volumes_key_arn"])
+@pytest.mark.parametrize(
+    ("arn", "message"),
+    [
+        ("arn:aws:kms:eu-central-1:123456789012:alias/nodes", "not of the accepted form"),
+        (SECRETS_KEY.replace("eu-central-1", "eu-west-1"), "must be a key of the region eu-central-1"),
+    ],
+)
+def test_a_key_is_named_by_its_arn_in_the_region(
+    mistakes: Mistakes, setting: str, arn: str, message: str
+) -> None:
+    """An alias can be moved to another key, and EBS uses no key of another region."""
+    (line,) = mistakes({f"cluster.{setting}": arn})
+    assert line.startswith(f'example.yaml: cluster.{setting}: "{arn}": {message}')
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"disk_iops": 2999}, "disk_iops: 2999: must be at least 3000"),
+        (
+            {"disk_size_gib": 20, "disk_iops": 10001},
+            "disk_iops: 10001: must be at most 10000, 500 for each of the 20 GiB",
+        ),
+        (
+            {"disk_throughput_mib_per_second": 751},
+            "disk_throughput_mib_per_second: 751: must be at most 750, a quarter of the volume's 3000 IOPS",
+        ),
+    ],
+)
+def test_a_disk_that_ec2_refuses_is_refused(
+    mistakes: Mistakes, changes: dict[str, int], message: str
+) -> None:
+    """EC2 would refuse the launch template's instances, one after the other."""
+    prefix = "cluster.node_groups.main"
+    (line,) = mistakes({f"{prefix}.{name}": value for name, value in changes.items()})
+    assert line.startswith(f"example.yaml: {prefix}.{message}")
