@@ -51,9 +51,10 @@ def build_node_groups(
     Args:
         stack: Scope of all their resources, so that addresses stay flat and readable.
         settings: The cluster's settings, with the node groups.
-        one_per_zone: Whether each node group of the settings becomes one group per zone (`<name>-<zone's letter>`). An Auto
-            Scaling group over several zones rebalances them (AZRebalance): it ends nodes that run jobs,
-            and managed node groups can't suspend it (kubernetes/autoscaler issue 8196).
+        one_per_zone: Whether each node group of the settings becomes one group per zone
+            (`<name>-<zone's letter>`). An Auto Scaling group over several zones rebalances them
+            (AZRebalance): it ends nodes that run jobs, and managed node groups can't suspend it
+            (kubernetes/autoscaler issue 8196).
         availability_zones: The zones, in the order of the subnets.
         subnet_ids: The private subnets, one per zone.
         environment: Its prefix begins names that must be unique in the account. Its tags are set on what
