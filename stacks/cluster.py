@@ -122,6 +122,8 @@ class ClusterStack(EnvironmentStack):
             depends_on=[*self._node_permissions, *self._node_addons],
         )
         self._build_addon("coredns", depends_on=list(self._node_groups.values()))
+        if settings.node_monitoring_agent:
+            self._build_addon("eks-node-monitoring-agent")
         oidc_provider_arn = self._build_oidc_provider().arn if settings.enable_irsa else ""
 
         publish_outputs(

@@ -67,7 +67,7 @@ def build_node_groups(
 
     """
     node_groups = settings.node_groups
-    allocatable = NodeAllocatable(stack, node_groups)
+    allocatable = NodeAllocatable(stack, node_groups, monitoring_agent=settings.node_monitoring_agent)
     offerings = InstanceOfferings(
         stack, {name for group in node_groups.values() for name in group.instance_types}
     )
@@ -124,6 +124,9 @@ def build_node_groups(
                     "desired_size": part.min_size,
                 },
                 update_config={"max_unavailable": 1},
+                node_repair_config=(
+                    None if settings.node_repair is None else {"enabled": settings.node_repair}
+                ),
                 # A node that runs jobs takes up to 15 minutes. After the provider's own hour, Terraform would
                 # fail while EKS goes on.
                 timeouts=EksNodeGroupTimeouts(update="180m"),

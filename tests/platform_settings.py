@@ -12,6 +12,8 @@ PLATFORM_SETTINGS: dict[str, Any] = {
     "aws.role_path": "/cicd/",
     "cluster.secrets_key_arn": SECRETS_KEY,
     "cluster.volumes_key_arn": VOLUMES_KEY,
+    "cluster.node_repair": True,
+    "cluster.node_monitoring_agent": True,
     "cluster.node_groups.main.disk_iops": 6000,
     "cluster.node_groups.main.disk_throughput_mib_per_second": 500,
 }

@@ -24,7 +24,7 @@ KmsKeyArn = Annotated[
         r"(mrk-[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$"
     ),
 ]
-AddonName = Literal["vpc-cni", "kube-proxy", "coredns", "eks-pod-identity-agent"]
+AddonName = Literal["vpc-cni", "kube-proxy", "coredns", "eks-pod-identity-agent", "eks-node-monitoring-agent"]
 
 # Amazon CloudWatch Logs, "PutRetentionPolicy".
 _RETENTION_DAYS = [
@@ -111,6 +111,18 @@ class ClusterSettings(SettingsModel):
         "region; the cluster stack grants its use to Auto Scaling. A change replaces the nodes in a rolling "
         "update. Without it EBS's default key of the account and region encrypts them.",
     )
+    node_repair: bool | None = Field(
+        default=None,
+        description="true: EKS replaces a node that has been unhealthy for 30 minutes, and ends what still "
+        "runs there. false: it does not, which is EKS's default. To switch it off again, set false instead "
+        "of taking true away.",
+    )
+    node_monitoring_agent: bool = Field(
+        default=False,
+        description="Whether the add-on eks-node-monitoring-agent looks for faults of kernel, network, disk "
+        "and container runtime on each node. With `node_repair` EKS replaces nodes with such faults, too. It "
+        "requests 10m of CPU and 30Mi of memory on each node.",
+    )
     enable_irsa: bool = Field(
         default=False,
         description="Create an IAM OIDC provider for other projects that use IAM roles for service "
@@ -187,6 +199,14 @@ class ClusterSettings(SettingsModel):
                 text = f"must be a release of the group's Kubernetes version, such as {version}.2-20260520"
                 mistakes.append((("node_groups", name, "release_version"), group.release_version, text))
         refuse(mistakes)
+        return self
+
+    @model_validator(mode="after")
+    def _refuse_version_of_missing_addon(self) -> Self:
+        name: AddonName = "eks-node-monitoring-agent"
+        if name in self.addon_versions and not self.node_monitoring_agent:
+            accepted = "must be left out, or cluster.node_monitoring_agent be true: it installs the add-on"
+            refuse([(("addon_versions", name), self.addon_versions[name], accepted)])
         return self
 
     @field_validator("node_groups")

@@ -5,6 +5,9 @@ from typing import Any
 
 import pytest
 
+from jobs.instance_sizes import known_sizes
+from jobs.scheduling import describe_group
+from stacks.settings.load import PROJECT, load_settings
 from tests.environments import Mistakes, Synthesized
 from tests.platform_settings import BOUNDARY, PLATFORM_SETTINGS, SECRETS_KEY, VOLUMES_KEY
 
@@ -115,3 +118,28 @@ def test_a_disk_that_ec2_refuses_is_refused(
     prefix = "cluster.node_groups.main"
     (line,) = mistakes({f"{prefix}.{name}": value for name, value in changes.items()})
     assert line.startswith(f"example.yaml: {prefix}.{message}")
+
+
+def test_eks_repairs_nodes_with_the_help_of_the_agent(stacks: Synthesized) -> None:
+    """Every node group is repaired, and the add-on finds more faults than the kubelet reports."""
+    resources = stacks["cluster"]["resource"]
+    groups = resources["aws_eks_node_group"].values()
+    assert all(group["node_repair_config"] == {"enabled": True} for group in groups)
+    assert "eks-node-monitoring-agent" in {item["addon_name"] for item in resources["aws_eks_addon"].values()}
+
+
+def test_the_capacity_check_leaves_room_for_the_agent(stacks: Synthesized) -> None:
+    """The plan and `make jobs` take its requests from what a job can have: 10m CPU and 30 MiB."""
+    largest = stacks["workloads"]["locals"]["largest_nodes_default"]
+    assert 'local.node_allocatable["main"].cpu - 160' in largest["cpu"]["allocatable"]
+    assert 'local.node_allocatable["main"].memory - 30' in largest["memory"]["allocatable"]
+    settings = load_settings(PROJECT / "environments" / "example.yaml").cluster.node_groups["main"]
+    group = describe_group("main", settings, known_sizes(), monitoring_agent=True)
+    taken = {key: group.allocatable[key] - group.room[key] for key in group.allocatable}
+    assert taken == {"cpu": 160, "memory": 30, "ephemeral_storage": 0}
+
+
+def test_a_version_of_an_addon_that_is_not_installed_is_refused(mistakes: Mistakes) -> None:
+    """The version alone would install nothing."""
+    (line,) = mistakes({"cluster.addon_versions": {"eks-node-monitoring-agent": "v1.7.0-eksbuild.1"}})
+    assert "must be left out, or cluster.node_monitoring_agent be true" in line
