@@ -8,6 +8,7 @@ Not here: objects inside Kubernetes (workloads.py).
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from cdktf import ITerraformDependable, Precondition, TerraformLocal, TerraformResourceLifecycle
 from cdktf_cdktf_provider_aws.cloudwatch_log_group import CloudwatchLogGroup
@@ -295,7 +296,7 @@ class ClusterStack(EnvironmentStack):
         )
 
     def _build_addon(self, name: AddonName, *, depends_on: Sequence[EksNodeGroup] = ()) -> EksAddon:
-        configuration = {"vpc-cni": json.dumps({"enableNetworkPolicy": "true"})}
+        configuration = {"vpc-cni": json.dumps(self._configure_cni())}
         return EksAddon(
             self,
             f"addon_{name}",
@@ -307,6 +308,16 @@ class ClusterStack(EnvironmentStack):
             resolve_conflicts_on_update="OVERWRITE",
             depends_on=list(depends_on) or None,
         )
+
+    def _configure_cni(self) -> dict[str, Any]:
+        """Return the add-on's configuration; amazon-vpc-cni-k8s, "eni-and-ip-target", explains the targets."""
+        configuration: dict[str, Any] = {"enableNetworkPolicy": "true"}
+        if self._settings.warm_ip_target:
+            configuration["env"] = {
+                "WARM_IP_TARGET": str(self._settings.warm_ip_target),
+                "MINIMUM_IP_TARGET": str(self._settings.minimum_ip_target),
+            }
+        return configuration
 
     def _build_node_role(self) -> tuple[IamRole, list[ITerraformDependable]]:
         role = IamRole(

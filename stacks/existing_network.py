@@ -33,6 +33,9 @@ NETWORK_RESOURCES = (
     "aws_route.internet_route",
     "aws_vpc_endpoint.s3_endpoint",
 )
+# Amazon EKS, "View Amazon EKS networking requirements for VPC and subnets": 6 are needed, 16 recommended.
+FREE_ADDRESSES = 16
+
 ZONE_RESOURCES = (
     "aws_subnet.public_subnet",
     "aws_route_table_association.public_route_table_association",
@@ -69,6 +72,7 @@ class ExistingNetworkStack(EnvironmentStack):
         self._vpc = self._read_vpc(environment.aws.region)
         private_subnets = self._read_subnets("private", settings.private_subnet_ids)
         public_subnets = self._read_subnets("public", settings.public_subnet_ids)
+        self._warn_of_full_subnets(private_subnets)
         route_tables = self._read_route_tables(private_subnets)
         self._forget_network_resources()
 
@@ -140,6 +144,23 @@ class ExistingNetworkStack(EnvironmentStack):
                 lifecycle=TerraformResourceLifecycle(precondition=[is_in_vpc], postcondition=checks),
             )
         return subnets
+
+    def _warn_of_full_subnets(self, subnets: Mapping[str, DataAwsSubnet]) -> None:
+        """Let each plan warn of a subnet that is nearly full.
+
+        It is a check, not a postcondition: many running jobs must stop no plan.
+        """
+        for index, (key, subnet) in enumerate(subnets.items()):
+            free = f"{subnet.fqn}.available_ip_address_count"
+            warning = (
+                f"network.existing.private_subnet_ids.{index}: ${{{free}}} addresses are free in "
+                f"${{{subnet.fqn}.id}}. EKS recommends {FREE_ADDRESSES} for itself, and each node and each pod "
+                "takes one: use a larger subnet, or lower cluster.warm_ip_target."
+            )
+            self.add_override(
+                f"check.free_addresses_{key}",
+                {"assert": [{"condition": f"${{{free} >= {FREE_ADDRESSES}}}", "error_message": warning}]},
+            )
 
     def _read_route_tables(self, subnets: Mapping[str, DataAwsSubnet]) -> list[DataAwsRouteTable]:
         """Return the route table of each subnet: its own one, or the main table of the VPC."""

@@ -12,6 +12,8 @@ PLATFORM_SETTINGS: dict[str, Any] = {
     "aws.role_path": "/cicd/",
     "cluster.secrets_key_arn": SECRETS_KEY,
     "cluster.volumes_key_arn": VOLUMES_KEY,
+    "cluster.warm_ip_target": 2,
+    "cluster.minimum_ip_target": 12,
     "cluster.node_repair": True,
     "cluster.node_monitoring_agent": True,
     "cluster.node_groups.main.disk_iops": 6000,

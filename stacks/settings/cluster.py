@@ -111,6 +111,21 @@ class ClusterSettings(SettingsModel):
         "region; the cluster stack grants its use to Auto Scaling. A change replaces the nodes in a rolling "
         "update. Without it EBS's default key of the account and region encrypts them.",
     )
+    warm_ip_target: int | None = Field(
+        default=None,
+        description="Number of free addresses, 1 to 50, that the VPC CNI keeps on each node for new pods. "
+        "Together with `minimum_ip_target`, for small subnets. Without both it keeps a whole spare network "
+        "interface of addresses, 15 or 30 on most instance types.",
+        ge=1,
+        le=50,
+    )
+    minimum_ip_target: int | None = Field(
+        default=None,
+        description="Number of addresses, 1 to 250, that the VPC CNI takes for each node at its start: a few "
+        "more than the pods that usually run there. Together with `warm_ip_target`.",
+        ge=1,
+        le=250,
+    )
     node_repair: bool | None = Field(
         default=None,
         description="true: EKS replaces a node that has been unhealthy for 30 minutes, and ends what still "
@@ -199,6 +214,17 @@ class ClusterSettings(SettingsModel):
                 text = f"must be a release of the group's Kubernetes version, such as {version}.2-20260520"
                 mistakes.append((("node_groups", name, "release_version"), group.release_version, text))
         refuse(mistakes)
+        return self
+
+    @model_validator(mode="after")
+    def _require_both_targets(self) -> Self:
+        # Without a minimum, a node asks EC2 for addresses with each few pods, until EC2 throttles the account.
+        names = ("warm_ip_target", "minimum_ip_target")
+        refuse(
+            ((name,), None, f"must be set together with {other}")
+            for name, other in (names, names[::-1])
+            if getattr(self, name) is None and getattr(self, other) is not None
+        )
         return self
 
     @model_validator(mode="after")

@@ -72,6 +72,20 @@ def test_zones_that_eks_does_not_take_are_refused(
         assert '${!contains(["use1-az3", "usw1-az2", "cac1-az3"], self.availability_zone_id)}' in conditions
 
 
+def test_a_plan_warns_of_a_private_subnet_without_free_addresses(
+    synthesize_existing: Callable[..., Synthesized],
+) -> None:
+    """Each private subnet has a check, which stops no plan; public subnets have none."""
+    checks = synthesize_existing()["network"]["check"]
+    conditions = {name: item["assert"][0]["condition"] for name, item in checks.items()}
+    assert conditions == {
+        f"free_addresses_{letter}": (
+            f"${{data.aws_subnet.private_subnet_{letter}.available_ip_address_count >= 16}}"
+        )
+        for letter in "abc"
+    }
+
+
 def test_no_data_waits_for_an_apply(synthesize_existing: Callable[..., Synthesized]) -> None:
     """Data sources refer only to each other, so a plan knows all values."""
     network = synthesize_existing()["network"]

@@ -1,5 +1,6 @@
 """The JSON of an environment with the rules of a platform team, and the values that the settings refuse."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -143,3 +144,23 @@ def test_a_version_of_an_addon_that_is_not_installed_is_refused(mistakes: Mistak
     """The version alone would install nothing."""
     (line,) = mistakes({"cluster.addon_versions": {"eks-node-monitoring-agent": "v1.7.0-eksbuild.1"}})
     assert "must be left out, or cluster.node_monitoring_agent be true" in line
+
+
+def test_the_cni_takes_fewer_spare_addresses(stacks: Synthesized) -> None:
+    """The targets are text, as the add-on's schema wants them; network policies stay on."""
+    (cni,) = (
+        addon
+        for addon in stacks["cluster"]["resource"]["aws_eks_addon"].values()
+        if addon["addon_name"] == "vpc-cni"
+    )
+    assert json.loads(cni["configuration_values"]) == {
+        "enableNetworkPolicy": "true",
+        "env": {"WARM_IP_TARGET": "2", "MINIMUM_IP_TARGET": "12"},
+    }
+
+
+@pytest.mark.parametrize("name", ["warm_ip_target", "minimum_ip_target"])
+def test_the_targets_of_the_cni_are_set_together(mistakes: Mistakes, name: str) -> None:
+    """One alone would make many requests to EC2, or keep no address for the next pod."""
+    (line,) = mistakes({f"cluster.{name}": 5})
+    assert f"must be set together with {name}" in line
