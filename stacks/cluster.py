@@ -310,7 +310,7 @@ class ClusterStack(EnvironmentStack):
         )
 
     def _configure_cni(self) -> dict[str, Any]:
-        """Return the add-on's configuration; amazon-vpc-cni-k8s, "eni-and-ip-target", explains the targets."""
+        """Return the add-on's configuration; "eni-and-ip-target" of its repository explains it."""
         configuration: dict[str, Any] = {"enableNetworkPolicy": "true"}
         if self._settings.warm_ip_target:
             configuration["env"] = {

@@ -6,6 +6,7 @@ Not here: creating a VPC (network.py).
 """
 
 from collections.abc import Mapping, Sequence
+from typing import get_args
 
 from cdktf import Postcondition, Precondition, TerraformResourceLifecycle, Token
 from cdktf_cdktf_provider_aws.data_aws_nat_gateway import DataAwsNatGateway
@@ -19,8 +20,9 @@ from constructs import Construct
 from stacks.eks_zones import is_zone_without_eks, refuse_zone
 from stacks.environment import Environment
 from stacks.environment_stack import EnvironmentStack
+from stacks.interface_endpoints import endpoint_id
 from stacks.network import EVERYWHERE, NetworkOutputs
-from stacks.settings.network import ExistingNetworkSettings
+from stacks.settings.network import EndpointService, ExistingNetworkSettings
 from stacks.state import publish_outputs
 
 # Resources of network.py. An environment that created its VPC may later name it as an existing one; without
@@ -32,6 +34,12 @@ NETWORK_RESOURCES = (
     "aws_route_table.public_route_table",
     "aws_route.internet_route",
     "aws_vpc_endpoint.s3_endpoint",
+    "aws_flow_log.flow_log",
+    "aws_cloudwatch_log_group.flow_logs",
+    "aws_iam_role.flow_logs_role",
+    "aws_iam_role_policy.flow_logs_role_policy",
+    "aws_security_group.endpoints_security_group",
+    *(f"aws_vpc_endpoint.{endpoint_id(service)}" for service in get_args(EndpointService)),
 )
 # Amazon EKS, "View Amazon EKS networking requirements for VPC and subnets": 6 are needed, 16 recommended.
 FREE_ADDRESSES = 16
@@ -154,8 +162,8 @@ class ExistingNetworkStack(EnvironmentStack):
             free = f"{subnet.fqn}.available_ip_address_count"
             warning = (
                 f"network.existing.private_subnet_ids.{index}: ${{{free}}} addresses are free in "
-                f"${{{subnet.fqn}.id}}. EKS recommends {FREE_ADDRESSES} for itself, and each node and each pod "
-                "takes one: use a larger subnet, or lower cluster.warm_ip_target."
+                f"${{{subnet.fqn}.id}}. EKS recommends {FREE_ADDRESSES} for itself, and each node and each "
+                "pod takes one: use a larger subnet, or lower cluster.warm_ip_target."
             )
             self.add_override(
                 f"check.free_addresses_{key}",

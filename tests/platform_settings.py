@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from stacks.settings.network import ENDPOINTS_OF_NODES
+
 BOUNDARY = "arn:aws:iam::aws:policy/PowerUserAccess"
 
 SECRETS_KEY = "arn:aws:kms:eu-central-1:123456789012:key/11111111-2222-3333-4444-555555555555"
@@ -10,6 +12,8 @@ VOLUMES_KEY = "arn:aws:kms:eu-central-1:123456789012:key/mrk-0123456789abcdef012
 PLATFORM_SETTINGS: dict[str, Any] = {
     "aws.permissions_boundary_arn": BOUNDARY,
     "aws.role_path": "/cicd/",
+    "network.flow_logs": {"traffic": "REJECT", "retention_days": 90},
+    "network.interface_endpoints": list(ENDPOINTS_OF_NODES),
     "cluster.secrets_key_arn": SECRETS_KEY,
     "cluster.volumes_key_arn": VOLUMES_KEY,
     "cluster.warm_ip_target": 2,

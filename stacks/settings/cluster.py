@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from stacks.settings.addresses import Ipv4Range
+from stacks.settings.log_retention import RETENTION_RULE, RetentionDays
 from stacks.settings.model import MAP_KEY_RULE, MapKey, Mistake, SettingsModel, find_duplicates, refuse
 from stacks.settings.node_groups import NodeGroupSettings
 from stacks.versions import CLUSTER_AUTOSCALER_IMAGE_TAGS
@@ -25,12 +26,6 @@ KmsKeyArn = Annotated[
     ),
 ]
 AddonName = Literal["vpc-cni", "kube-proxy", "coredns", "eks-pod-identity-agent", "eks-node-monitoring-agent"]
-
-# Amazon CloudWatch Logs, "PutRetentionPolicy".
-_RETENTION_DAYS = [
-    *(1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731),
-    *(1096, 1827, 2192, 2557, 2922, 3288, 3653),
-]
 
 _PRIVATE_OR_RESERVED = [
     IPv4Network(block)
@@ -85,10 +80,8 @@ class ClusterSettings(SettingsModel):
         default=("api", "audit", "authenticator", "controllerManager", "scheduler"),
         description="Control-plane logs that EKS sends to CloudWatch.",
     )
-    log_retention_days: int = Field(
-        default=30,
-        description="Days that CloudWatch keeps the control-plane logs: one of "
-        f"{', '.join(map(str, _RETENTION_DAYS))}.",
+    log_retention_days: RetentionDays = Field(
+        default=30, description=f"Days that CloudWatch keeps the control-plane logs: {RETENTION_RULE}."
     )
     addon_versions: dict[
         AddonName,
@@ -173,13 +166,6 @@ class ClusterSettings(SettingsModel):
             refuse([(("vpc-cni",), found, accepted)])
         return versions
 
-    @field_validator("log_retention_days")
-    @classmethod
-    def _require_cloudwatch_retention(cls, days: int) -> int:
-        if days not in _RETENTION_DAYS:
-            raise ValueError(f"must be one of {', '.join(map(str, _RETENTION_DAYS))}")
-        return days
-
     @field_validator("endpoint_public_access_cidrs")
     @classmethod
     def _require_public_ranges(cls, cidrs: tuple[IPv4Network, ...]) -> tuple[IPv4Network, ...]:
@@ -218,7 +204,7 @@ class ClusterSettings(SettingsModel):
 
     @model_validator(mode="after")
     def _require_both_targets(self) -> Self:
-        # Without a minimum, a node asks EC2 for addresses with each few pods, until EC2 throttles the account.
+        # Without a minimum, a node asks EC2 for addresses with each few pods, until EC2 throttles it.
         names = ("warm_ip_target", "minimum_ip_target")
         refuse(
             ((name,), None, f"must be set together with {other}")

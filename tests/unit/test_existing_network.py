@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
+from stacks.settings.network import EndpointService
 from tests.environments import Synthesized
 
 ZONES = ["eu-central-1a", "eu-central-1b", "eu-central-1c"]
@@ -96,7 +97,12 @@ def test_terraform_forgets_all_resources_of_an_own_vpc(
     synthesize_existing: Callable[..., Synthesized], synthesize_changed: Callable[..., Synthesized]
 ) -> None:
     """An environment that created its VPC and later names it as existing does not destroy it."""
-    made = synthesize_changed({"network.nat_gateways": "one_per_zone"})["network"]["resource"]
+    everything = {
+        "network.nat_gateways": "one_per_zone",
+        "network.flow_logs": {},
+        "network.interface_endpoints": list(get_args(EndpointService)),
+    }
+    made = synthesize_changed(everything)["network"]["resource"]
     removed = synthesize_existing()["network"]["removed"]
     assert {item["from"] for item in removed} == {f"{kind}.{name}" for kind in made for name in made[kind]}
     assert all(item["lifecycle"] == {"destroy": False} for item in removed)

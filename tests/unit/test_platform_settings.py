@@ -164,3 +164,50 @@ def test_the_targets_of_the_cni_are_set_together(mistakes: Mistakes, name: str) 
     """One alone would make many requests to EC2, or keep no address for the next pod."""
     (line,) = mistakes({f"cluster.{name}": 5})
     assert f"must be set together with {name}" in line
+
+
+def test_flow_logs_are_kept_for_a_time_and_written_by_their_own_role(stacks: Synthesized) -> None:
+    """The role may write to this one log group, and only the account's own flow logs may use it."""
+    resources = stacks["network"]["resource"]
+    ((group_name, group),) = resources["aws_cloudwatch_log_group"].items()
+    (flow_log,) = resources["aws_flow_log"].values()
+    (role,) = resources["aws_iam_role"].values()
+    (permissions,) = resources["aws_iam_role_policy"].values()
+    assert (group["retention_in_days"], flow_log["traffic_type"]) == (90, "REJECT")
+    assert flow_log["log_destination"] == f"${{aws_cloudwatch_log_group.{group_name}.arn}}"
+    (trusted,) = json.loads(role["assume_role_policy"])["Statement"]
+    assert trusted["Principal"] == {"Service": "vpc-flow-logs.amazonaws.com"}
+    assert trusted["Condition"]["StringEquals"].keys() == {"aws:SourceAccount"}
+    writes, _ = json.loads(permissions["policy"])["Statement"]
+    assert writes["Resource"] == f"${{aws_cloudwatch_log_group.{group_name}.arn}}:*"
+
+
+def test_flow_logs_may_go_to_a_bucket_of_the_account(
+    synthesize_changed: Callable[..., Synthesized], mistakes: Mistakes
+) -> None:
+    """Then there is no log group and no role, and no retention to set."""
+    bucket = {"bucket_arn": "arn:aws:s3:::example-flow-logs/cicd/"}
+    resources = synthesize_changed({"network.flow_logs": bucket})["network"]["resource"]
+    (flow_log,) = resources["aws_flow_log"].values()
+    assert flow_log["log_destination_type"] == "s3"
+    assert flow_log["log_destination"] == bucket["bucket_arn"]
+    assert not {"aws_cloudwatch_log_group", "aws_iam_role"} & resources.keys()
+    (line,) = mistakes({"network.flow_logs": bucket | {"retention_days": 7}})
+    assert "network.flow_logs.retention_days: 7: must not be set beside bucket_arn" in line
+
+
+def test_the_vpc_reaches_aws_by_endpoints_under_the_public_names(stacks: Synthesized) -> None:
+    """Each service has an endpoint in every private subnet, which answers the VPC over HTTPS alone."""
+    resources = stacks["network"]["resource"]
+    endpoints = [item for item in resources["aws_vpc_endpoint"].values() if item.get("private_dns_enabled")]
+    services = {item["service_name"].removeprefix("com.amazonaws.eu-central-1.") for item in endpoints}
+    assert services == {"ec2", "ecr.api", "ecr.dkr", "eks", "eks-auth", "autoscaling", "sts"}
+    assert all(len(item["subnet_ids"]) == 3 for item in endpoints)
+    ((name, group),) = resources["aws_security_group"].items()
+    assert {tuple(item["security_group_ids"]) for item in endpoints} == {
+        (f"${{aws_security_group.{name}.id}}",)
+    }
+    (rule,) = group["ingress"]
+    assert (rule["protocol"], rule["from_port"], rule["to_port"]) == ("tcp", 443, 443)
+    assert rule["cidr_blocks"] == ["${aws_vpc.vpc.cidr_block}"]
+    assert "egress" not in group
