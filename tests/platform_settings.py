@@ -22,4 +22,5 @@ PLATFORM_SETTINGS: dict[str, Any] = {
     "cluster.node_monitoring_agent": True,
     "cluster.node_groups.main.disk_iops": 6000,
     "cluster.node_groups.main.disk_throughput_mib_per_second": 500,
+    "runners.default.private_egress_cidrs": ["10.20.0.0/16"],
 }

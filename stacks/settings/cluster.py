@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from stacks.settings.addresses import Ipv4Range
+from stacks.settings.addresses import PRIVATE_RANGES, Ipv4Range
 from stacks.settings.log_retention import RETENTION_RULE, RetentionDays
 from stacks.settings.model import MAP_KEY_RULE, MapKey, Mistake, SettingsModel, find_duplicates, refuse
 from stacks.settings.node_groups import NodeGroupSettings
@@ -28,11 +28,8 @@ KmsKeyArn = Annotated[
 AddonName = Literal["vpc-cni", "kube-proxy", "coredns", "eks-pod-identity-agent", "eks-node-monitoring-agent"]
 
 _PRIVATE_OR_RESERVED = [
-    IPv4Network(block)
-    for block in (
-        *("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"),
-        *("127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3", "0.0.0.0/8"),
-    )
+    *PRIVATE_RANGES,
+    *map(IPv4Network, ("127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3", "0.0.0.0/8")),
 ]
 
 

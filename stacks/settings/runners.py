@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Mapping
+from ipaddress import IPv4Network
 from typing import Annotated, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from stacks.settings.addresses import URL_PORT
+from stacks.settings.addresses import PRIVATE_RANGES, URL_PORT, Ipv4Range
 from stacks.settings.aws import PolicyArn
 from stacks.settings.certificates import Certificates
 from stacks.settings.container_resources import ContainerResources, ManagerResources
@@ -149,6 +150,13 @@ class RunnerSettings(SettingsModel):
         description="Whether you trust the code of the fleet's jobs. With false the settings refuse "
         "`privileged`, `job_policy_arns`, and node groups that have no taints or that other fleets use.",
     )
+    private_egress_cidrs: tuple[Ipv4Range, ...] | None = Field(
+        default=None,
+        description="Up to 50 private IPv4 ranges that jobs may reach, such as [10.20.0.0/16]; with [] none. "
+        "Cluster DNS and the internet stay reachable. Without the key jobs reach every address but the "
+        f"instance metadata. Private are {', '.join(map(str, PRIVATE_RANGES))}.",
+        max_length=50,
+    )
     job_policy_arns: tuple[PolicyArn, ...] = Field(
         default=(),
         description="Up to 10 managed policies of AWS or of this account, such as "
@@ -249,6 +257,17 @@ class RunnerSettings(SettingsModel):
     def _refuse_duplicates(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
         refuse(find_duplicates(names or ()))
         return names
+
+    @field_validator("private_egress_cidrs")
+    @classmethod
+    def _require_private_ranges(cls, cidrs: tuple[IPv4Network, ...] | None) -> tuple[IPv4Network, ...] | None:
+        refuse(find_duplicates(cidrs or ()))
+        refuse(
+            ((str(index),), str(cidr), f"must be a part of {', '.join(map(str, PRIVATE_RANGES))}")
+            for index, cidr in enumerate(cidrs or ())
+            if not any(cidr.subnet_of(private) for private in PRIVATE_RANGES)
+        )
+        return cidrs
 
     @field_validator("pod_labels", "pod_annotations")
     @classmethod
