@@ -2,7 +2,8 @@
 
 They add to EKS: fields in the description of a new cluster or node group, the calls that change one in
 place, tags that are set later, the versions of Kubernetes, and late logs. They refuse what EKS refuses
-(eks_limits.py, eks_refusals.py). They add to EC2: the sizes and the zones of instance types (from moto's
+(eks_limits.py, eks_refusals.py). They add to ECR its cache rules (ecr_cache_rules.py), and to EC2 what
+ec2_answers.py says. They also add to EC2: the sizes and the zones of instance types (from moto's
 copies of EC2's answers), the addresses of NAT gateways, and the filter of DescribeRouteTables by ID. They
 add to Auto Scaling: the filters of DescribeTags. Delete a patch when ministack no longer needs it.
 """
@@ -19,7 +20,7 @@ from typing import Any
 import moto.ec2
 from ministack.services import autoscaling, cloudwatch_logs, ec2, eks
 
-from local_aws import eks_limits, eks_refusals
+from local_aws import ec2_answers, ecr_cache_rules, eks_limits, eks_refusals
 
 Response = tuple[int, dict[str, str], bytes]
 
@@ -60,6 +61,8 @@ def apply() -> None:
         response: Response = handle(method, path, headers, body, query)
         return response
 
+    ec2_answers.apply()
+    ecr_cache_rules.apply()
     _write_late_logs()
     eks._create_cluster = create_cluster_and_echo
     eks._create_nodegroup = create_node_group_and_echo

@@ -25,6 +25,7 @@ from cdktf_cdktf_provider_aws.kms_key import KmsKey
 from constructs import Construct
 
 from stacks.admin_role import build_admin_role
+from stacks.docker_hub_cache import build_docker_hub_cache
 from stacks.environment import Environment
 from stacks.environment_stack import EnvironmentStack
 from stacks.iam import trust
@@ -111,6 +112,16 @@ class ClusterStack(EnvironmentStack):
         if settings.volumes_key_arn:
             grant = grant_volume_key(self, key_arn=settings.volumes_key_arn, name=self._prefix("volumes"))
             self._node_permissions.append(grant)
+        if settings.docker_hub_credential_arn:
+            cache = build_docker_hub_cache(
+                self,
+                resource_prefix=environment.resource_prefix,
+                credential_arn=settings.docker_hub_credential_arn,
+                node_role=self._node_role,
+                partition=self._partition.partition,
+                region=environment.aws.region,
+            )
+            self._node_permissions.append(cache)
         self._node_groups = build_node_groups(
             self,
             settings=settings,

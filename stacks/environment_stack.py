@@ -22,7 +22,7 @@ from stacks.versions import AWS_PROVIDER, TERRAFORM
 
 # Every AWS service that the stacks use. The provider would send requests to any other service to the real
 # AWS, with the emulator's placeholder credentials.
-EMULATED_SERVICES = ("autoscaling", "ec2", "eks", "iam", "kms", "logs", "s3", "ssm", "sts")
+EMULATED_SERVICES = ("autoscaling", "ec2", "ecr", "eks", "iam", "kms", "logs", "s3", "ssm", "sts")
 
 
 class EnvironmentStack(TerraformStack):

@@ -78,7 +78,7 @@ class Settings(SettingsModel):
                 *self._find_neighbours_of_untrusted_jobs(),
                 *self._find_policy_mistakes(),
                 *self._find_number_of_groups(),
-                *self._find_key_mistakes(),
+                *self._find_region_of_arn_mistakes(),
             ]
         )
         return self
@@ -190,8 +190,12 @@ class Settings(SettingsModel):
             )
             yield ("cluster", "node_groups"), list(groups), accepted
 
-    def _find_key_mistakes(self) -> Iterator[Mistake]:
-        for name in ("secrets_key_arn", "volumes_key_arn"):
+    def _find_region_of_arn_mistakes(self) -> Iterator[Mistake]:
+        for name in ("secrets_key_arn", "volumes_key_arn", "docker_hub_credential_arn"):
             arn = getattr(self.cluster, name)
             if arn and arn.split(":")[3] != self.aws.region:
-                yield ("cluster", name), arn, f"must be a key of the region {self.aws.region}"
+                yield ("cluster", name), arn, f"must be of the region {self.aws.region}"
+        credential = self.cluster.docker_hub_credential_arn
+        account = self.aws.account_id
+        if credential and account and credential.split(":")[4] != account:
+            yield ("cluster", "docker_hub_credential_arn"), credential, f"must be of the account {account}"

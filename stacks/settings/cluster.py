@@ -25,6 +25,15 @@ KmsKeyArn = Annotated[
         r"(mrk-[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$"
     ),
 ]
+# Amazon ECR API Reference, "CreatePullThroughCacheRule": the names that ECR takes.
+CacheCredentialArn = Annotated[
+    str,
+    Field(
+        pattern=r"^arn:aws(-[a-z-]+)?:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:"
+        r"ecr-pullthroughcache/[A-Za-z0-9/_+=.@-]+$",
+        max_length=612,
+    ),
+]
 AddonName = Literal["vpc-cni", "kube-proxy", "coredns", "eks-pod-identity-agent", "eks-node-monitoring-agent"]
 
 _PRIVATE_OR_RESERVED = [
@@ -127,6 +136,12 @@ class ClusterSettings(SettingsModel):
         description="Whether the add-on eks-node-monitoring-agent looks for faults of kernel, network, disk "
         "and container runtime on each node. With `node_repair` EKS replaces nodes with such faults, too. It "
         "requests 10m of CPU and 30Mi of memory on each node.",
+    )
+    docker_hub_credential_arn: CacheCredentialArn | None = Field(
+        default=None,
+        description="ARN of a secret in Secrets Manager, in the account and region of the cluster. Its name "
+        "begins with ecr-pullthroughcache/, and it holds the credential of a Docker Hub account. ECR then "
+        "keeps Docker Hub's images under <name_prefix>-dockerhub/. Terraform never reads the secret.",
     )
     enable_irsa: bool = Field(
         default=False,

@@ -10,7 +10,7 @@ from jobs.instance_sizes import known_sizes
 from jobs.scheduling import describe_group
 from stacks.settings.load import PROJECT, load_settings
 from tests.environments import Mistakes, Synthesized
-from tests.platform_settings import BOUNDARY, PLATFORM_SETTINGS, SECRETS_KEY, VOLUMES_KEY
+from tests.platform_settings import BOUNDARY, CREDENTIAL, PLATFORM_SETTINGS, SECRETS_KEY, VOLUMES_KEY
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def disks(stacks: Synthesized) -> dict[str, dict[str, Any]]:
     ("arn", "message"),
     [
         ("arn:aws:kms:eu-central-1:123456789012:alias/nodes", "not of the accepted form"),
-        (SECRETS_KEY.replace("eu-central-1", "eu-west-1"), "must be a key of the region eu-central-1"),
+        (SECRETS_KEY.replace("eu-central-1", "eu-west-1"), "must be of the region eu-central-1"),
     ],
 )
 def test_a_key_is_named_by_its_arn_in_the_region(
@@ -211,3 +211,32 @@ def test_the_vpc_reaches_aws_by_endpoints_under_the_public_names(stacks: Synthes
     assert (rule["protocol"], rule["from_port"], rule["to_port"]) == ("tcp", 443, 443)
     assert rule["cidr_blocks"] == ["${aws_vpc.vpc.cidr_block}"]
     assert "egress" not in group
+
+
+def test_nodes_fill_the_cache_of_docker_hub_and_no_other_repository(stacks: Synthesized) -> None:
+    """The rule has the ARN of the credential alone; the first pull of an image makes its repository."""
+    resources = stacks["cluster"]["resource"]
+    ((name, rule),) = resources["aws_ecr_pull_through_cache_rule"].items()
+    assert rule["ecr_repository_prefix"] == "example-dockerhub"
+    assert rule["credential_arn"] == CREDENTIAL
+    (statement,) = json.loads(resources["aws_iam_role_policy"]["node_role_docker_hub_policy"]["policy"])[
+        "Statement"
+    ]
+    assert set(statement["Action"]) == {"ecr:BatchImportUpstreamImage", "ecr:CreateRepository"}
+    registry = f"${{aws_ecr_pull_through_cache_rule.{name}.registry_id}}"
+    assert statement["Resource"].endswith(f":ecr:eu-central-1:{registry}:repository/example-dockerhub/*")
+
+
+@pytest.mark.parametrize(
+    ("arn", "message"),
+    [
+        (CREDENTIAL.replace("ecr-pullthroughcache/", ""), "not of the accepted form"),
+        (CREDENTIAL.replace("eu-central-1", "eu-west-1"), "must be of the region eu-central-1"),
+        (CREDENTIAL.replace("123456789012", "999999999999"), "must be of the account 123456789012"),
+    ],
+)
+def test_the_credential_is_where_ecr_can_read_it(mistakes: Mistakes, arn: str, message: str) -> None:
+    """ECR reads secrets of its own account and region, under one prefix."""
+    (line,) = mistakes({"cluster.docker_hub_credential_arn": arn})
+    assert line.startswith("example.yaml: cluster.docker_hub_credential_arn: ")
+    assert message in line
