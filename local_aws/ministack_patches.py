@@ -3,10 +3,11 @@
 They add to EKS: fields in the description of a new cluster or node group, the calls that change one in
 place, tags that are set later, the versions of Kubernetes, of add-ons and of AMIs (eks_offers.py), late
 logs, and Auto Scaling groups (node_groups_on_ec2.py). They refuse what EKS refuses (eks_limits.py,
-eks_refusals.py). They add to EC2: the sizes and the zones of instance types (from moto's copies of EC2's
-answers), the addresses of NAT gateways, and the filter of DescribeRouteTables by ID. They add to Auto
-Scaling: the filters of DescribeTags, and to CloudWatch the descriptions of alarms (alarm_descriptions.py).
-They add Service Quotas (service_quotas.py). Delete a patch when ministack no longer needs it.
+eks_refusals.py). They add to ECR its cache rules (ecr_cache_rules.py), and to EC2 what ec2_answers.py says,
+the sizes and the zones of instance types (from moto's copies of EC2's answers), the addresses of NAT
+gateways, and the filter of DescribeRouteTables by ID. They add to Auto Scaling: the filters of DescribeTags,
+and to CloudWatch the descriptions of alarms (alarm_descriptions.py). They add Service Quotas
+(service_quotas.py). Delete a patch when ministack no longer needs it.
 """
 
 import datetime as dt
@@ -23,6 +24,8 @@ from ministack.services import autoscaling, cloudwatch_logs, ec2, eks, ssm
 
 from local_aws import (
     alarm_descriptions,
+    ec2_answers,
+    ecr_cache_rules,
     eks_limits,
     eks_offers,
     eks_refusals,
@@ -73,6 +76,8 @@ def apply() -> None:
 
     service_quotas.add()
     _refuse_addons()
+    ec2_answers.apply()
+    ecr_cache_rules.apply()
     _write_late_logs()
     alarm_descriptions.patch()
     eks._create_cluster = create_cluster_and_echo

@@ -85,6 +85,7 @@ class Settings(SettingsModel):
                 *self._find_policy_mistakes(),
                 *self._find_number_of_groups(),
                 *self._find_alarm_mistakes(),
+                *self._find_region_of_arn_mistakes(),
             ]
         )
         return self
@@ -207,3 +208,13 @@ class Settings(SettingsModel):
         if "audit" not in kinds:
             accepted = "must have audit beside `alarms`: one of them reads there whether the autoscaler works"
             yield ("cluster", "enabled_cluster_log_types"), list(kinds), accepted
+
+    def _find_region_of_arn_mistakes(self) -> Iterator[Mistake]:
+        for name in ("secrets_key_arn", "volumes_key_arn", "docker_hub_credential_arn"):
+            arn = getattr(self.cluster, name)
+            if arn and arn.split(":")[3] != self.aws.region:
+                yield ("cluster", name), arn, f"must be of the region {self.aws.region}"
+        credential = self.cluster.docker_hub_credential_arn
+        account = self.aws.account_id
+        if credential and account and credential.split(":")[4] != account:
+            yield ("cluster", "docker_hub_credential_arn"), credential, f"must be of the account {account}"
