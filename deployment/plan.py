@@ -41,6 +41,7 @@ class StackRecord(BaseModel, extra="forbid", strict=True, frozen=True):
         preview: Whether the plan is only for reading, because a stack before it has changes.
         has_changes: Whether an apply of the plan changes anything.
         node_numbers: The numbers of nodes that an apply of the plan sets.
+        dangers: The digest of each finding that needs an approval, with the finding in words.
 
     """
 
@@ -50,12 +51,23 @@ class StackRecord(BaseModel, extra="forbid", strict=True, frozen=True):
     preview: bool
     has_changes: bool
     node_numbers: tuple[NodeNumber, ...]
+    dangers: dict[str, str]
 
 
 class PlansRecord(BaseModel, extra="forbid", strict=True, frozen=True):
-    """`plans.json`: the result of one run of `plan`."""
+    """`plans.json`: the result of one run of `plan`.
+
+    Attributes:
+        exit_status: The exit status of the run.
+        digest: The digest of all findings that need an approval; empty if there are none.
+        commit: The commit of the settings and the code, if git knows it.
+        stacks: The record of each stack.
+
+    """
 
     exit_status: int
+    digest: str
+    commit: str
     stacks: dict[str, StackRecord]
 
 
@@ -75,11 +87,20 @@ def plan(stacks: Sequence[Stack], settings: Settings) -> int:
     planned = [planner.plan(stack) for stack in stacks]
     now = dt.datetime.now(dt.UTC)
     title = f"Plan of {settings.environment}, {now:%Y-%m-%d %H:%M} UTC"
-    review = Review(title, planned, _collect_facts(settings), accepted)
+    facts = _collect_facts(settings)
+    review = Review(title, planned, facts, accepted)
     report = markdown.write(review)
     (folder / "report.md").write_text(report, encoding="utf-8")
     (folder / "gitlab.json").write_text(json.dumps(review.gitlab_report) + "\n", encoding="utf-8")
-    record = PlansRecord(exit_status=review.exit_status, stacks=planner.records)
+    record = PlansRecord(
+        exit_status=review.exit_status,
+        digest=review.digest,
+        commit=facts["commit"],
+        stacks={
+            name: item.model_copy(update={"dangers": review.dangers[name]})
+            for name, item in planner.records.items()
+        },
+    )
     (folder / "plans.json").write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
     print(flush=True)
     if sys.stdout.isatty():
@@ -206,6 +227,7 @@ class _Planner:
             node_numbers=tuple(
                 item for _, item in find_numbers_set(planned.plan.resources if planned.plan else ())
             ),
+            dangers={},  # the review of all plans knows them
         )
 
 

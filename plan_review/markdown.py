@@ -19,7 +19,7 @@ from plan_review.exit_status import ExitStatus
 from plan_review.findings import TITLES, Category, Finding
 from plan_review.plan import Change
 from plan_review.review import ACTIONS, PlannedStack, Review, other_changes
-from plan_review.values import Difference, Sensitive, Unknown
+from plan_review.values import Difference, Sensitive, Unknown, escape_invisible
 
 # Limits that keep the report readable.
 MAX_VALUE_LENGTH = 200
@@ -105,6 +105,9 @@ def _write_head(review: Review) -> Iterator[str]:
         verdict.append(f"{accepted} accepted.")
     yield " ".join(verdict)
     yield ""
+    if review.digest:
+        yield f"Digest of what needs an approval: {_format_code(review.digest)}"
+        yield ""
     counted = [
         action
         for action in ACTIONS
@@ -359,7 +362,7 @@ def _build_change_entry(change: Change, items: Sequence[Difference]) -> _Entry:
 
 def _write_folded(part: _Part) -> Iterator[str]:
     # GitLab reads no Markdown in this line.
-    name = html.escape(_escape_invisible(part.stack))
+    name = html.escape(escape_invisible(part.stack))
     yield f"<details><summary><code>{name}</code>: {part.title}</summary>"
     yield ""
     yield from part.lines
@@ -380,26 +383,16 @@ def _write_message(lines: Sequence[str]) -> Iterator[str]:
     yield from _write_fenced([f"  {line}" for line in lines], "")
 
 
-def _escape_invisible(text: str) -> str:
-    """Return a string with each invisible character, and each that reverses text, as a Python escape."""
-    return "".join(
-        character
-        if character.isprintable() or character == "\t"
-        else character.encode("unicode_escape").decode()
-        for character in text
-    )
-
-
 def _format_code(text: str) -> str:
     """Return a string as a code span that no backtick in it can end."""
-    flat = _escape_invisible(text) or " "
+    flat = escape_invisible(text) or " "
     fence = "`" * (max((len(run) for run in re.findall("`+", flat)), default=0) + 1)
     space = " " if flat.startswith("`") or flat.endswith("`") else ""
     return f"{fence}{space}{flat}{space}{fence}"
 
 
 def _write_fenced(lines: Sequence[str], language: str) -> Iterator[str]:
-    lines = [_escape_invisible(line) for line in lines]
+    lines = [escape_invisible(line) for line in lines]
     longest = max((len(run) for line in lines for run in re.findall("`+", line)), default=0)
     fence = "`" * max(3, longest + 1)
     yield f"{fence}{language}"
@@ -409,4 +402,4 @@ def _write_fenced(lines: Sequence[str], language: str) -> Iterator[str]:
 
 
 def _escape_markdown(text: str) -> str:
-    return re.sub(r"([\\`*_{}\[\]<>|@#~!%&$])", r"\\\1", _escape_invisible(text))
+    return re.sub(r"([\\`*_{}\[\]<>|@#~!%&$])", r"\\\1", escape_invisible(text))
