@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,8 @@ def plan(stacks: Sequence[Stack], settings: Settings) -> int:
     title = f"Plan of {settings.environment}, {now:%Y-%m-%d %H:%M} UTC"
     facts = _collect_facts(settings)
     review = Review(title, planned, facts, accepted)
+    if review.digest:
+        review = replace(review, facts=facts | {"approve with": f"make approve ENV={settings.environment}"})
     report = markdown.write(review)
     (folder / "report.md").write_text(report, encoding="utf-8")
     (folder / "gitlab.json").write_text(json.dumps(review.gitlab_report) + "\n", encoding="utf-8")

@@ -42,7 +42,7 @@ def test_nothing_to_do_is_status_0(deployed: Project) -> None:
 
 
 def test_what_was_reviewed_is_applied_from_another_checkout(deployed: Project, tmp_path: Path) -> None:
-    """A pipeline's later job, which has only the plan's files, applies exactly them; then nothing is left."""
+    """A pipeline's later job, which has only the plan's files, applies exactly them, once approved."""
     other = tmp_path / "checkout"
     with deployed.changed({"cluster.node_groups.main.max_size": 12}):
         planned = deployed.deployment("plan")
@@ -61,8 +61,17 @@ def test_what_was_reviewed_is_applied_from_another_checkout(deployed: Project, t
             mirror = deployed.stack_folder(stack) / "terraform.d"
             if mirror.exists():
                 shutil.copytree(mirror, other / "cdktf.out" / "stacks" / stack / "terraform.d", symlinks=True)
-        applied = replace(deployed, folder=other).deployment("apply")
+        later = replace(deployed, folder=other)
+        unapproved = later.deployment("apply", "--require-approval")
+        assert unapproved.returncode == 1
+        assert "1 change(s) need an approval: s3://" in unapproved.stderr
+        # The approval is given where another plan has the same findings.
+        approved = deployed.deployment("approve", "--yes")
+        assert approved.returncode == 0, approved.stdout + approved.stderr
+        assert "cluster: at most 14 → 16 nodes" in approved.stdout
+        applied = later.deployment("apply", "--require-approval")
         assert applied.returncode == 0, applied.stdout + applied.stderr
+        assert "arn:aws:iam::000000000000:root, entry 1\n" in applied.stdout
         assert "cluster: applying" in applied.stdout
         assert "network: applying" not in applied.stdout
         assert deployed.deployment("plan").returncode == 0
