@@ -1,6 +1,7 @@
 """Plan every stack of an environment into files that people review.
 
-`plans/<environment>/` then holds the plan files, their JSON and text, one report, and `plans.json`.
+`plans/<environment>/` then holds the plan files, their JSON and text, one report in the formats of its
+readers, and `plans.json`.
 Not here: the findings of the report (plan_review/).
 """
 
@@ -19,8 +20,9 @@ from pydantic import BaseModel
 from rich.console import Console
 from rich.markdown import Markdown
 
+from deployment.settings_lines import read_lines
 from deployment.terraform import Stack, TerraformError
-from plan_review import markdown
+from plan_review import code_quality, markdown, sarif
 from plan_review.accepted import Accepted, read_accepted
 from plan_review.capacity import NodeNumber, find_numbers_set
 from plan_review.plan import Plan, PlanError, read_plan
@@ -94,7 +96,13 @@ def plan(stacks: Sequence[Stack], settings: Settings) -> int:
         review = replace(review, facts=facts | {"approve with": f"make approve ENV={settings.environment}"})
     report = markdown.write(review)
     (folder / "report.md").write_text(report, encoding="utf-8")
-    (folder / "gitlab.json").write_text(json.dumps(review.gitlab_report) + "\n", encoding="utf-8")
+    locate = read_lines(settings.environment)
+    for name, content in (
+        ("gitlab.json", review.gitlab_report),
+        ("code-quality.json", code_quality.build(review, locate)),
+        ("findings.sarif", sarif.build(review, locate)),
+    ):
+        (folder / name).write_text(json.dumps(content) + "\n", encoding="utf-8")
     record = PlansRecord(
         exit_status=review.exit_status,
         digest=review.digest,
