@@ -41,7 +41,7 @@ def apply(stacks: Sequence[Stack], settings: Settings, backend: Backend, *, requ
     folder = find_plans_folder(settings.environment)
     again = _advise_plan(folder)
     record = read_record(folder)
-    _refuse_without_approval(record, settings, backend, is_required=require_approval)
+    refuse_without_approval(record, settings, backend, is_required=require_approval)
     problem = next(_find_changes_since(record, stacks, folder, settings.aws), None)
     if problem:
         raise ApplyError(f"{shorten_path(folder)}: stale, nothing was applied: {problem}. {again}")
@@ -79,10 +79,16 @@ def _apply_stack(stack: Stack, record: PlansRecord, folder: Path, *, again: str,
     return "applied"
 
 
-def _refuse_without_approval(
+def refuse_without_approval(
     record: PlansRecord, settings: Settings, backend: Backend, *, is_required: bool
 ) -> None:
-    """Look the findings of the stacks that would be applied up in the record of approvals."""
+    """Look the findings of the stacks that would be applied up in the record of approvals.
+
+    Raises:
+        ApplyError: If they are refused, or if they are not approved and have to be.
+        ApprovalError: If the record was changed.
+
+    """
     dangers = {name for stack in record.stacks.values() if not stack.preview for name in stack.dangers}
     if not dangers:
         return

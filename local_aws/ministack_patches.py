@@ -4,7 +4,8 @@ They add to EKS: fields in the description of a new cluster or node group, the c
 place, tags that are set later, the versions of Kubernetes, and late logs. They refuse what EKS refuses
 (eks_limits.py, eks_refusals.py). They add to EC2: the sizes and the zones of instance types (from moto's
 copies of EC2's answers), the addresses of NAT gateways, and the filter of DescribeRouteTables by ID. They
-add to Auto Scaling: the filters of DescribeTags. Delete a patch when ministack no longer needs it.
+add to Auto Scaling: the filters of DescribeTags, and to IAM: the condition keys of conditional writes.
+Delete a patch when ministack no longer needs it.
 """
 
 import datetime as dt
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import moto.ec2
+from ministack.core import iam_actions
 from ministack.services import autoscaling, cloudwatch_logs, ec2, eks
 
 from local_aws import eks_limits, eks_refusals
@@ -61,6 +63,7 @@ def apply() -> None:
         return response
 
     _write_late_logs()
+    iam_actions._s3_object_context = _add_conditional_write(iam_actions._s3_object_context)
     eks._create_cluster = create_cluster_and_echo
     eks._create_nodegroup = create_node_group_and_echo
     eks._handle_request_sync = handle_or_update
@@ -97,6 +100,16 @@ def _write_late_logs() -> None:
 
     eks._delete_cluster = delete_cluster_and_note
     cloudwatch_logs._delete_log_group = delete_log_group_and_make_anew
+
+
+def _add_conditional_write(build: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """Add the condition keys of a conditional write (S3, "Enforce conditional writes")."""
+
+    def build_with_keys(action: str, query: Any, path: str, headers: dict[str, str]) -> dict[str, Any]:
+        names = [name for name in ("if-match", "if-none-match") if headers.get(name)]
+        return build(action, query, path, headers) | {f"s3:{name}": headers[name] for name in names}
+
+    return build_with_keys
 
 
 def _describe_instance_types(parameters: dict[str, Any]) -> Response:

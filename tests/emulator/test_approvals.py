@@ -2,18 +2,25 @@
 
 import datetime as dt
 import json
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
+from botocore.exceptions import ClientError
 
+from deployment.apply import ApplyError, read_record, refuse_without_approval
 from deployment.approvals import ApprovalError, Approvals
+from deployment.approve import approve, show_approvals
+from deployment.plan import find_plans_folder
 from local_aws import emulator
 from stacks.backend import Backend
+from stacks.errors import UserError
 from stacks.settings import Settings
-from stacks.settings.load import load_settings
+from stacks.settings.load import PROJECT, load_settings
 from tests.environments import write_changed
 
 REGION = "eu-central-1"
@@ -185,3 +192,132 @@ def test_with_a_key_only_signed_approvals_count(
     s3.put_object(Bucket=BACKEND.bucket, Key=key, Body=json.dumps(stored))
     with pytest.raises(ApprovalError, match=r"000002.json: .* did not sign it"):
         approvals.decide({"a"}, NOW)
+
+
+@pytest.fixture
+def settings(
+    environment: Callable[..., Settings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Settings:
+    """The settings of an environment whose last plan has two dangerous findings, one of them in a preview."""
+    monkeypatch.setattr("deployment.plan.PROJECT", tmp_path)
+    settings = environment()
+    stack = {"configuration_sha256": "", "state": None, "plan_sha256": "", "has_changes": True}
+    stacks = {
+        "network": {**stack, "preview": False, "node_numbers": [], "dangers": {"a": "aws_vpc.a is deleted"}},
+        "cluster": {**stack, "preview": True, "node_numbers": [], "dangers": {"b": "aws_vpc.b is deleted"}},
+    }
+    record = {"exit_status": 3, "digest": "d" * 64, "commit": "0a1b2c3", "stacks": stacks}
+    folder = tmp_path / "plans" / settings.environment
+    folder.mkdir(parents=True)
+    (folder / "plans.json").write_text(json.dumps(record))
+    (folder / "network.tfplan").touch()
+    return settings
+
+
+def approve_plan(settings: Settings, **options: Any) -> None:
+    """Run `approve --yes`."""
+    defaults = {"refuse": False, "digest": None, "valid_for": None, "assume_yes": True}
+    approve(settings, BACKEND, **(defaults | options))
+
+
+def check(settings: Settings, *, is_required: bool = True) -> None:
+    """Look the last plan up in the record, as `apply` does."""
+    record = read_record(find_plans_folder(settings.environment))
+    refuse_without_approval(record, settings, BACKEND, is_required=is_required)
+
+
+def test_an_apply_needs_the_approval_of_what_it_applies(
+    settings: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where one is required, it is looked up; without, the apply approves. The findings of a preview wait."""
+    advice = f"make approve ENV={settings.environment}"
+    with pytest.raises(ApplyError, match=f"1 change\\(s\\) need an approval: .* To give it: {advice}$"):
+        check(settings)
+    check(settings, is_required=False)
+    assert "This apply approves the changes" in capsys.readouterr().out
+    monkeypatch.setenv("GITLAB_USER_LOGIN", "jane")
+    approve_plan(settings, digest="d" * 64, valid_for=2)
+    assert "network: aws_vpc.a is deleted\ncluster: aws_vpc.b is deleted\n" in capsys.readouterr().out
+    check(settings)
+    assert "arn:aws:iam::000000000000:root (GitLab: jane), entry 1\n" in capsys.readouterr().out
+    (record,) = Approvals(settings, BACKEND).read()
+    assert record.entry.valid_until - record.entry.time == dt.timedelta(days=2)
+    show_approvals(settings, BACKEND)
+    assert "1 entries, unchanged" in capsys.readouterr().out
+
+
+def test_a_refusal_stops_every_apply(settings: Settings) -> None:
+    """It counts even where no approval is required; the message says how to lift it."""
+    approve_plan(settings)
+    approve_plan(settings, refuse=True)
+    with pytest.raises(
+        ApplyError, match=r"refused on .* entry 2\. A later approval lifts that: make approve"
+    ):
+        check(settings, is_required=False)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"digest": "e"}, "--digest: e: the plan has ddd"),
+        ({"valid_for": 8}, "--valid-for: 8: refused. Accepted: 1 to 7, the days of approvals.valid_days"),
+        ({"assume_yes": False}, "You did not say yes. Nothing is written"),
+    ],
+)
+def test_a_wrong_approval_is_not_written(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], message: str
+) -> None:
+    """Another plan than the one that was read, too many days, or another answer than yes."""
+    monkeypatch.setattr("builtins.input", lambda _: "no")
+    with pytest.raises(UserError, match=message):
+        approve_plan(settings, **options)
+    assert not Approvals(settings, BACKEND).read()
+
+
+def test_the_record_is_shown_with_what_was_replaced(settings: Settings, s3: Any) -> None:
+    """`approvals` ends with an error if an entry was overwritten, though the chain still fits."""
+    approve_plan(settings)
+    key = f"{settings.environment}/approvals/000001.json"
+    body = s3.get_object(Bucket=BACKEND.bucket, Key=key)["Body"].read()
+    s3.put_object(Bucket=BACKEND.bucket, Key=key, Body=body.replace(b"0a1b2c3", b"fffffff"))
+    with pytest.raises(ApprovalError, match=r"overwritten or deleted: .*000001.json"):
+        show_approvals(settings, BACKEND)
+
+
+def documented_policies() -> Iterator[dict[str, Any]]:
+    """Yield the policies in docs/operations.md of the section about approvals."""
+    text = (PROJECT / "docs" / "operations.md").read_text(encoding="utf-8")
+    section = text.partition("\n### Approvals\n")[2].partition("\n## ")[0]
+    for block in re.findall(r"```json\n(.*?)```", section, re.DOTALL):
+        yield json.loads(block.replace("cicd-terraform-state", BACKEND.bucket))
+
+
+def test_the_documented_policies_separate_approving_from_applying(endpoint_url: str) -> None:
+    """An approver adds entries and can't overwrite or delete any; the one who applies only reads them."""
+    iam = emulator.client("iam", endpoint_url=endpoint_url, region=REGION)
+    clients = []
+    for name, policy in zip(("approver", "applier"), documented_policies(), strict=True):
+        iam.create_user(UserName=name)
+        iam.put_user_policy(UserName=name, PolicyName="approvals", PolicyDocument=json.dumps(policy))
+        key = iam.create_access_key(UserName=name)["AccessKey"]
+        keys = {"aws_access_key_id": key["AccessKeyId"], "aws_secret_access_key": key["SecretAccessKey"]}
+        clients.append(boto3.client("s3", endpoint_url=endpoint_url, region_name=REGION, **keys))
+    approver, applier = clients
+    entry = {"Bucket": BACKEND.bucket, "Key": "prod/approvals/000001.json"}
+    assert not refused(approver.put_object, **entry, Body=b"1", IfNoneMatch="*")
+    for client in clients:
+        assert client.get_object(**entry)["Body"].read() == b"1"
+        assert client.list_objects_v2(Bucket=BACKEND.bucket, Prefix="prod/approvals/")["KeyCount"] == 1
+        assert refused(client.put_object, **entry, Body=b"2")
+        assert refused(client.delete_object, **entry)
+        assert refused(client.put_object, Bucket=BACKEND.bucket, Key="prod/network.tfstate", Body=b"2")
+    assert refused(applier.put_object, **entry | {"Key": "prod/approvals/000002.json"}, IfNoneMatch="*")
+
+
+def refused(call: Callable[..., Any], **arguments: Any) -> bool:
+    """Return whether AWS refuses a call because the permission is missing."""
+    try:
+        call(**arguments)
+    except ClientError as error:
+        return error.response["Error"]["Code"] == "AccessDenied"
+    return False

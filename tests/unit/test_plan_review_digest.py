@@ -72,7 +72,7 @@ def test_the_forced_value_is_a_part_of_the_finding() -> None:
 
     def replaced(zone: str, tag: str) -> Review:
         states = ({"zone": "a", "tag": "a"}, {"zone": zone, "tag": tag})
-        paths = {"actions": ("delete", "create"), "replace_paths": [["zone"]]}
+        paths: dict[str, Any] = {"actions": ("delete", "create"), "replace_paths": [["zone"]]}
         return review(resource("aws_subnet", *states, **paths))
 
     assert replaced("b", "b").digest == replaced("b", "c").digest
@@ -83,7 +83,7 @@ def test_a_secret_is_not_in_the_digest() -> None:
     """A short secret can be found by its checksum; so a sensitive value counts as the word for it."""
 
     def secret(value: str) -> Review:
-        marks = {"before_sensitive": {"policy": True}, "after_sensitive": {"policy": True}}
+        marks: dict[str, Any] = {"before_sensitive": {"policy": True}, "after_sensitive": {"policy": True}}
         return review(resource("aws_iam_policy", {"policy": "old"}, {"policy": value}, **marks))
 
     assert secret("a").digest == secret("b").digest != ""
