@@ -165,41 +165,51 @@ def _write_failures(review: Review) -> Iterator[str]:
 def _write_summary(review: Review) -> Iterator[str]:
     """Write a few lines for each stack, most dangerous first."""
     for stack in review.stacks:
-        found = [item for item in stack.findings if not review.accepted.find(item)]
-        lines = [*_summarize(stack, found)]
-        if not lines:
+        groups = _group_findings(stack, [item for item in stack.findings if not review.accepted.find(item)])
+        if not groups:
             continue
         yield f"**{_format_code(stack.name)}**"
         yield ""
-        shown = lines if len(lines) <= MAX_SUMMARY_LINES else lines[: MAX_SUMMARY_LINES - 1]
-        yield from (f"- {line}" for line in shown)
-        if len(lines) > len(shown):
-            yield f"- … and {len(lines) - len(shown)} more, below"
+        shown = len(groups) if len(groups) <= MAX_SUMMARY_LINES else MAX_SUMMARY_LINES - 1
+        for words, found in groups[:shown]:
+            icon = RED if any(item.needs_approval for item in found) else ORANGE
+            yield f"- {icon} {_summarize(words, found)}"
+        if len(groups) > shown:
+            yield f"- … and {len(groups) - shown} more, below"
         yield ""
 
 
-def _summarize(stack: PlannedStack, found: Sequence[Finding]) -> Iterator[str]:
-    """Yield a line for each finding; a created resource that grants access is one line with its parts."""
+@dataclass(frozen=True)
+class _Whole:
+    """A created resource that is one line with its parts."""
+
+    address: str
+
+
+def _group_findings(
+    stack: PlannedStack, found: Sequence[Finding]
+) -> list[tuple[_Whole | tuple[str, str], list[Finding]]]:
+    """Return the findings that are one line each: equal ones, or those of a resource with its parts."""
     wholes = find_wholes(stack.plan.changes if stack.plan else ())
-    findings = sorted(found, key=lambda item: (not item.needs_approval, item.category))
-    groups: dict[tuple[str, ...], list[Finding]] = {}
-    for item in findings:
+    with_parts = set(wholes.values())
+    groups: dict[_Whole | tuple[str, str], list[Finding]] = {}
+    for item in sorted(found, key=lambda item: (not item.needs_approval, item.category)):
         whole = wholes.get(item.address, item.address)
-        is_part = item.category == Category.ACCESS and whole in wholes.values()
-        key = ("created", whole) if is_part else ("", *_write_line(item))
-        groups.setdefault(key, []).append(item)
-    for (kind, *words), group in groups.items():
-        icon = RED if any(item.needs_approval for item in group) else ORANGE
-        addresses = list(dict.fromkeys(item.address for item in group if item.address))
-        if kind:
-            parts = [address for address in addresses if address != words[0]]
-            belongs = f", with what belongs to it: {_list_some(parts)}" if parts else ""
-            title = _get_short_title(Category.ACCESS)
-            yield f"{icon} {title}: {_format_code(words[0])} is created{belongs}"
-            continue
-        title, text = words
-        subject = f"{_list_some(addresses)}: each" if len(addresses) > 1 else _list_some(addresses)
-        yield " ".join(filter(None, (f"{icon} {title}:", subject, text)))
+        is_part = item.category == Category.ACCESS and whole in with_parts
+        groups.setdefault(_Whole(whole) if is_part else _write_line(item), []).append(item)
+    return list(groups.items())
+
+
+def _summarize(words: _Whole | tuple[str, str], found: Sequence[Finding]) -> str:
+    """Return one line for findings that belong together."""
+    addresses = list(dict.fromkeys(item.address for item in found if item.address))
+    if isinstance(words, _Whole):
+        parts = [address for address in addresses if address != words.address]
+        belongs = f", with what belongs to it: {_list_some(parts)}" if parts else ""
+        return f"{_get_short_title(Category.ACCESS)}: {_format_code(words.address)} is created{belongs}"
+    title, text = words
+    subject = f"{_list_some(addresses)}: each" if len(addresses) > 1 else _list_some(addresses)
+    return " ".join(filter(None, (f"{title}:", subject, text)))
 
 
 def _write_line(finding: Finding) -> tuple[str, str]:

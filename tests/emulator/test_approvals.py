@@ -201,8 +201,13 @@ def settings(
     """The settings of an environment whose last plan has two dangerous findings, one of them in a preview."""
     monkeypatch.setattr("deployment.plan.PROJECT", tmp_path)
     settings = environment()
-    stack = {"configuration_sha256": "", "state": None, "plan_sha256": "", "has_changes": True}
-    stacks = {
+    stack: dict[str, Any] = {
+        "configuration_sha256": "",
+        "state": None,
+        "plan_sha256": "",
+        "has_changes": True,
+    }
+    stacks: dict[str, Any] = {
         "network": {**stack, "preview": False, "node_numbers": [], "dangers": {"a": "aws_vpc.a is deleted"}},
         "cluster": {**stack, "preview": True, "node_numbers": [], "dangers": {"b": "aws_vpc.b is deleted"}},
     }
@@ -319,5 +324,5 @@ def refused(call: Callable[..., Any], **arguments: Any) -> bool:
     try:
         call(**arguments)
     except ClientError as error:
-        return error.response["Error"]["Code"] == "AccessDenied"
+        return bool(error.response["Error"]["Code"] == "AccessDenied")
     return False
