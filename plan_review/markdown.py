@@ -108,9 +108,6 @@ class _Entry:
 def _write_head(review: Review) -> Iterator[str]:
     yield f"# {_escape_markdown(review.title)}"
     yield ""
-    if review.facts:
-        yield ", ".join(f"{name} {_format_code(value)}" for name, value in review.facts.items())
-        yield ""
     approvals = sum(item.needs_approval for item in review.findings)
     others = len(review.findings) - approvals
     verdict = [_VERDICTS[review.exit_status]] if review.exit_status in _VERDICTS else []
@@ -126,6 +123,9 @@ def _write_head(review: Review) -> Iterator[str]:
     yield ""
     if review.digest:
         yield f"Digest of what needs an approval: {_format_code(review.digest)}"
+        yield ""
+    if review.facts:
+        yield ", ".join(f"{name} {_format_code(value)}" for name, value in review.facts.items())
         yield ""
     counted = [
         action

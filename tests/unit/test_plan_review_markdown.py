@@ -251,10 +251,15 @@ def test_a_terminal_gets_headings_instead_of_folds() -> None:
     ]
 
 
-def test_facts_are_below_the_title() -> None:
-    """A reviewer sees which account, region and commit the plan is for."""
-    text = markdown.write(Review("Plan", facts={"account": "123456789012", "commit": "0a1b2c"}))
-    assert text.startswith("# Plan\n\naccount `123456789012`, commit `0a1b2c`\n\n")
+def test_the_verdict_comes_first() -> None:
+    """Below it a reviewer sees the digest, and which account, region and commit the plan is for."""
+    stacks = [PlannedStack("web", plan(resource("aws_vpc", {}, None)))]
+    review = Review("Plan", stacks, facts={"account": "123456789012", "commit": "0a1b2c"})
+    assert markdown.write(review).startswith(
+        "# Plan\n\n🔴 **1 change needs an explicit approval**.\n\n"
+        f"Digest of what needs an approval: `{review.digest}`\n\n"
+        "account `123456789012`, commit `0a1b2c`\n\n| stack | "
+    )
 
 
 def test_a_changed_list_is_one_line() -> None:
