@@ -83,8 +83,9 @@ def test_a_secret_is_not_in_the_digest() -> None:
     """A short secret can be found by its checksum; so a sensitive value counts as the word for it."""
 
     def secret(value: str) -> Review:
-        marks: dict[str, Any] = {"before_sensitive": {"policy": True}, "after_sensitive": {"policy": True}}
-        return review(resource("aws_iam_policy", {"policy": "old"}, {"policy": value}, **marks))
+        forced: dict[str, Any] = {"actions": ("delete", "create"), "replace_paths": [["key"]]}
+        marks = {"before_sensitive": {"key": True}, "after_sensitive": {"key": True}}
+        return review(resource("aws_vpc", {"key": "old"}, {"key": value}, **forced, **marks))
 
     assert secret("a").digest == secret("b").digest != ""
 
