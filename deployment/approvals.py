@@ -19,6 +19,7 @@ from botocore.exceptions import ClientError
 from pydantic import AwareDatetime, BaseModel, ValidationError
 
 from deployment.aws import create_client
+from plan_review.values import escape_invisible
 from stacks.backend import Backend
 from stacks.errors import UserError
 from stacks.settings import Settings
@@ -71,8 +72,9 @@ class Entry(BaseModel, extra="forbid", strict=True, frozen=True):
 
     @property
     def who(self) -> str:
-        """The principal, and the user of GitLab, if there is one."""
-        return f"{self.aws_arn} (GitLab: {self.gitlab_user})" if self.gitlab_user else self.aws_arn
+        """The principal, and the user of GitLab, if there is one; safe to print."""
+        user = f" (GitLab: {self.gitlab_user})" if self.gitlab_user else ""
+        return escape_invisible(f"{self.aws_arn}{user}")
 
 
 class _Stored(BaseModel, extra="forbid", strict=True, frozen=True):
@@ -294,7 +296,8 @@ def describe(records: Sequence[Record]) -> Iterator[str]:
         entry = record.entry
         until = f" until {entry.valid_until:%Y-%m-%d %H:%M}" if entry.verdict == "approved" else ""
         signed = "signed" if record.signature else "not signed"
-        yield (
+        stacks = ", ".join(stack for stack, found in entry.dangers.items() if found)
+        yield escape_invisible(
             f"{entry.number}  {entry.time:%Y-%m-%d %H:%M}  {entry.verdict}{until}  {entry.digest[:12]}  "
-            f"{', '.join(stack for stack, found in entry.dangers.items() if found)}  {entry.who}  {signed}"
+            f"{stacks}  {entry.who}  {signed}"
         )

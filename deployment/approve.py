@@ -104,4 +104,4 @@ def show_approvals(settings: Settings, backend: Backend) -> None:
         )
     if unsigned:
         print(f"Not signed with approvals.kms_key_arn, and without effect: {', '.join(map(str, unsigned))}")
-    print(f"{approvals.place}: {len(records)} entries, unchanged")
+    print(f"{approvals.place}: unchanged, number of entries: {len(records)}")

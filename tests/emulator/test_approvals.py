@@ -248,7 +248,7 @@ def test_an_apply_needs_the_approval_of_what_it_applies(
     (record,) = Approvals(settings, BACKEND).read()
     assert record.entry.valid_until - record.entry.time == dt.timedelta(days=2)
     show_approvals(settings, BACKEND)
-    assert "1 entries, unchanged" in capsys.readouterr().out
+    assert "unchanged, number of entries: 1\n" in capsys.readouterr().out
 
 
 def test_a_refusal_stops_every_apply(settings: Settings) -> None:

@@ -54,6 +54,9 @@ def test_what_was_reviewed_is_applied_from_another_checkout(deployed: Project, t
             "delete": 0,
         }
         assert deployed.plans_record()["exit_status"] == 3
+        issues = json.loads((deployed.plans / "code-quality.json").read_text())
+        assert {item["location"]["path"] for item in issues} == {"environments/local.yaml"}
+        assert len(json.loads((deployed.plans / "findings.sarif").read_text())["runs"][0]["results"]) == 3
         assert stat.S_IMODE(deployed.plans.stat().st_mode) == 0o700
         ignored = shutil.ignore_patterns("cdktf.out", ".work", "*.log")
         shutil.copytree(deployed.folder, other, symlinks=True, ignore=ignored)
@@ -69,6 +72,7 @@ def test_what_was_reviewed_is_applied_from_another_checkout(deployed: Project, t
         approved = deployed.deployment("approve", "--yes")
         assert approved.returncode == 0, approved.stdout + approved.stderr
         assert "cluster: at most 14 → 16 nodes" in approved.stdout
+        assert "unchanged, number of entries: 1\n" in deployed.deployment("approvals").stdout
         applied = later.deployment("apply", "--require-approval")
         assert applied.returncode == 0, applied.stdout + applied.stderr
         assert "arn:aws:iam::000000000000:root, entry 1\n" in applied.stdout
