@@ -56,7 +56,8 @@ def test_what_was_reviewed_is_applied_from_another_checkout(deployed: Project, t
         assert deployed.plans_record()["exit_status"] == 3
         issues = json.loads((deployed.plans / "code-quality.json").read_text())
         assert {item["location"]["path"] for item in issues} == {"environments/local.yaml"}
-        assert len(json.loads((deployed.plans / "findings.sarif").read_text())["runs"][0]["results"]) == 3
+        sarif = json.loads((deployed.plans / "findings.sarif").read_text())
+        assert len(sarif["runs"][0]["results"]) == len(issues) == 4
         assert stat.S_IMODE(deployed.plans.stat().st_mode) == 0o700
         ignored = shutil.ignore_patterns("cdktf.out", ".work", "*.log")
         shutil.copytree(deployed.folder, other, symlinks=True, ignore=ignored)

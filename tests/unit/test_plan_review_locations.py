@@ -179,6 +179,7 @@ def test_a_viewer_of_sarif_finds_no_link_in_a_plan() -> None:
         ("cluster", "aws_eks_cluster.cluster", "cluster:"),
         ("cluster", "aws_eks_node_group.node_group_big-a", "    big:"),
         ("cluster", "aws_eks_node_group.node_group_biggest-a", "cluster:"),
+        ("cluster", "aws_eks_node_group.node_group_toobig-a", "cluster:"),
         ("workloads", "helm_release.runner_default_release_20D58AF3", "  default:"),
         ("workloads", "", "runners:"),
         ("other", "aws_vpc.main", "# An environment in a real AWS account."),
