@@ -84,7 +84,7 @@ def test_a_secret_is_not_in_the_digest() -> None:
 
     def secret(value: str) -> Review:
         forced: dict[str, Any] = {"actions": ("delete", "create"), "replace_paths": [["key"]]}
-        marks = {"before_sensitive": {"key": True}, "after_sensitive": {"key": True}}
+        marks: dict[str, Any] = {"before_sensitive": {"key": True}, "after_sensitive": {"key": True}}
         return review(resource("aws_vpc", {"key": "old"}, {"key": value}, **forced, **marks))
 
     assert secret("a").digest == secret("b").digest != ""
