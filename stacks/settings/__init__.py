@@ -13,6 +13,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from stacks.settings.alarms import AlarmSettings
+from stacks.settings.approvals import ApprovalSettings
 from stacks.settings.autoscaler import AutoscalerSettings
 from stacks.settings.aws import AwsSettings
 from stacks.settings.cluster import ClusterSettings
@@ -45,6 +46,9 @@ class Settings(SettingsModel):
     cluster: ClusterSettings = Field(description="The EKS cluster, access to it, and its node groups.")
     autoscaler: AutoscalerSettings = Field(
         default=AutoscalerSettings(), description="The cluster autoscaler."
+    )
+    approvals: ApprovalSettings = Field(
+        default=ApprovalSettings(), description="The record of approvals of dangerous plans."
     )
     cache_expiration_days: int = Field(
         default=30,
