@@ -116,6 +116,14 @@ plan: setup ## Plan every stack of ENV, and write the report for its reviewers
 apply: setup ## Apply exactly what the last plan of ENV has planned
 	@$(LOCALLY) $(VENV)/python -m deployment apply
 
+.PHONY: approve
+approve: setup ## Approve the changes of the last plan of ENV that need it (OPTIONS=--refuse: refuse them)
+	@$(VENV)/python -m deployment approve $(OPTIONS)
+
+.PHONY: approvals
+approvals: setup ## Show the record of approvals of ENV, and verify it
+	@$(VENV)/python -m deployment approvals
+
 .PHONY: deploy
 deploy: setup ## Deploy the stacks of ENV in their order; show each plan and ask (STACKS="workloads": one alone)
 	@$(LOCALLY) $(VENV)/python -m deployment deploy $(STACKS)

@@ -14,6 +14,7 @@ from plan_review.exit_status import EXIT_STATUS_HELP, Parser
 from stacks import STACKS
 
 if TYPE_CHECKING:
+    from stacks.backend import Backend
     from stacks.settings import Settings
 
 _EPILOG = f"""exit statuses of plan:
@@ -62,7 +63,23 @@ def _parse_command_line() -> argparse.Namespace:
     )
     add_command("validate", "check the settings and backend.tf.json, without AWS")
     add_command("plan", "plan every stack that can be planned, and write the report")
-    add_command("apply", "apply the plan files of the last plan, unless they are stale")
+    apply = add_command("apply", "apply the plan files of the last plan, unless they are stale")
+    apply.add_argument(
+        "--require-approval",
+        action="store_true",
+        help="refuse changes that need an approval and have none in the record of approvals",
+    )
+    approve = add_command("approve", "approve the changes of the last plan that need it, for later applies")
+    approve.add_argument("--refuse", action="store_true", help="refuse them instead")
+    approve.add_argument("--digest", metavar="DIGEST", help="only if the report of the plan has this digest")
+    approve.add_argument(
+        "--valid-for",
+        metavar="DAYS",
+        type=_parse_days,
+        help="days for which the approval counts, at most approvals.valid_days of the settings, the default",
+    )
+    add_question(approve)
+    add_command("approvals", "show the record of approvals, and verify it")
     for name, text in (
         ("deploy", "plan and apply stacks one after the other, and ask before each apply"),
         ("destroy", "destroy stacks in the reverse order, after one question"),
@@ -85,6 +102,12 @@ def _parse_stack(name: str) -> str:
             f"invalid choice: {name!r} (choose from {', '.join(map(repr, STACKS))})"
         )
     return name
+
+
+def _parse_days(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r}: a number of days, from 1 on, is expected")
+    return int(text)
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -129,12 +152,33 @@ def _run_with_settings(arguments: argparse.Namespace, settings: "Settings") -> i
 
             require_terminal("unlock", assume_yes=arguments.yes)
             unlock(settings, backend, arguments.stacks[0], assume_yes=arguments.yes)
+        case "approve":
+            from deployment.approve import approve
+            from deployment.aws import refuse_other_account
+            from deployment.questions import require_terminal
+
+            require_terminal("approve", assume_yes=arguments.yes)
+            refuse_other_account(settings.aws)
+            approve(
+                settings,
+                backend,
+                refuse=arguments.refuse,
+                digest=arguments.digest,
+                valid_for=arguments.valid_for,
+                assume_yes=arguments.yes,
+            )
+        case "approvals":
+            from deployment.approve import show_approvals
+            from deployment.aws import refuse_other_account
+
+            refuse_other_account(settings.aws)
+            show_approvals(settings, backend)
         case _:
-            return _run_terraform_command(arguments, settings)
+            return _run_terraform_command(arguments, settings, backend)
     return 0
 
 
-def _run_terraform_command(arguments: argparse.Namespace, settings: "Settings") -> int:
+def _run_terraform_command(arguments: argparse.Namespace, settings: "Settings", backend: "Backend") -> int:
     """Run a command that needs the synthesized stacks, and return its exit status."""
     from deployment import aws, tokens
     from deployment.questions import require_terminal
@@ -159,7 +203,7 @@ def _run_terraform_command(arguments: argparse.Namespace, settings: "Settings") 
         case "apply":
             from deployment.apply import apply
 
-            apply(stacks, settings)
+            apply(stacks, settings, backend, require_approval=arguments.require_approval)
         case "deploy":
             from deployment.deploy import deploy
 

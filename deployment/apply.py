@@ -1,16 +1,18 @@
 """Apply the plan files of the last plan, unless state, settings, code or nodes have changed since."""
 
+import datetime as dt
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
 
+from deployment.approvals import Approvals
 from deployment.node_numbers import find_fewer_nodes
 from deployment.plan import PlansRecord, compute_sha256, describe_state, find_plans_folder, shorten_path
 from deployment.terraform import Stack, TerraformError
 from plan_review.exit_status import ExitStatus
-from stacks.backend import PROVIDER_LOCK
+from stacks.backend import PROVIDER_LOCK, Backend
 from stacks.errors import UserError
 from stacks.settings import Settings
 from stacks.settings.aws import AwsSettings
@@ -20,22 +22,29 @@ class ApplyError(UserError):
     """The plan can't be applied; the message says why and what to do."""
 
 
-def apply(stacks: Sequence[Stack], settings: Settings) -> None:
+def apply(stacks: Sequence[Stack], settings: Settings, backend: Backend, *, require_approval: bool) -> None:
     """Apply the plan files of the last plan, in the order of the stacks.
 
+    Args:
+        stacks: All stacks of the environment.
+        settings: The environment's settings.
+        backend: The state bucket.
+        require_approval: Whether changes that need an approval must have one in the record of approvals;
+            else this command approves them, unless the record refuses them.
+
     Raises:
-        ApplyError: If there is no plan, if the plan is stale (then nothing is changed), or if Terraform
-            fails.
+        ApplyError: If there is no plan, if it is refused or not approved, if it is stale (then nothing is
+            changed), or if Terraform fails.
+        ApprovalError: If the record of approvals was changed.
 
     """
     folder = find_plans_folder(settings.environment)
-    again = f"Plan again: make plan ENV={settings.environment}"
-    record = _read_record(folder, again)
+    again = _advise_plan(folder)
+    record = read_record(folder)
+    refuse_without_approval(record, settings, backend, is_required=require_approval)
     problem = next(_find_changes_since(record, stacks, folder, settings.aws), None)
     if problem:
         raise ApplyError(f"{shorten_path(folder)}: stale, nothing was applied: {problem}. {again}")
-    if record.exit_status == ExitStatus.APPROVAL:
-        print(f"This apply approves the changes of {shorten_path(folder)}/report.md that need an approval.")
     results = {
         stack.name: _apply_stack(stack, record, folder, again=again, aws=settings.aws) for stack in stacks
     }
@@ -70,8 +79,50 @@ def _apply_stack(stack: Stack, record: PlansRecord, folder: Path, *, again: str,
     return "applied"
 
 
-def _read_record(folder: Path, again: str) -> PlansRecord:
-    file = folder / "plans.json"
+def refuse_without_approval(
+    record: PlansRecord, settings: Settings, backend: Backend, *, is_required: bool
+) -> None:
+    """Look the findings of the stacks that would be applied up in the record of approvals.
+
+    Raises:
+        ApplyError: If they are refused, or if they are not approved and have to be.
+        ApprovalError: If the record was changed.
+
+    """
+    dangers = {name for stack in record.stacks.values() if not stack.preview for name in stack.dangers}
+    if not dangers:
+        return
+    report = f"{shorten_path(find_plans_folder(settings.environment))}/report.md"
+    decision = Approvals(settings, backend).decide(dangers, dt.datetime.now(dt.UTC))
+    found = decision.record.entry if decision.record else None
+    if found and decision.is_refusal:
+        raise ApplyError(
+            f"{report}: not applied: refused on {found.time:%Y-%m-%d %H:%M} UTC by {found.who}, entry "
+            f"{found.number}. A later approval lifts that: make approve ENV={settings.environment}"
+        )
+    if found:
+        print(f"Approved on {found.time:%Y-%m-%d %H:%M} UTC by {found.who}, entry {found.number}")
+    elif is_required:
+        raise ApplyError(
+            f"{report}: not applied: {len(dangers)} change(s) need an approval: {decision.reason}. To give "
+            f"it: make approve ENV={settings.environment}"
+        )
+    else:
+        print(f"This apply approves the changes of {report} that need an approval.", flush=True)
+
+
+def _advise_plan(folder: Path) -> str:
+    return f"Plan again: make plan ENV={folder.name}"
+
+
+def read_record(folder: Path) -> PlansRecord:
+    """Return the record of the last plan.
+
+    Raises:
+        ApplyError: If there is none, or if its plans can't be applied.
+
+    """
+    file, again = folder / "plans.json", _advise_plan(folder)
     try:
         record = PlansRecord.model_validate_json(file.read_bytes())
     except FileNotFoundError:

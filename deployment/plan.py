@@ -1,6 +1,7 @@
 """Plan every stack of an environment into files that people review.
 
-`plans/<environment>/` then holds the plan files, their JSON and text, one report, and `plans.json`.
+`plans/<environment>/` then holds the plan files, their JSON and text, one report in the formats of its
+readers, and `plans.json`.
 Not here: the findings of the report (plan_review/).
 """
 
@@ -11,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,9 @@ from pydantic import BaseModel
 from rich.console import Console
 from rich.markdown import Markdown
 
+from deployment.settings_lines import read_lines
 from deployment.terraform import Stack, TerraformError
-from plan_review import markdown
+from plan_review import code_quality, markdown, sarif
 from plan_review.accepted import Accepted, read_accepted
 from plan_review.capacity import NodeNumber, find_numbers_set
 from plan_review.plan import Plan, PlanError, read_plan
@@ -41,6 +44,7 @@ class StackRecord(BaseModel, extra="forbid", strict=True, frozen=True):
         preview: Whether the plan is only for reading, because a stack before it has changes.
         has_changes: Whether an apply of the plan changes anything.
         node_numbers: The numbers of nodes that an apply of the plan sets.
+        dangers: The digest of each finding that needs an approval, with the finding in words.
 
     """
 
@@ -50,12 +54,23 @@ class StackRecord(BaseModel, extra="forbid", strict=True, frozen=True):
     preview: bool
     has_changes: bool
     node_numbers: tuple[NodeNumber, ...]
+    dangers: dict[str, str]
 
 
 class PlansRecord(BaseModel, extra="forbid", strict=True, frozen=True):
-    """`plans.json`: the result of one run of `plan`."""
+    """`plans.json`: the result of one run of `plan`.
+
+    Attributes:
+        exit_status: The exit status of the run.
+        digest: The digest of all findings that need an approval; empty if there are none.
+        commit: The commit of the settings and the code, if git knows it.
+        stacks: The record of each stack.
+
+    """
 
     exit_status: int
+    digest: str
+    commit: str
     stacks: dict[str, StackRecord]
 
 
@@ -75,11 +90,28 @@ def plan(stacks: Sequence[Stack], settings: Settings) -> int:
     planned = [planner.plan(stack) for stack in stacks]
     now = dt.datetime.now(dt.UTC)
     title = f"Plan of {settings.environment}, {now:%Y-%m-%d %H:%M} UTC"
-    review = Review(title, planned, _collect_facts(settings), accepted)
+    facts = _collect_facts(settings)
+    review = Review(title, planned, facts, accepted)
+    if review.digest:
+        review = replace(review, facts=facts | {"approve with": f"make approve ENV={settings.environment}"})
     report = markdown.write(review)
     (folder / "report.md").write_text(report, encoding="utf-8")
-    (folder / "gitlab.json").write_text(json.dumps(review.gitlab_report) + "\n", encoding="utf-8")
-    record = PlansRecord(exit_status=review.exit_status, stacks=planner.records)
+    locate = read_lines(settings.environment)
+    for name, content in (
+        ("gitlab.json", review.gitlab_report),
+        ("code-quality.json", code_quality.build(review, locate)),
+        ("findings.sarif", sarif.build(review, locate)),
+    ):
+        (folder / name).write_text(json.dumps(content) + "\n", encoding="utf-8")
+    record = PlansRecord(
+        exit_status=review.exit_status,
+        digest=review.digest,
+        commit=facts["commit"],
+        stacks={
+            name: item.model_copy(update={"dangers": review.dangers[name]})
+            for name, item in planner.records.items()
+        },
+    )
     (folder / "plans.json").write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
     print(flush=True)
     if sys.stdout.isatty():
@@ -206,6 +238,7 @@ class _Planner:
             node_numbers=tuple(
                 item for _, item in find_numbers_set(planned.plan.resources if planned.plan else ())
             ),
+            dangers={},  # the review of all plans knows them
         )
 
 

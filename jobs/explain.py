@@ -235,7 +235,8 @@ def _describe_groups(
         missing = [instance_type for instance_type in group.instance_types if instance_type not in sizes]
         unknown += missing
         if not missing:
-            groups.append(describe_group(name, group, sizes))
+            agent = settings.cluster.node_monitoring_agent
+            groups.append(describe_group(name, group, sizes, monitoring_agent=agent))
     return groups, list(dict.fromkeys(unknown))
 
 

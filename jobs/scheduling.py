@@ -37,15 +37,27 @@ class Group:
     room: Units
 
 
-def describe_group(name: str, settings: NodeGroupSettings, sizes: Mapping[str, InstanceSize]) -> Group:
-    """Return a node group, all of whose instance types are in `sizes`."""
+def describe_group(
+    name: str,
+    settings: NodeGroupSettings,
+    sizes: Mapping[str, InstanceSize],
+    *,
+    monitoring_agent: bool = False,
+) -> Group:
+    """Return a node group, all of whose instance types are in `sizes`.
+
+    `monitoring_agent` says whether the node monitoring agent runs on each node.
+    """
     types = [sizes[instance_type] for instance_type in settings.instance_types]
     allocatable = {
         "cpu": min(allocatable_cpu(size) for size in types),
         "memory": min(allocatable_memory(size) for size in types),
         "ephemeral_storage": storage_for_pods(settings.disk_size_gib),
     }
-    room = {**allocatable, "cpu": allocatable["cpu"] - reserved_for_others(settings.min_size)}
+    room = {
+        key: amount - reserved_for_others(key, min_size=settings.min_size, monitoring_agent=monitoring_agent)
+        for key, amount in allocatable.items()
+    }
     return Group(name, allocatable, room)
 
 

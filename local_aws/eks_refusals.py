@@ -10,7 +10,7 @@ from typing import Any
 
 import moto.ec2
 from ministack.core.responses import get_region
-from ministack.services import ec2, eks
+from ministack.services import ec2, eks, kms
 
 from local_aws import eks_offers
 
@@ -124,7 +124,7 @@ def _refuse_release(release: str | None, version: str, present: str) -> Refusal:
 
 
 def refuse_node_group(cluster: str, body: dict[str, Any]) -> Refusal:
-    """Refuse a node group of another version, in a zone that offers none of its types, or one too many."""
+    """Refuse a node group of another version, without its types or its key, or one too many."""
     version = eks._clusters.get(cluster, {}).get("version")
     if body.get("version", version) != version:  # EKS API, CreateNodegroup
         return INVALID, f"Nodegroup version must be the cluster's, {version}"
@@ -133,6 +133,9 @@ def refuse_node_group(cluster: str, body: dict[str, Any]) -> Refusal:
     if sum(name.startswith(f"{cluster}/") for name in eks._nodegroups) >= MAX_NODE_GROUPS:
         message = f"The number of node groups of cluster {cluster} is at its limit of {MAX_NODE_GROUPS}"
         return "ResourceLimitExceededException", message
+    if key := _find_locked_key(body.get("launchTemplate", {}).get("id")):
+        # EKS takes the group, and it fails some minutes later.
+        return "InvalidRequestException", f"Client.InvalidKMSKey.InvalidState: Auto Scaling may not use {key}"
     types = body["instanceTypes"]
     offered = {(item["InstanceType"], item["Location"]) for item in read_offerings()}
     for zone in _read_zones(body["subnets"]):
@@ -142,6 +145,22 @@ def refuse_node_group(cluster: str, body: dict[str, Any]) -> Refusal:
                 f"Zone ({zone})."
             )
     return None
+
+
+def _find_locked_key(template_id: str | None) -> str | None:
+    """Return the key of a launch template's volumes, if Auto Scaling's role has no grant for it.
+
+    Amazon EC2 Auto Scaling, "Required AWS KMS key policy for use with encrypted volumes".
+    """
+    versions = ec2._launch_templates.get(template_id, {}).get("Versions", [])
+    mappings = versions[-1]["LaunchTemplateData"].get("BlockDeviceMappings", []) if versions else []
+    keys = {mapping["Ebs"]["KmsKeyId"] for mapping in mappings if mapping.get("Ebs", {}).get("KmsKeyId")}
+    granted = {
+        grant["KeyId"]
+        for grant in kms._grants.values()
+        if grant["GranteePrincipal"].endswith("/AWSServiceRoleForAutoScaling")
+    }
+    return next(iter(keys - granted), None)
 
 
 def refuse_scaling(scaling: dict[str, int]) -> Refusal:

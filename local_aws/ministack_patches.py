@@ -3,10 +3,12 @@
 They add to EKS: fields in the description of a new cluster or node group, the calls that change one in
 place, tags that are set later, the versions of Kubernetes, of add-ons and of AMIs (eks_offers.py), late
 logs, and Auto Scaling groups (node_groups_on_ec2.py). They refuse what EKS refuses (eks_limits.py,
-eks_refusals.py). They add to EC2: the sizes and the zones of instance types (from moto's copies of EC2's
-answers), the addresses of NAT gateways, and the filter of DescribeRouteTables by ID. They add to Auto
-Scaling: the filters of DescribeTags, and to CloudWatch the descriptions of alarms (alarm_descriptions.py).
-They add Service Quotas (service_quotas.py). Delete a patch when ministack no longer needs it.
+eks_refusals.py). They add to ECR its cache rules (ecr_cache_rules.py), and to EC2 what ec2_answers.py says,
+the sizes and the zones of instance types (from moto's copies of EC2's answers), the addresses of NAT
+gateways, and the filter of DescribeRouteTables by ID. They add to Auto Scaling: the filters of
+DescribeTags, and to CloudWatch the descriptions of alarms (alarm_descriptions.py). They add to IAM the
+condition keys of conditional writes. They add Service Quotas (service_quotas.py). Delete a patch when
+ministack no longer needs it.
 """
 
 import datetime as dt
@@ -19,10 +21,13 @@ from pathlib import Path
 from typing import Any
 
 import moto.ec2
+from ministack.core import iam_actions
 from ministack.services import autoscaling, cloudwatch_logs, ec2, eks, ssm
 
 from local_aws import (
     alarm_descriptions,
+    ec2_answers,
+    ecr_cache_rules,
     eks_limits,
     eks_offers,
     eks_refusals,
@@ -73,8 +78,11 @@ def apply() -> None:
 
     service_quotas.add()
     _refuse_addons()
+    ec2_answers.apply()
+    ecr_cache_rules.apply()
     _write_late_logs()
     alarm_descriptions.patch()
+    iam_actions._s3_object_context = _add_conditional_write(iam_actions._s3_object_context)
     eks._create_cluster = create_cluster_and_echo
     eks._create_nodegroup = create_node_group_and_echo
     eks._handle_request_sync = handle_or_update
@@ -133,6 +141,16 @@ def _write_late_logs() -> None:
 
     eks._delete_cluster = delete_cluster_and_note
     cloudwatch_logs._delete_log_group = delete_log_group_and_make_anew
+
+
+def _add_conditional_write(build: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """Add the condition keys of a conditional write (S3, "Enforce conditional writes")."""
+
+    def build_with_keys(action: str, query: Any, path: str, headers: dict[str, str]) -> dict[str, Any]:
+        names = [name for name in ("if-match", "if-none-match") if headers.get(name)]
+        return build(action, query, path, headers) | {f"s3:{name}": headers[name] for name in names}
+
+    return build_with_keys
 
 
 def _describe_instance_types(parameters: dict[str, Any]) -> Response:

@@ -10,6 +10,7 @@ import itertools
 import json
 import operator
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,9 +19,10 @@ from plan_review import money
 from plan_review.drift import split_drift
 from plan_review.exit_status import ExitStatus
 from plan_review.findings import TITLES, Category, Finding
+from plan_review.parts import find_wholes
 from plan_review.plan import Change
 from plan_review.review import ACTIONS, PlannedStack, Review, other_changes
-from plan_review.values import Difference, Sensitive, Unknown
+from plan_review.values import Difference, Sensitive, Unknown, escape_invisible
 
 # Limits that keep the report readable.
 MAX_VALUE_LENGTH = 200
@@ -30,6 +32,11 @@ MAX_POLICY_LINES = 400
 MAX_ATTRIBUTES = 50
 MAX_RESOURCES = 300
 MAX_CREATED = 10
+# Limits of the summary, which is read in a minute.
+MAX_SUMMARY_LINES = 10
+MAX_SUMMARY_ADDRESSES = 3
+MAX_SUMMARY_VALUES = 2
+MAX_SUMMARY_VALUE_LENGTH = 60
 # Longer texts take too long to compare.
 MAX_COMPARED_LINES = 5000
 
@@ -52,14 +59,19 @@ def write(review: Review, *, folded: bool = True) -> str:
         folded: Whether less important parts are folded, for GitLab; a terminal gets headings instead.
 
     """
+    parts = [
+        *_list_findings(review),
+        *_list_accepted(review),
+        *_list_other_changes(review),
+        *_list_drift(review),
+    ]
     cost = money.estimate(stack.plan for stack in review.stacks if stack.plan)
-    line = money.write_line(cost)
-    parts = [*_list_other_changes(review), *_list_drift(review)]
-    write_part = _write_folded if folded else _write_headed
-    lines = [*_write_head(review), *([line, ""] if line else [])]
-    lines += [*_write_findings(review), *_write_accepted(review)]
-    if line:
+    sentence = money.write_line(cost)
+    if sentence:
         parts.append(_Part("", "cost a month, floor to ceiling", [*money.write_table(cost, _format_code)]))
+    write_part = _write_folded if folded else _write_headed
+    lines = [*_write_head(review), *([sentence, ""] if sentence else [])]
+    lines += [*_write_failures(review), *_write_summary(review)]
     for part in parts:
         lines += write_part(part)
     return "\n".join(lines).rstrip() + "\n"
@@ -67,7 +79,14 @@ def write(review: Review, *, folded: bool = True) -> str:
 
 @dataclass(frozen=True)
 class _Part:
-    """A less important part of the report, of one stack or, with an empty name, of all."""
+    """A part of the report that is folded in a merge request.
+
+    Attributes:
+        stack: The stack that it is about; empty if it is about all of them.
+        title: Its title, without strings of a plan.
+        lines: Its lines.
+
+    """
 
     stack: str
     title: str
@@ -95,9 +114,6 @@ class _Entry:
 def _write_head(review: Review) -> Iterator[str]:
     yield f"# {_escape_markdown(review.title)}"
     yield ""
-    if review.facts:
-        yield ", ".join(f"{name} {_format_code(value)}" for name, value in review.facts.items())
-        yield ""
     approvals = sum(item.needs_approval for item in review.findings)
     others = len(review.findings) - approvals
     verdict = [_VERDICTS[review.exit_status]] if review.exit_status in _VERDICTS else []
@@ -111,6 +127,12 @@ def _write_head(review: Review) -> Iterator[str]:
         verdict.append(f"{accepted} accepted.")
     yield " ".join(verdict)
     yield ""
+    if review.digest:
+        yield f"Digest of what needs an approval: {_format_code(review.digest)}"
+        yield ""
+    if review.facts:
+        yield ", ".join(f"{name} {_format_code(value)}" for name, value in review.facts.items())
+        yield ""
     counted = [
         action
         for action in ACTIONS
@@ -129,6 +151,8 @@ def _describe_stack(stack: PlannedStack) -> str:
     notes = [stack.note.splitlines()[0] if stack.note else ""]
     if stack.plan and not stack.has_changes:
         notes.append("no changes")
+    elif stack.plan and stack.plan.resources and all(c.action == "create" for c in stack.plan.resources):
+        notes.append("first deployment")
     elif stack.plan and not stack.plan.changes:
         notes.append("only actions" if stack.plan.actions else "only outputs")
     if stack.plan and not stack.plan.complete:
@@ -136,54 +160,148 @@ def _describe_stack(stack: PlannedStack) -> str:
     return ". ".join(note for note in notes if note)
 
 
-def _write_findings(review: Review) -> Iterator[str]:
+def _write_failures(review: Review) -> Iterator[str]:
     for stack in review.stacks:
         if stack.failed:
             yield f"## {RED} {_format_code(stack.name)} could not be planned"
             yield ""
             yield from _write_message(stack.note.splitlines())
+
+
+def _write_summary(review: Review) -> Iterator[str]:
+    """Write a few lines for each stack, most dangerous first."""
+    for stack in review.stacks:
+        groups = _group_findings(stack, [item for item in stack.findings if not review.accepted.find(item)])
+        if not groups:
+            continue
+        yield f"**{_format_code(stack.name)}**"
+        yield ""
+        shown = len(groups) if len(groups) <= MAX_SUMMARY_LINES else MAX_SUMMARY_LINES - 1
+        for words, found in groups[:shown]:
+            icon = RED if any(item.needs_approval for item in found) else ORANGE
+            yield f"- {icon} {_summarize(words, found)}"
+        if len(groups) > shown:
+            yield f"- … and {len(groups) - shown} more, below"
+        yield ""
+
+
+@dataclass(frozen=True)
+class _Whole:
+    """A created resource that is one line with its parts."""
+
+    address: str
+
+
+def _group_findings(
+    stack: PlannedStack, found: Sequence[Finding]
+) -> list[tuple[_Whole | tuple[str, str], list[Finding]]]:
+    """Return the findings that are one line each: equal ones, or those of a resource with its parts."""
+    wholes = find_wholes(stack.plan.changes if stack.plan else ())
+    with_parts = set(wholes.values())
+    groups: dict[_Whole | tuple[str, str], list[Finding]] = {}
+    for item in sorted(found, key=lambda item: (not item.needs_approval, item.category)):
+        whole = wholes.get(item.address, item.address)
+        is_part = item.category == Category.ACCESS and whole in with_parts
+        groups.setdefault(_Whole(whole) if is_part else _write_line(item), []).append(item)
+    return list(groups.items())
+
+
+def _summarize(words: _Whole | tuple[str, str], found: Sequence[Finding]) -> str:
+    """Return one line for findings that belong together."""
+    addresses = list(dict.fromkeys(item.address for item in found if item.address))
+    if isinstance(words, _Whole):
+        parts = [address for address in addresses if address != words.address]
+        belongs = f", with what belongs to it: {_list_some(parts)}" if parts else ""
+        return f"{_get_short_title(Category.ACCESS)}: {_format_code(words.address)} is created{belongs}"
+    title, text = words
+    subject = f"{_list_some(addresses)}: each" if len(addresses) > 1 else _list_some(addresses)
+    return " ".join(filter(None, (f"{title}:", subject, text)))
+
+
+def _write_line(finding: Finding) -> tuple[str, str]:
+    """Return the category and the sentence of a finding without its address, short enough for one line."""
+    text = " ".join(finding.text.split())
+    text = _format_code(_cut_text(text)) if finding.category == Category.CHECK else _cut_text(text)
+    more = [_shorten(item) for item in finding.differences[:MAX_SUMMARY_VALUES]]
+    more += ["…"] if len(finding.differences) > MAX_SUMMARY_VALUES else []
+    changed = Counter(line[0] for line in finding.diff if line[0] in "+-")
+    more += (
+        [" ".join(f"{sign}{changed[sign]}" for sign in "+-" if changed[sign]) + " lines"] if changed else []
+    )
+    return _get_short_title(finding.category), text + (f" ({', '.join(more)})" if more else "")
+
+
+def _shorten(item: Difference) -> str:
+    before, after = (
+        "" if side is None else _format_code(_cut_text(_format_plain(side), MAX_SUMMARY_VALUE_LENGTH))
+        for side in (item.before, item.after)
+    )
+    path = _format_code(_cut_text(item.path, MAX_SUMMARY_VALUE_LENGTH)) if item.path else "value"
+    return f"{path} {before} → {after}" if before and after else f"{path} {after or f'{before} removed'}"
+
+
+def _list_some(addresses: Sequence[str]) -> str:
+    shown = ", ".join(map(_format_code, addresses[:MAX_SUMMARY_ADDRESSES]))
+    more = len(addresses) - MAX_SUMMARY_ADDRESSES
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def _get_short_title(category: Category) -> str:
+    return TITLES[category].partition(":")[0]
+
+
+def _cut_text(text: str, most: int = MAX_VALUE_LENGTH) -> str:
+    return text if len(text) <= most else f"{text[:most]}…"
+
+
+def _list_findings(review: Review) -> Iterator[_Part]:
     sections = [(category, review.findings_of(category)) for category in Category]
     # A stable sort: sections that need an approval come first.
     for category, found in sorted(sections, key=lambda section: not _needs_approval(section[1])):
         if not found:
             continue
-        yield f"## {RED if _needs_approval(found) else ORANGE} {TITLES[category]}"
-        yield ""
         several = len(review.stacks) > 1
-        yield from _write_entries(
-            _build_finding_entry(finding, name if several else "") for name, finding in found[:MAX_RESOURCES]
-        )
+        lines = [
+            *_write_entries(
+                _build_finding_entry(finding, name if several else "")
+                for name, finding in found[:MAX_RESOURCES]
+            )
+        ]
         if len(found) > MAX_RESOURCES:
             approvals = sum(finding.needs_approval for _, finding in found[MAX_RESOURCES:])
-            yield f"… and {len(found) - MAX_RESOURCES} more, of which {approvals} need an explicit approval"
-            yield ""
+            lines.append(
+                f"… and {len(found) - MAX_RESOURCES} more, of which {approvals} need an explicit approval"
+            )
+        yield _Part(
+            "", f"{RED if _needs_approval(found) else ORANGE} {TITLES[category]} ({len(found)})", lines
+        )
 
 
-def _write_accepted(review: Review) -> Iterator[str]:
-    """Write the accepted findings, and the entries that are of no use."""
+def _list_accepted(review: Review) -> Iterator[_Part]:
+    """Yield the accepted findings, and the entries that are of no use."""
     found = review.accepted_findings
     used = {id(entry) for _, _, entry in found}
     expired = review.accepted.expired
     unused = [item for item in review.accepted.entries if id(item) not in used and item not in expired]
     if not found and not expired and not unused:
         return
-    yield "## Accepted findings"
-    yield ""
+    lines: list[str] = []
     several = len(review.stacks) > 1
     for name, finding, entry in found[:MAX_RESOURCES]:
         written = _build_finding_entry(finding, name if several else "")
         reason = f"accepted until {entry.until}: {_format_code(entry.reason)}"
-        yield from _write_entries([replace(written, before="✓", after=f"{written.after}; {reason}")])
+        lines += _write_entries([replace(written, before="✓", after=f"{written.after}; {reason}")])
     if len(found) > MAX_RESOURCES:
-        yield f"… and {len(found) - MAX_RESOURCES} more"
-        yield ""
+        lines += [f"… and {len(found) - MAX_RESOURCES} more", ""]
     remarks = [(item, f"expired on {item.until}, and no longer counts") for item in expired]
     remarks += [(item, "is not used: no finding of these plans matches it") for item in unused]
     for entry, remark in remarks:
         where = f"{_format_code(entry.address)}, {entry.category.name.lower()}"
-        yield f"- The entry for {where} {remark}: {_format_code(entry.reason)}"
-    if remarks:
-        yield ""
+        lines.append(f"- The entry for {where} {remark}: {_format_code(entry.reason)}")
+    useless = [
+        f"{len(items)} {word}" for items, word in ((expired, "expired"), (unused, "not used")) if items
+    ]
+    yield _Part("", f"Accepted findings ({', '.join([str(len(found)), *useless])})", lines)
 
 
 def _needs_approval(found: Sequence[tuple[str, Finding]]) -> bool:
@@ -365,8 +483,8 @@ def _build_change_entry(change: Change, items: Sequence[Difference]) -> _Entry:
 
 def _write_folded(part: _Part) -> Iterator[str]:
     # GitLab reads no Markdown in this line.
-    name = html.escape(_escape_invisible(part.stack))
-    yield f"<details><summary>{f'<code>{name}</code>: ' if name else ''}{part.title}</summary>"
+    name = f"<code>{html.escape(escape_invisible(part.stack))}</code>: " if part.stack else ""
+    yield f"<details><summary>{name}{part.title}</summary>"
     yield ""
     yield from part.lines
     yield ""
@@ -375,7 +493,8 @@ def _write_folded(part: _Part) -> Iterator[str]:
 
 
 def _write_headed(part: _Part) -> Iterator[str]:
-    yield f"## {f'{_format_code(part.stack)}: ' if part.stack else ''}{part.title}"
+    name = f"{_format_code(part.stack)}: " if part.stack else ""
+    yield f"## {name}{part.title}"
     yield ""
     yield from part.lines
     yield ""
@@ -386,26 +505,16 @@ def _write_message(lines: Sequence[str]) -> Iterator[str]:
     yield from _write_fenced([f"  {line}" for line in lines], "")
 
 
-def _escape_invisible(text: str) -> str:
-    """Return a string with each invisible character, and each that reverses text, as a Python escape."""
-    return "".join(
-        character
-        if character.isprintable() or character == "\t"
-        else character.encode("unicode_escape").decode()
-        for character in text
-    )
-
-
 def _format_code(text: str) -> str:
     """Return a string as a code span that no backtick in it can end."""
-    flat = _escape_invisible(text) or " "
+    flat = escape_invisible(text) or " "
     fence = "`" * (max((len(run) for run in re.findall("`+", flat)), default=0) + 1)
     space = " " if flat.startswith("`") or flat.endswith("`") else ""
     return f"{fence}{space}{flat}{space}{fence}"
 
 
 def _write_fenced(lines: Sequence[str], language: str) -> Iterator[str]:
-    lines = [_escape_invisible(line) for line in lines]
+    lines = [escape_invisible(line) for line in lines]
     longest = max((len(run) for line in lines for run in re.findall("`+", line)), default=0)
     fence = "`" * max(3, longest + 1)
     yield f"{fence}{language}"
@@ -415,4 +524,4 @@ def _write_fenced(lines: Sequence[str], language: str) -> Iterator[str]:
 
 
 def _escape_markdown(text: str) -> str:
-    return re.sub(r"([\\`*_{}\[\]<>|@#~!%&$])", r"\\\1", _escape_invisible(text))
+    return re.sub(r"([\\`*_{}\[\]<>|@#~!%&$])", r"\\\1", escape_invisible(text))

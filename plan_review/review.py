@@ -22,10 +22,11 @@ from plan_review import (
     workloads,
 )
 from plan_review.accepted import Acceptance, Accepted
+from plan_review.digest import combine, identify
 from plan_review.exit_status import ExitStatus
 from plan_review.findings import Category, Finding
 from plan_review.plan import Change, Plan
-from plan_review.values import Difference
+from plan_review.values import Difference, escape_invisible
 
 _TELLING_DELETION = (Category.ACCESS, Category.WORKLOAD, Category.SAFETY, Category.AUDIT)
 ACTIONS = ("create", "update", "replace", "delete", "import", "move", "forget")
@@ -111,6 +112,24 @@ class Review:
             for item in stack.findings
             if (entry := self.accepted.find(item))
         ]
+
+    @cached_property
+    def dangers(self) -> dict[str, dict[str, str]]:
+        """By stack: the digest of each finding that needs an approval, with the finding in words."""
+        return {
+            stack.name: {
+                identify(stack.name, item): escape_invisible(f"{item.address} {item.text}".strip())
+                for item in stack.findings
+                if item.needs_approval and not self.accepted.find(item)
+            }
+            for stack in self.stacks
+        }
+
+    @cached_property
+    def digest(self) -> str:
+        """The digest of all findings that need an approval; empty if there are none."""
+        names = [name for found in self.dangers.values() for name in found]
+        return combine(names) if names else ""
 
     @property
     def exit_status(self) -> ExitStatus:

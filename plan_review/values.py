@@ -251,3 +251,13 @@ def parse_json(value: Any) -> Any:
         except ValueError:
             return value
     return value
+
+
+def escape_invisible(text: str) -> str:
+    """Return a string with each invisible character, and each that reverses text, as a Python escape."""
+    return "".join(
+        character
+        if character.isprintable() or character == "\t"
+        else character.encode("unicode_escape").decode()
+        for character in text
+    )

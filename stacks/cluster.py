@@ -8,8 +8,9 @@ Not here: objects inside Kubernetes (workloads.py).
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from cdktf import Precondition, TerraformLocal, TerraformResourceLifecycle
+from cdktf import ITerraformDependable, Precondition, TerraformLocal, TerraformResourceLifecycle
 from cdktf_cdktf_provider_aws.cloudwatch_log_group import CloudwatchLogGroup
 from cdktf_cdktf_provider_aws.data_aws_caller_identity import DataAwsCallerIdentity
 from cdktf_cdktf_provider_aws.data_aws_cloudwatch_log_groups import DataAwsCloudwatchLogGroups
@@ -27,6 +28,7 @@ from constructs import Construct
 from stacks.addon_upgrades import warn_before_upgrade, warn_of_old_kube_proxy
 from stacks.admin_role import build_admin_role
 from stacks.alarms import ClusterAlarms
+from stacks.docker_hub_cache import build_docker_hub_cache
 from stacks.environment import Environment
 from stacks.environment_stack import EnvironmentStack
 from stacks.iam import trust
@@ -37,6 +39,7 @@ from stacks.running_cluster import RunningCluster
 from stacks.settings.alarms import AlarmSettings
 from stacks.settings.cluster import AddonName, ClusterSettings
 from stacks.state import output, publish_outputs, read_outputs
+from stacks.volume_key import grant_volume_key
 from stacks.zone_failure import warn_of_steady_nodes_in_few_zones
 
 # Amazon EKS, "Amazon EKS node IAM role".
@@ -45,6 +48,9 @@ NODE_POLICIES = {
     "registry": "AmazonEC2ContainerRegistryPullOnly",
     "cni": "AmazonEKS_CNI_Policy",
 }
+
+# The AWS provider's data source of a cluster does not tell its key, so the cluster has it in this tag, too.
+SECRETS_KEY_TAG = "secrets-key-arn"
 
 # Nodes need these to become ready. coredns needs nodes and comes last.
 ADDONS_FOR_NODES: tuple[AddonName, ...] = ("vpc-cni", "kube-proxy", "eks-pod-identity-agent")
@@ -122,15 +128,27 @@ class ClusterStack(EnvironmentStack):
             region=environment.aws.region,
         )
         self._node_role, self._node_permissions = self._build_node_role()
+        if settings.volumes_key_arn:
+            grant = grant_volume_key(self, key_arn=settings.volumes_key_arn, name=self._prefix("volumes"))
+            self._node_permissions.append(grant)
+        if settings.docker_hub_credential_arn:
+            cache = build_docker_hub_cache(
+                self,
+                resource_prefix=environment.resource_prefix,
+                credential_arn=settings.docker_hub_credential_arn,
+                node_role=self._node_role,
+                partition=self._partition.partition,
+                region=environment.aws.region,
+            )
+            self._node_permissions.append(cache)
         self._node_groups = build_node_groups(
             self,
-            settings=settings.node_groups,
+            settings=settings,
             one_per_zone=protect_running_jobs,
             availability_zones=availability_zones,
             subnet_ids=self._network.private_subnet_ids,
             environment=environment,
             cluster_name=self._cluster.name,
-            kubernetes_version=settings.kubernetes_version,
             node_role_arn=self._node_role.arn,
             depends_on=[*self._node_permissions, *self._node_addons.values()],
         )
@@ -150,6 +168,8 @@ class ClusterStack(EnvironmentStack):
                 availability_zones=availability_zones,
                 private_route_table_ids=self._network.private_route_table_ids,
             )
+        if settings.node_monitoring_agent:
+            self._build_addon("eks-node-monitoring-agent")
         oidc_provider_arn = self._build_oidc_provider().arn if settings.enable_irsa else ""
 
         publish_outputs(
@@ -195,18 +215,7 @@ class ClusterStack(EnvironmentStack):
             role=role.name,
             policy_arn=self._managed_policy_arn("AmazonEKSClusterPolicy"),
         )
-        key = KmsKey(
-            self,
-            "secrets_key",
-            description=f"Envelope encryption of Kubernetes Secrets in the EKS cluster {settings.name}",
-            enable_key_rotation=True,
-        )
-        KmsAlias(
-            self,
-            "secrets_key_alias",
-            name=f"alias/{self._prefix(settings.name)}-secrets",
-            target_key_id=key.key_id,
-        )
+        key_arn = settings.secrets_key_arn or self._build_secrets_key().arn
         # Otherwise EKS creates this group, without a retention.
         log_group = f"/aws/eks/{settings.name}/cluster"
         self._logs = CloudwatchLogGroup(
@@ -232,6 +241,10 @@ class ClusterStack(EnvironmentStack):
         ]
         if settings.support_type == "STANDARD":
             checks.append(support.creation_precondition(running))
+        if path := self._environment.aws.role_path:
+            checks.append(self._require_role_path(running, path, role_name=self._prefix("cluster")))
+        if settings.secrets_key_arn:
+            checks.append(self._require_secrets_key(running, settings.secrets_key_arn))
         public_cidrs = [str(cidr) for cidr in settings.endpoint_public_access_cidrs]
         return EksCluster(
             self,
@@ -248,13 +261,14 @@ class ClusterStack(EnvironmentStack):
             bootstrap_self_managed_addons=False,
             upgrade_policy={"support_type": settings.support_type},
             enabled_cluster_log_types=list(settings.enabled_cluster_log_types),
-            encryption_config={"provider": {"key_arn": key.arn}, "resources": ["secrets"]},
+            encryption_config={"provider": {"key_arn": key_arn}, "resources": ["secrets"]},
             vpc_config={
                 "subnet_ids": self._network.private_subnet_ids,
                 "endpoint_private_access": True,
                 "endpoint_public_access": bool(public_cidrs),
                 **({"public_access_cidrs": public_cidrs} if public_cidrs else {}),
             },
+            tags={SECRETS_KEY_TAG: settings.secrets_key_arn} if settings.secrets_key_arn else None,
             depends_on=[permissions, self._logs],
             lifecycle=TerraformResourceLifecycle(
                 # EKS refuses another set of zones. Nodes need no subnet of the control plane: the node
@@ -263,6 +277,21 @@ class ClusterStack(EnvironmentStack):
                 precondition=checks,
             ),
         )
+
+    def _build_secrets_key(self) -> KmsKey:
+        key = KmsKey(
+            self,
+            "secrets_key",
+            description=f"Envelope encryption of Kubernetes Secrets in the EKS cluster {self._settings.name}",
+            enable_key_rotation=True,
+        )
+        KmsAlias(
+            self,
+            "secrets_key_alias",
+            name=f"alias/{self._prefix(self._settings.name)}-secrets",
+            target_key_id=key.key_id,
+        )
+        return key
 
     def _adopt_left_log_group(self, name: str, running: RunningCluster) -> None:
         """Let Terraform take over the log group that EKS made anew after an earlier cluster was destroyed.
@@ -307,8 +336,31 @@ class ClusterStack(EnvironmentStack):
             availability_zones=availability_zones,
         )
 
+    def _require_secrets_key(self, running: RunningCluster, arn: str) -> Precondition:
+        """Refuse the key in a running cluster that was created without it.
+
+        Amazon EKS, "Encrypt Kubernetes secrets with KMS on existing clusters": the key of a cluster can't be
+        changed. The plan would change nothing in EKS, and delete the key that the cluster really uses.
+        """
+        created_with = f'try({running.address}.tags["{SECRETS_KEY_TAG}"], "")'
+        return Precondition(
+            condition=f'${{!{running.exists} || {created_with} == "{arn}"}}',
+            error_message=f"cluster.secrets_key_arn: {arn}: the running cluster was not created with this "
+            f"key, and EKS can't change it. Accepted: the key in the cluster's tag {SECRETS_KEY_TAG}, or no "
+            "setting if there is no tag.",
+        )
+
+    def _require_role_path(self, running: RunningCluster, path: str, *, role_name: str) -> Precondition:
+        """Refuse another path in a running cluster: IAM would replace the role, and EKS the cluster."""
+        found = f"{running.address}.role_arn"
+        return Precondition(
+            condition=f'${{!{running.exists} || try(endswith({found}, ":role{path}{role_name}"), false)}}',
+            error_message=f'aws.role_path: {path}: the running cluster has the role ${{try({found}, "")}}, '
+            "and EKS can't give it another. Accepted: the path of that role; without the setting it is /.",
+        )
+
     def _build_addon(self, name: AddonName, *, depends_on: Sequence[EksNodeGroup] = ()) -> EksAddon:
-        configuration = {"vpc-cni": json.dumps({"enableNetworkPolicy": "true"})}
+        configuration = {"vpc-cni": json.dumps(self._configure_cni())}
         return EksAddon(
             self,
             f"addon_{name}",
@@ -321,14 +373,24 @@ class ClusterStack(EnvironmentStack):
             depends_on=list(depends_on) or None,
         )
 
-    def _build_node_role(self) -> tuple[IamRole, list[IamRolePolicyAttachment]]:
+    def _configure_cni(self) -> dict[str, Any]:
+        """Return the add-on's configuration; "eni-and-ip-target" of its repository explains it."""
+        configuration: dict[str, Any] = {"enableNetworkPolicy": "true"}
+        if self._settings.warm_ip_target:
+            configuration["env"] = {
+                "WARM_IP_TARGET": str(self._settings.warm_ip_target),
+                "MINIMUM_IP_TARGET": str(self._settings.minimum_ip_target),
+            }
+        return configuration
+
+    def _build_node_role(self) -> tuple[IamRole, list[ITerraformDependable]]:
         role = IamRole(
             self,
             "node_role",
             name=self._prefix("node"),
             assume_role_policy=trust({"Service": "ec2.amazonaws.com"}),
         )
-        permissions = [
+        permissions: list[ITerraformDependable] = [
             IamRolePolicyAttachment(
                 self, f"node_role_{key}_policy", role=role.name, policy_arn=self._managed_policy_arn(name)
             )

@@ -5,7 +5,7 @@ Not here: the helm and kubernetes providers, which only the workloads stack has.
 
 from typing import Any
 
-from cdktf import TerraformStack
+from cdktf import Aspects, TerraformStack
 from cdktf_cdktf_provider_aws.provider import (
     AwsProvider,
     AwsProviderAssumeRole,
@@ -15,6 +15,7 @@ from cdktf_cdktf_provider_aws.provider import (
 from constructs import Construct
 
 from stacks.environment import Environment
+from stacks.role_settings import RoleSettings
 from stacks.settings.aws import EMULATOR_CREDENTIALS
 from stacks.state import use_backend
 from stacks.versions import AWS_PROVIDER, TERRAFORM, TERRAFORM_REGISTRY
@@ -22,7 +23,7 @@ from stacks.versions import AWS_PROVIDER, TERRAFORM, TERRAFORM_REGISTRY
 # Every AWS service that the stacks use. The provider would send requests to any other service to the real
 # AWS, with the emulator's placeholder credentials.
 EMULATED_SERVICES = (
-    *("autoscaling", "cloudwatch", "ec2", "eks", "events", "iam", "kms"),
+    *("autoscaling", "cloudwatch", "ec2", "ecr", "eks", "events", "iam", "kms"),
     *("logs", "s3", "servicequotas", "sns", "ssm", "sts"),
 )
 
@@ -37,6 +38,10 @@ class EnvironmentStack(TerraformStack):
         self.add_override("terraform.required_version", TERRAFORM)
         add_aws_provider(self, "aws", environment=environment)
         self.require_provider("aws", AWS_PROVIDER)
+        aws = environment.aws
+        if aws.permissions_boundary_arn or aws.role_path:
+            roles = RoleSettings(permissions_boundary_arn=aws.permissions_boundary_arn, path=aws.role_path)
+            Aspects.of(self).add(roles)
 
     def require_provider(self, name: str, version: str) -> None:
         """Pin a provider of HashiCorp's.

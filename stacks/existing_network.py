@@ -6,6 +6,7 @@ Not here: creating a VPC (network.py).
 """
 
 from collections.abc import Mapping, Sequence
+from typing import get_args
 
 from cdktf import Postcondition, Precondition, TerraformResourceLifecycle, Token
 from cdktf_cdktf_provider_aws.data_aws_nat_gateway import DataAwsNatGateway
@@ -19,8 +20,9 @@ from constructs import Construct
 from stacks.eks_zones import is_zone_without_eks, refuse_zone
 from stacks.environment import Environment
 from stacks.environment_stack import EnvironmentStack
+from stacks.interface_endpoints import endpoint_id
 from stacks.network import EVERYWHERE, NetworkOutputs
-from stacks.settings.network import ExistingNetworkSettings
+from stacks.settings.network import EndpointService, ExistingNetworkSettings
 from stacks.state import publish_outputs
 
 # Resources of network.py. An environment that created its VPC may later name it as an existing one; without
@@ -32,7 +34,16 @@ NETWORK_RESOURCES = (
     "aws_route_table.public_route_table",
     "aws_route.internet_route",
     "aws_vpc_endpoint.s3_endpoint",
+    "aws_flow_log.flow_log",
+    "aws_cloudwatch_log_group.flow_logs",
+    "aws_iam_role.flow_logs_role",
+    "aws_iam_role_policy.flow_logs_role_policy",
+    "aws_security_group.endpoints_security_group",
+    *(f"aws_vpc_endpoint.{endpoint_id(service)}" for service in get_args(EndpointService)),
 )
+# Amazon EKS, "View Amazon EKS networking requirements for VPC and subnets": 6 are needed, 16 recommended.
+FREE_ADDRESSES = 16
+
 ZONE_RESOURCES = (
     "aws_subnet.public_subnet",
     "aws_route_table_association.public_route_table_association",
@@ -69,6 +80,7 @@ class ExistingNetworkStack(EnvironmentStack):
         self._vpc = self._read_vpc(environment.aws.region)
         private_subnets = self._read_subnets("private", settings.private_subnet_ids)
         public_subnets = self._read_subnets("public", settings.public_subnet_ids)
+        self._warn_of_full_subnets(private_subnets)
         route_tables = self._read_route_tables(private_subnets)
         self._forget_network_resources()
 
@@ -140,6 +152,23 @@ class ExistingNetworkStack(EnvironmentStack):
                 lifecycle=TerraformResourceLifecycle(precondition=[is_in_vpc], postcondition=checks),
             )
         return subnets
+
+    def _warn_of_full_subnets(self, subnets: Mapping[str, DataAwsSubnet]) -> None:
+        """Let each plan warn of a subnet that is nearly full.
+
+        It is a check, not a postcondition: many running jobs must stop no plan.
+        """
+        for index, (key, subnet) in enumerate(subnets.items()):
+            free = f"{subnet.fqn}.available_ip_address_count"
+            warning = (
+                f"network.existing.private_subnet_ids.{index}: ${{{free}}} addresses are free in "
+                f"${{{subnet.fqn}.id}}. EKS recommends {FREE_ADDRESSES} for itself, and each node and each "
+                "pod takes one: use a larger subnet, or lower cluster.warm_ip_target."
+            )
+            self.add_override(
+                f"check.free_addresses_{key}",
+                {"assert": [{"condition": f"${{{free} >= {FREE_ADDRESSES}}}", "error_message": warning}]},
+            )
 
     def _read_route_tables(self, subnets: Mapping[str, DataAwsSubnet]) -> list[DataAwsRouteTable]:
         """Return the route table of each subnet: its own one, or the main table of the VPC."""

@@ -17,6 +17,8 @@ from cdktf_cdktf_provider_kubernetes.network_policy_v1 import (
     NetworkPolicyV1SpecEgressPorts,
     NetworkPolicyV1SpecEgressTo,
     NetworkPolicyV1SpecEgressToIpBlock,
+    NetworkPolicyV1SpecEgressToNamespaceSelector,
+    NetworkPolicyV1SpecEgressToPodSelector,
     NetworkPolicyV1SpecIngress,
     NetworkPolicyV1SpecIngressFrom,
     NetworkPolicyV1SpecIngressFromNamespaceSelector,
@@ -29,17 +31,33 @@ from cdktf_cdktf_provider_kubernetes.resource_quota_v1 import ResourceQuotaV1
 from constructs import Construct
 
 from stacks.job_limits import container_limits
+from stacks.settings.addresses import PRIVATE_RANGES
 from stacks.settings.runners import FLEET_LABEL, RunnerSettings
 
 # More pods than any fleet has: 10 managers of 10000 jobs each, replaced several times within their grace.
 MORE_THAN_ALL_PODS = "1000000"
 
+EVERYWHERE = "0.0.0.0/0"
 LINK_LOCAL = "169.254.0.0/16"  # the instance metadata, and the agent that gives out pod identities
 
 # Amazon EKS, "Set up the Amazon EKS Pod Identity Agent": a pod asks for its credentials at this address.
 _POD_IDENTITY_EGRESS = NetworkPolicyV1SpecEgress(
     to=[NetworkPolicyV1SpecEgressTo(ip_block=NetworkPolicyV1SpecEgressToIpBlock(cidr="169.254.170.23/32"))],
     ports=[NetworkPolicyV1SpecEgressPorts(port="80", protocol="TCP")],
+)
+
+
+# Kubernetes, "Automatic labelling" of namespaces; EKS's CoreDNS has the label of every cluster DNS.
+_DNS_EGRESS = NetworkPolicyV1SpecEgress(
+    to=[
+        NetworkPolicyV1SpecEgressTo(
+            namespace_selector=NetworkPolicyV1SpecEgressToNamespaceSelector(
+                match_labels={"kubernetes.io/metadata.name": "kube-system"}
+            ),
+            pod_selector=NetworkPolicyV1SpecEgressToPodSelector(match_labels={"k8s-app": "kube-dns"}),
+        )
+    ],
+    ports=[NetworkPolicyV1SpecEgressPorts(port="53", protocol=protocol) for protocol in ("UDP", "TCP")],
 )
 
 
@@ -83,20 +101,24 @@ class FleetIsolation(Construct):
                 policy_types=["Ingress", "Egress"],
                 # No ingress: the containers of a job share one pod.
                 egress=[
-                    NetworkPolicyV1SpecEgress(
-                        to=[
-                            NetworkPolicyV1SpecEgressTo(
-                                ip_block=NetworkPolicyV1SpecEgressToIpBlock(
-                                    cidr="0.0.0.0/0", except_=[LINK_LOCAL]
-                                )
-                            )
-                        ]
-                    ),
+                    *self._build_address_egress(),
                     *([_POD_IDENTITY_EGRESS] if self._settings.job_policy_arns else []),
                 ],
             ),
             depends_on=self._depends_on,
         )
+
+    def _build_address_egress(self) -> list[NetworkPolicyV1SpecEgress]:
+        """Open all addresses, or all but the private ones that the fleet does not name."""
+        allowed = self._settings.private_egress_cidrs
+        if allowed is None:
+            return [_to_block(EVERYWHERE, except_=[LINK_LOCAL])]
+        closed = [LINK_LOCAL, *map(str, PRIVATE_RANGES)]
+        return [
+            _to_block(EVERYWHERE, except_=closed),
+            _DNS_EGRESS,
+            *(_to_block(str(cidr)) for cidr in allowed),
+        ]
 
     def _build_manager_network_policy(self, namespace: str, metrics_port: int) -> NetworkPolicyV1:
         is_of_no_fleet = NetworkPolicyV1SpecIngressFromNamespaceSelectorMatchExpressions(
@@ -178,3 +200,8 @@ class FleetIsolation(Construct):
         return PodDisruptionBudgetV1(
             self, "disruption_budget", metadata=self._metadata, spec=spec, depends_on=self._depends_on
         )
+
+
+def _to_block(cidr: str, *, except_: list[str] | None = None) -> NetworkPolicyV1SpecEgress:
+    block = NetworkPolicyV1SpecEgressToIpBlock(cidr=cidr, except_=except_)
+    return NetworkPolicyV1SpecEgress(to=[NetworkPolicyV1SpecEgressTo(ip_block=block)])

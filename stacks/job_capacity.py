@@ -12,7 +12,6 @@ from math import ceil
 from cdktf import Precondition, TerraformLocal, TerraformStack
 
 from stacks.node_allocatable import NodeAllocatable
-from stacks.node_reservations import reserved_for_others
 from stacks.resources import RESOURCES, Resource
 from stacks.settings.container_resources import ContainerResources
 from stacks.settings.node_groups import NodeGroupSettings
@@ -71,10 +70,9 @@ def capacity_preconditions(
         unmet = [f"{largest}.{resource.key}.allocatable < {need}" for resource, need in needs.items()]
         together = [
             " && ".join(
-                f"{_write_free(allocatable, group, group_settings, resource)} >= {need}"
-                for resource, need in needs.items()
+                f"{allocatable.left_for_job(group, resource)} >= {need}" for resource, need in needs.items()
             )
-            for group, group_settings in node_groups.items()
+            for group in node_groups
         ]
         checks.append(
             Precondition(
@@ -94,9 +92,7 @@ def _describe_largest_node(
     resource: Resource, node_groups: Mapping[str, NodeGroupSettings], allocatable: NodeAllocatable
 ) -> dict[str, str]:
     """Return the largest amount that a node of any group has, and the name of this node for messages."""
-    amounts = ", ".join(
-        _write_free(allocatable, group, settings, resource) for group, settings in node_groups.items()
-    )
+    amounts = ", ".join(allocatable.left_for_job(group, resource) for group in node_groups)
     names = [
         f"{', '.join(settings.instance_types)} of the group {group}"
         for group, settings in node_groups.items()
@@ -105,14 +101,6 @@ def _describe_largest_node(
         "allocatable": f"${{max({amounts})}}",
         "name": f"${{element({json.dumps(names)}, index([{amounts}], max({amounts})))}}",
     }
-
-
-def _write_free(
-    allocatable: NodeAllocatable, group: str, settings: NodeGroupSettings, resource: Resource
-) -> str:
-    """Return the expression for the part of an empty node that a job can have, in the resource's unit."""
-    amount = allocatable.of(group, resource)
-    return f"{amount} - {reserved_for_others(settings.min_size)}" if resource.key == "cpu" else amount
 
 
 def _count_units(container: ContainerResources, resource: Resource) -> int:

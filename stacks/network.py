@@ -1,7 +1,7 @@
 """The network stack: one VPC over the availability zones of the settings.
 
 Intent: private subnets are for nodes and pods, public ones for NAT gateways and load balancers.
-Not here: security groups (EKS creates its own in the cluster stack); an existing VPC
+Not here: security groups of nodes (EKS creates its own in the cluster stack); an existing VPC
 (existing_network.py).
 """
 
@@ -24,6 +24,8 @@ from constructs import Construct
 from stacks.eks_zones import require_zone
 from stacks.environment import Environment
 from stacks.environment_stack import EnvironmentStack
+from stacks.flow_logs import build_flow_logs
+from stacks.interface_endpoints import build_interface_endpoints
 from stacks.settings.network import NetworkSettings
 from stacks.state import output, publish_outputs
 
@@ -76,6 +78,23 @@ class NetworkStack(EnvironmentStack):
         self._private_subnets = self._build_private_subnets()
         self._private_route_tables = self._build_private_route_tables()
         self._build_s3_endpoint()
+        if settings.flow_logs:
+            build_flow_logs(
+                self,
+                vpc_id=self._vpc.id,
+                resource_prefix=environment.resource_prefix,
+                settings=settings.flow_logs,
+            )
+        if settings.interface_endpoints:
+            build_interface_endpoints(
+                self,
+                services=settings.interface_endpoints,
+                region=environment.aws.region,
+                vpc_id=self._vpc.id,
+                vpc_cidr=self._vpc.cidr_block,
+                subnet_ids=[subnet.id for subnet in self._private_subnets.values()],
+                resource_prefix=environment.resource_prefix,
+            )
 
         publish_outputs(
             self,

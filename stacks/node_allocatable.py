@@ -2,7 +2,6 @@
 
 Intent: the capacity check and the tags that the autoscaler reads take their numbers from this one place.
 `jobs/scheduling.py` has the same formulas in Python; a test compares them.
-Not here: the requests of the daemon sets, which are pods too (job_capacity.py).
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,6 +14,7 @@ from stacks.node_reservations import (
     MEMORY_FOR_APPLICATIONS,
     MEMORY_RESERVED_MIB,
     MEMORY_RESERVED_PER_POD_MIB,
+    reserved_for_others,
     storage_for_pods,
 )
 from stacks.resources import Resource
@@ -31,8 +31,15 @@ class NodeAllocatable:
 
     """
 
-    def __init__(self, stack: TerraformStack, node_groups: Mapping[str, NodeGroupSettings]) -> None:
-        """Read the instance types of the groups from AWS, and add `local.node_allocatable` to `stack`."""
+    def __init__(
+        self, stack: TerraformStack, node_groups: Mapping[str, NodeGroupSettings], *, monitoring_agent: bool
+    ) -> None:
+        """Read the instance types of the groups from AWS, and add `local.node_allocatable` to `stack`.
+
+        `monitoring_agent` says whether the node monitoring agent runs on each node.
+        """
+        self._node_groups = node_groups
+        self._monitoring_agent = monitoring_agent
         names = {name: None for group in node_groups.values() for name in group.instance_types}
         types = self.instance_types = {
             name: DataAwsEc2InstanceType(
@@ -53,6 +60,19 @@ class NodeAllocatable:
     def of(self, group: str, resource: Resource) -> str:
         """Return the expression for one resource of one node group, in the resource's unit."""
         return f'{self._local}["{group}"].{resource.key}'
+
+    def left_for_job(self, group: str, resource: Resource) -> str:
+        """Return the expression for the part of an empty node that a job can have, in the resource's unit.
+
+        The others are the pods of daemon sets, which Kubernetes counts as requests.
+        """
+        reserved = reserved_for_others(
+            resource.key,
+            min_size=self._node_groups[group].min_size,
+            monitoring_agent=self._monitoring_agent,
+        )
+        amount = self.of(group, resource)
+        return f"{amount} - {reserved}" if reserved else amount
 
 
 def _write_minimum(amounts: Iterable[str]) -> str:

@@ -32,19 +32,19 @@ from stacks.instance_offerings import InstanceOfferings
 from stacks.instance_quotas import warn_above_quotas
 from stacks.node_allocatable import NodeAllocatable
 from stacks.resources import RESOURCES
+from stacks.settings.cluster import ClusterSettings
 from stacks.settings.node_groups import KUBERNETES_EFFECTS, RECOMMENDED_RELEASE, NodeGroupSettings
 
 
 def build_node_groups(
     stack: TerraformStack,
     *,
-    settings: Mapping[str, NodeGroupSettings],
+    settings: ClusterSettings,
     one_per_zone: bool,
     availability_zones: Sequence[str],
     subnet_ids: Sequence[str],
     environment: Environment,
     cluster_name: str,
-    kubernetes_version: str,
     node_role_arn: str,
     depends_on: Sequence[ITerraformDependable],
 ) -> dict[str, EksNodeGroup]:
@@ -52,10 +52,11 @@ def build_node_groups(
 
     Args:
         stack: Scope of all their resources, so that addresses stay flat and readable.
-        settings: The node groups of the settings, by name.
-        one_per_zone: Whether each of them becomes one group per zone (`<name>-<zone's letter>`). An Auto
-            Scaling group over several zones rebalances them (AZRebalance): it ends nodes that run jobs,
-            and managed node groups can't suspend it (kubernetes/autoscaler issue 8196).
+        settings: The cluster's settings, with the node groups.
+        one_per_zone: Whether each node group of the settings becomes one group per zone
+            (`<name>-<zone's letter>`). An Auto Scaling group over several zones rebalances them
+            (AZRebalance): it ends nodes that run jobs, and managed node groups can't suspend it
+            (kubernetes/autoscaler issue 8196).
         availability_zones: The zones, in the order of the subnets.
         subnet_ids: The private subnets, one per zone.
         environment: Its prefix begins names that must be unique in the account. Its tags are set on what
@@ -63,33 +64,33 @@ def build_node_groups(
             the tags of a node group on to none of them, and the provider's default tags end at the launch
             template (terraform-provider-aws issue 19387).
         cluster_name: The EKS cluster that the nodes join.
-        kubernetes_version: Version of the control plane, such as "1.35", and of the nodes of each group
-            that has none of its own.
         node_role_arn: IAM role of the nodes.
         depends_on: Resources that nodes need to become ready and to leave the cluster in order.
 
     """
-    allocatable = NodeAllocatable(stack, settings)
+    node_groups = settings.node_groups
+    allocatable = NodeAllocatable(stack, node_groups, monitoring_agent=settings.node_monitoring_agent)
     offerings = InstanceOfferings(
-        stack, {name for group in settings.values() for name in group.instance_types}
+        stack, {name for group in node_groups.values() for name in group.instance_types}
     )
     warn_above_quotas(
         stack,
-        settings,
+        node_groups,
         instance_types=allocatable.instance_types,
         zones=len(availability_zones),
         region=environment.aws.region,
     )
     groups = {}
-    for entry, group_settings in settings.items():
+    for entry, group_settings in node_groups.items():
         template = _build_launch_template(
             stack,
             entry=entry,
             resource_prefix=environment.resource_prefix,
-            disk_size_gib=group_settings.disk_size_gib,
+            settings=group_settings,
+            volumes_key_arn=settings.volumes_key_arn,
             tags=environment.tags,
         )
-        version = group_settings.kubernetes_version or kubernetes_version
+        version = group_settings.kubernetes_version or settings.kubernetes_version
         release_version = group_settings.release_version
         if release_version == RECOMMENDED_RELEASE:
             release_version = _read_recommended_release(stack, entry, version, group_settings.architecture)
@@ -136,6 +137,9 @@ def build_node_groups(
                     "desired_size": part.min_size,
                 },
                 update_config={"max_unavailable": 1},
+                node_repair_config=(
+                    None if settings.node_repair is None else {"enabled": settings.node_repair}
+                ),
                 # A node that runs jobs takes up to 15 minutes. After the provider's own hour, Terraform would
                 # fail while EKS goes on.
                 timeouts=EksNodeGroupTimeouts(update="180m"),
@@ -201,7 +205,13 @@ def _divide_by_zone(
 
 
 def _build_launch_template(
-    stack: TerraformStack, *, entry: str, resource_prefix: str, disk_size_gib: int, tags: Mapping[str, str]
+    stack: TerraformStack,
+    *,
+    entry: str,
+    resource_prefix: str,
+    settings: NodeGroupSettings,
+    volumes_key_arn: str | None,
+    tags: Mapping[str, str],
 ) -> LaunchTemplate:
     name = f"{resource_prefix}-{entry}"
     return LaunchTemplate(
@@ -220,8 +230,11 @@ def _build_launch_template(
                 device_name="/dev/xvda",  # the root volume of Amazon Linux 2023
                 ebs=LaunchTemplateBlockDeviceMappingsEbs(
                     volume_type="gp3",
-                    volume_size=disk_size_gib,
+                    volume_size=settings.disk_size_gib,
+                    iops=settings.disk_iops,
+                    throughput=settings.disk_throughput_mib_per_second,
                     encrypted="true",
+                    kms_key_id=volumes_key_arn,
                     delete_on_termination="true",
                 ),
             )

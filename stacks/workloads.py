@@ -119,7 +119,9 @@ class WorkloadsStack(EnvironmentStack):
         placements = {name: settings.placed_on(cluster.node_groups) for name, settings in runners.items()}
         used = {group for placement in placements.values() for group in placement}
         allocatable = NodeAllocatable(
-            self, {name: group for name, group in cluster.node_groups.items() if name in used}
+            self,
+            {name: group for name, group in cluster.node_groups.items() if name in used},
+            monitoring_agent=cluster.node_monitoring_agent,
         )
         return {
             name: RunnerFleet(

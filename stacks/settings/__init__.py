@@ -13,6 +13,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from stacks.settings.alarms import AlarmSettings
+from stacks.settings.approvals import ApprovalSettings
 from stacks.settings.autoscaler import AutoscalerSettings
 from stacks.settings.aws import AwsSettings
 from stacks.settings.cluster import ClusterSettings
@@ -46,6 +47,9 @@ class Settings(SettingsModel):
     cluster: ClusterSettings = Field(description="The EKS cluster, access to it, and its node groups.")
     autoscaler: AutoscalerSettings = Field(
         default=AutoscalerSettings(), description="The cluster autoscaler."
+    )
+    approvals: ApprovalSettings = Field(
+        default=ApprovalSettings(), description="The record of approvals of dangerous plans."
     )
     cache_expiration_days: int = Field(
         default=30,
@@ -91,6 +95,7 @@ class Settings(SettingsModel):
                 *self._find_policy_mistakes(),
                 *self._find_number_of_groups(),
                 *self._find_alarm_mistakes(),
+                *self._find_region_of_arn_mistakes(),
             ]
         )
         return self
@@ -213,3 +218,13 @@ class Settings(SettingsModel):
         if "audit" not in kinds:
             accepted = "must have audit beside `alarms`: one of them reads there whether the autoscaler works"
             yield ("cluster", "enabled_cluster_log_types"), list(kinds), accepted
+
+    def _find_region_of_arn_mistakes(self) -> Iterator[Mistake]:
+        for name in ("secrets_key_arn", "volumes_key_arn", "docker_hub_credential_arn"):
+            arn = getattr(self.cluster, name)
+            if arn and arn.split(":")[3] != self.aws.region:
+                yield ("cluster", name), arn, f"must be of the region {self.aws.region}"
+        credential = self.cluster.docker_hub_credential_arn
+        account = self.aws.account_id
+        if credential and account and credential.split(":")[4] != account:
+            yield ("cluster", "docker_hub_credential_arn"), credential, f"must be of the account {account}"

@@ -25,3 +25,8 @@ def _require_network_address(value: object) -> object:
 
 
 Ipv4Range = Annotated[IPv4Network, BeforeValidator(_require_network_address)]
+
+PRIVATE_RANGES = tuple(
+    IPv4Network(block) for block in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")
+)
+"""RFC 1918, "Private Address Space", and RFC 6598, "Shared Address Space", which AWS's networks use, too."""

@@ -22,6 +22,13 @@ TagValue = Annotated[
     str, Field(pattern=r"^[\w .:/=+@-]*$", max_length=256), BeforeValidator(_write_integer_as_string)
 ]
 
+PolicyArn = Annotated[
+    str,
+    Field(
+        pattern=r"^arn:aws(-[a-z-]+)?:iam::(aws|[0-9]{12}):policy/([A-Za-z0-9_+=,.@-]+/)*[A-Za-z0-9_+=,.@-]{1,128}$",
+        max_length=640,
+    ),
+]
 
 # AWS and EKS reserve the first two. The autoscaler and Kubernetes find Auto Scaling groups by the others.
 _RESERVED_TAG_KEYS = ("aws:", "eks:", "k8s.io/", "kubernetes.io/")
@@ -52,12 +59,34 @@ class AwsSettings(SettingsModel):
         "string or an integer.",
         max_length=40,  # AWS allows 50 a resource; some of them are the project's
     )
+    permissions_boundary_arn: PolicyArn | None = Field(
+        default=None,
+        description="Managed policy that is the permissions boundary of every IAM role of the environment, "
+        "such as arn:aws:iam::123456789012:policy/boundary. A change is an update in place. It must allow "
+        "what the roles need: docs/operations.md lists it.",
+    )
+    role_path: str | None = Field(
+        default=None,
+        description="Path of every IAM role of the environment, such as /cicd/: letters, digits and _+=,.@- "
+        "between slashes, up to 512 characters. Only for a new environment: another path replaces the "
+        "roles, and with its role the cluster. Without it the path is /.",
+        pattern=r"^/([A-Za-z0-9_+=,.@-]+/)*$",
+        max_length=512,
+    )
 
     @model_validator(mode="after")
     def _require_account_of_real_environment(self) -> Self:
         if self.account_id is None and self.endpoint_url is None:
             accepted = "must be the 12-digit number of the AWS account that Terraform may change"
             refuse([(("account_id",), None, accepted)])
+        return self
+
+    @model_validator(mode="after")
+    def _require_boundary_of_this_account(self) -> Self:
+        arn = self.permissions_boundary_arn
+        if arn and self.account_id and arn.split(":")[4] not in ("aws", self.account_id):
+            accepted = f"must be a policy of AWS or of this account, arn:aws:iam::{self.account_id}:policy/…"
+            refuse([(("permissions_boundary_arn",), arn, accepted)])
         return self
 
     @field_validator("tags")

@@ -5,7 +5,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from stacks.settings.addresses import Ipv4Range
+from stacks.settings.addresses import PRIVATE_RANGES, Ipv4Range
+from stacks.settings.log_retention import RETENTION_RULE, RetentionDays
 from stacks.settings.model import MAP_KEY_RULE, MapKey, Mistake, SettingsModel, find_duplicates, refuse
 from stacks.settings.node_groups import RECOMMENDED_RELEASE, NodeGroupSettings
 from stacks.versions import CLUSTER_AUTOSCALER_IMAGE_TAGS
@@ -16,20 +17,28 @@ PrincipalArn = Annotated[
         pattern=r"^arn:aws(-[a-z-]+)?:iam::[0-9]{12}:(root|(role|user)/([A-Za-z0-9_+=,.@-]+/)*[A-Za-z0-9_+=,.@-]{1,64})$"
     ),
 ]
-AddonName = Literal["vpc-cni", "kube-proxy", "coredns", "eks-pod-identity-agent"]
-
-# Amazon CloudWatch Logs, "PutRetentionPolicy".
-_RETENTION_DAYS = [
-    *(1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731),
-    *(1096, 1827, 2192, 2557, 2922, 3288, 3653),
+# AWS KMS, "Key identifiers (KeyId)": the ARN of a key, not of an alias.
+KmsKeyArn = Annotated[
+    str,
+    Field(
+        pattern=r"^arn:aws(-[a-z-]+)?:kms:[a-z0-9-]+:[0-9]{12}:key/"
+        r"(mrk-[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$"
+    ),
 ]
+# Amazon ECR API Reference, "CreatePullThroughCacheRule": the names that ECR takes.
+CacheCredentialArn = Annotated[
+    str,
+    Field(
+        pattern=r"^arn:aws(-[a-z-]+)?:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:"
+        r"ecr-pullthroughcache/[A-Za-z0-9/_+=.@-]+$",
+        max_length=612,
+    ),
+]
+AddonName = Literal["vpc-cni", "kube-proxy", "coredns", "eks-pod-identity-agent", "eks-node-monitoring-agent"]
 
 _PRIVATE_OR_RESERVED = [
-    IPv4Network(block)
-    for block in (
-        *("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"),
-        *("127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3", "0.0.0.0/8"),
-    )
+    *PRIVATE_RANGES,
+    *map(IPv4Network, ("127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3", "0.0.0.0/8")),
 ]
 
 
@@ -82,10 +91,8 @@ class ClusterSettings(SettingsModel):
         default=("api", "audit", "authenticator", "controllerManager", "scheduler"),
         description="Control-plane logs that EKS sends to CloudWatch.",
     )
-    log_retention_days: int = Field(
-        default=30,
-        description="Days that CloudWatch keeps the control-plane logs: one of "
-        f"{', '.join(map(str, _RETENTION_DAYS))}.",
+    log_retention_days: RetentionDays = Field(
+        default=30, description=f"Days that CloudWatch keeps the control-plane logs: {RETENTION_RULE}."
     )
     addon_versions: dict[
         AddonName,
@@ -95,6 +102,51 @@ class ClusterSettings(SettingsModel):
         description="Versions of EKS add-ons by name, such as {vpc-cni: v1.20.4-eksbuild.2}; vpc-cni "
         "from v1.19.3 on. An add-on without one gets EKS's default for the Kubernetes version when it is "
         "created.",
+    )
+    secrets_key_arn: KmsKeyArn | None = Field(
+        default=None,
+        description="ARN of a KMS key of yours that encrypts the Secrets of Kubernetes, in the cluster's "
+        "region. Only for a new cluster: EKS never changes the key of one, and a plan refuses it. Without "
+        "it the cluster stack makes a key.",
+    )
+    volumes_key_arn: KmsKeyArn | None = Field(
+        default=None,
+        description="ARN of a KMS key of yours that encrypts the root volumes of all nodes, in the cluster's "
+        "region; the cluster stack grants its use to Auto Scaling. A change replaces the nodes in a rolling "
+        "update. Without it EBS's default key of the account and region encrypts them.",
+    )
+    warm_ip_target: int | None = Field(
+        default=None,
+        description="Number of free addresses, 1 to 50, that the VPC CNI keeps on each node for new pods. "
+        "Together with `minimum_ip_target`, for small subnets. Without both it keeps a whole spare network "
+        "interface of addresses, 15 or 30 on most instance types.",
+        ge=1,
+        le=50,
+    )
+    minimum_ip_target: int | None = Field(
+        default=None,
+        description="Number of addresses, 1 to 250, that the VPC CNI takes for each node at its start: a few "
+        "more than the pods that usually run there. Together with `warm_ip_target`.",
+        ge=1,
+        le=250,
+    )
+    node_repair: bool | None = Field(
+        default=None,
+        description="true: EKS replaces a node that has been unhealthy for 30 minutes, and ends what still "
+        "runs there. false: it does not, which is EKS's default. To switch it off again, set false instead "
+        "of taking true away.",
+    )
+    node_monitoring_agent: bool = Field(
+        default=False,
+        description="Whether the add-on eks-node-monitoring-agent looks for faults of kernel, network, disk "
+        "and container runtime on each node. With `node_repair` EKS replaces nodes with such faults, too. It "
+        "requests 10m of CPU and 30Mi of memory on each node.",
+    )
+    docker_hub_credential_arn: CacheCredentialArn | None = Field(
+        default=None,
+        description="ARN of a secret in Secrets Manager, in the account and region of the cluster. Its name "
+        "begins with ecr-pullthroughcache/, and it holds the credential of a Docker Hub account. ECR then "
+        "keeps Docker Hub's images under <name_prefix>-dockerhub/. Terraform never reads the secret.",
     )
     enable_irsa: bool = Field(
         default=False,
@@ -130,13 +182,6 @@ class ClusterSettings(SettingsModel):
             )
             refuse([(("vpc-cni",), found, accepted)])
         return versions
-
-    @field_validator("log_retention_days")
-    @classmethod
-    def _require_cloudwatch_retention(cls, days: int) -> int:
-        if days not in _RETENTION_DAYS:
-            raise ValueError(f"must be one of {', '.join(map(str, _RETENTION_DAYS))}")
-        return days
 
     @field_validator("endpoint_public_access_cidrs")
     @classmethod
@@ -174,6 +219,25 @@ class ClusterSettings(SettingsModel):
                 text = f"must be a release of the group's Kubernetes version, such as {version}.2-20260520"
                 mistakes.append((("node_groups", name, "release_version"), group.release_version, text))
         refuse(mistakes)
+        return self
+
+    @model_validator(mode="after")
+    def _require_both_targets(self) -> Self:
+        # Without a minimum, a node asks EC2 for addresses with each few pods, until EC2 throttles it.
+        names = ("warm_ip_target", "minimum_ip_target")
+        refuse(
+            ((name,), None, f"must be set together with {other}")
+            for name, other in (names, names[::-1])
+            if getattr(self, name) is None and getattr(self, other) is not None
+        )
+        return self
+
+    @model_validator(mode="after")
+    def _refuse_version_of_missing_addon(self) -> Self:
+        name: AddonName = "eks-node-monitoring-agent"
+        if name in self.addon_versions and not self.node_monitoring_agent:
+            accepted = "must be left out, or cluster.node_monitoring_agent be true: it installs the add-on"
+            refuse([(("addon_versions", name), self.addon_versions[name], accepted)])
         return self
 
     @field_validator("node_groups")

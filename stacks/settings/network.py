@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from ipaddress import IPv4Network
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, field_validator, model_validator
 
 from stacks.settings.addresses import Ipv4Range
+from stacks.settings.log_retention import RETENTION_RULE, RetentionDays
 from stacks.settings.model import Mistake, SettingsModel, find_duplicates, refuse
 
 # Ranges that Amazon EC2 refuses for a VPC: this network, loopback, link-local, multicast and reserved.
@@ -17,6 +18,31 @@ _UNUSABLE_RANGES = [
 # Amazon EC2, "Resource IDs": eight hexadecimal digits until 2018, seventeen since.
 VpcId = Annotated[str, Field(pattern=r"^vpc-([0-9a-f]{8}|[0-9a-f]{17})$")]
 SubnetId = Annotated[str, Field(pattern=r"^subnet-([0-9a-f]{8}|[0-9a-f]{17})$")]
+
+# Amazon S3, "General purpose bucket naming rules".
+BucketArn = Annotated[
+    str,
+    Field(pattern=r"^arn:aws(-[a-z-]+)?:s3:::[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9!_.*'()/-]*)?$"),
+]
+
+# Services that nodes, the CNI, the autoscaler and EKS Pod Identity call; then those that others often need.
+ENDPOINTS_OF_NODES = ("ec2", "ecr.api", "ecr.dkr", "eks", "eks-auth", "autoscaling", "sts")
+EndpointService = Literal[
+    "ec2",
+    "ecr.api",
+    "ecr.dkr",
+    "eks",
+    "eks-auth",
+    "autoscaling",
+    "sts",
+    "logs",
+    "monitoring",
+    "kms",
+    "secretsmanager",
+    "ssm",
+    "ssmmessages",
+    "ec2messages",
+]
 
 
 class ExistingNetworkSettings(SettingsModel):
@@ -49,6 +75,30 @@ class ExistingNetworkSettings(SettingsModel):
             for index, subnet_id in enumerate(self.public_subnet_ids)
             if subnet_id in self.private_subnet_ids
         )
+        return self
+
+
+class FlowLogsSettings(SettingsModel):
+    """VPC flow logs: the connections of every network interface in the VPC, nodes and pods among them."""
+
+    traffic: Literal["ALL", "ACCEPT", "REJECT"] = Field(
+        default="ALL", description="Which connections are recorded: ALL, or only those with this outcome."
+    )
+    retention_days: RetentionDays = Field(
+        default=30, description=f"Days that CloudWatch keeps the flow logs: {RETENTION_RULE}."
+    )
+    bucket_arn: BucketArn | None = Field(
+        default=None,
+        description="ARN of an existing S3 bucket, or of a folder in it, such as "
+        "arn:aws:s3:::example-flow-logs/cicd/: the flow logs go there instead of to CloudWatch. The bucket "
+        "decides how long they are kept.",
+    )
+
+    @model_validator(mode="after")
+    def _refuse_retention_of_a_bucket(self) -> Self:
+        if self.bucket_arn and "retention_days" in self.model_fields_set:
+            accepted = "must not be set beside bucket_arn: the bucket's own lifecycle decides"
+            refuse([(("retention_days",), self.retention_days, accepted)])
         return self
 
 
@@ -85,17 +135,27 @@ class NetworkSettings(SettingsModel):
         "the other zones keep their way to the internet; a plan then warns if the steady node group has "
         "fewer nodes than there are zones.",
     )
+    flow_logs: FlowLogsSettings | None = Field(
+        default=None,
+        description="VPC flow logs; {} for those with the defaults. Without the key nothing is recorded.",
+    )
+    interface_endpoints: tuple[EndpointService, ...] = Field(
+        default=(),
+        description="AWS services with an interface endpoint in each private subnet, which costs by the "
+        f"hour and zone. Nodes call {', '.join(ENDPOINTS_OF_NODES)}; the rest of these is for others: "
+        f"{', '.join(name for name in get_args(EndpointService) if name not in ENDPOINTS_OF_NODES)}.",
+    )
     existing: ExistingNetworkSettings | None = Field(
         default=None,
         description="An existing VPC, used instead of a new one. Of the other settings of the network only "
         "`availability_zones` may be set then.",
     )
 
-    @field_validator("availability_zones")
+    @field_validator("availability_zones", "interface_endpoints")
     @classmethod
-    def _refuse_duplicates(cls, zones: tuple[str, ...]) -> tuple[str, ...]:
-        refuse(find_duplicates(zones))
-        return zones
+    def _refuse_duplicates(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
+        refuse(find_duplicates(entries))
+        return entries
 
     @field_validator("cidr")
     @classmethod

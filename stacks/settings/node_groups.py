@@ -57,6 +57,10 @@ TaintValue = Annotated[str, Field(pattern=rf"^({_LABEL_NAME})?$")]
 InstanceType = Annotated[str, AfterValidator(_require_instance_type)]
 
 
+# Amazon EBS, "General Purpose SSD volumes", "gp3 volume performance".
+DEFAULT_IOPS, IOPS_PER_GIB, IOPS_PER_MIB_PER_SECOND = 3000, 500, 4
+
+
 class TaintSettings(SettingsModel):
     """A taint on every node of a group; pods that do not tolerate it stay off these nodes."""
 
@@ -102,6 +106,22 @@ class NodeGroupSettings(SettingsModel):
     )
     disk_size_gib: int = Field(
         default=100, description="Size of a node's encrypted root volume, 20 to 16384 GiB.", ge=20, le=16384
+    )
+    disk_iops: int | None = Field(
+        default=None,
+        description="Input and output operations per second of the root volume (gp3), 3000 to 80000, at most "
+        "500 for each GiB of `disk_size_gib`. EBS's default is 3000; more costs extra. A change replaces the "
+        "nodes in a rolling update.",
+        ge=3000,
+        le=80000,
+    )
+    disk_throughput_mib_per_second: int | None = Field(
+        default=None,
+        description="Throughput of the root volume (gp3), 125 to 1000 MiB/s, at most a quarter of "
+        "`disk_iops`. EBS's default is 125; more costs extra. All jobs of a node share it. A change replaces "
+        "the nodes in a rolling update.",
+        ge=125,
+        le=1000,  # of AWS provider 5.100.0; EBS takes 2000
     )
     kubernetes_version: str | None = Field(
         default=None,
@@ -178,7 +198,13 @@ class NodeGroupSettings(SettingsModel):
 
     @model_validator(mode="after")
     def _require_values_that_agree(self) -> Self:
-        refuse([*self._find_architecture_mistakes(), *self._find_size_mistakes()])
+        refuse(
+            [
+                *self._find_architecture_mistakes(),
+                *self._find_size_mistakes(),
+                *self._find_disk_mistakes(),
+            ]
+        )
         return self
 
     def _find_architecture_mistakes(self) -> Iterator[Mistake]:
@@ -198,6 +224,24 @@ class NodeGroupSettings(SettingsModel):
                 f"must be at least min_size, which is {self.min_size}: raise max_size or lower min_size"
             )
             yield ("max_size",), self.max_size, accepted
+
+    def _find_disk_mistakes(self) -> Iterator[Mistake]:
+        """Yield what EC2 refuses: Amazon EBS, "General Purpose SSD volumes", "gp3 volume performance"."""
+        most_iops = self.disk_size_gib * IOPS_PER_GIB
+        if self.disk_iops and self.disk_iops > most_iops:
+            accepted = (
+                f"must be at most {most_iops}, {IOPS_PER_GIB} for each of the {self.disk_size_gib} GiB: "
+                "lower it, or raise disk_size_gib"
+            )
+            yield ("disk_iops",), self.disk_iops, accepted
+        iops = self.disk_iops or DEFAULT_IOPS
+        throughput = self.disk_throughput_mib_per_second
+        if throughput and throughput * IOPS_PER_MIB_PER_SECOND > iops:
+            accepted = (
+                f"must be at most {iops // IOPS_PER_MIB_PER_SECOND}, a quarter of the volume's {iops} IOPS: "
+                f"lower it, or set disk_iops to {throughput * IOPS_PER_MIB_PER_SECOND}"
+            )
+            yield ("disk_throughput_mib_per_second",), throughput, accepted
 
     @property
     def is_steady(self) -> bool:

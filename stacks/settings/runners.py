@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Mapping
+from ipaddress import IPv4Network
 from typing import Annotated, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from stacks.settings.addresses import URL_PORT
+from stacks.settings.addresses import PRIVATE_RANGES, URL_PORT, Ipv4Range
+from stacks.settings.aws import PolicyArn
 from stacks.settings.certificates import Certificates
 from stacks.settings.container_resources import ContainerResources, ManagerResources
 from stacks.settings.executor import ExecutorSettings, Folder
@@ -55,15 +57,6 @@ _GITLAB_URL = rf"^https?://{_HOST_LABEL}(\.{_HOST_LABEL})*{URL_PORT}(/[A-Za-z0-9
 
 # Go's duration, as in config.toml.
 RunnerDuration = Annotated[str, Field(pattern=r"^([1-9][0-9]{0,4}[smh]){1,3}$")]
-
-# IAM, "Quotas": 10 managed policies for a role unless AWS raised the quota.
-PolicyArn = Annotated[
-    str,
-    Field(
-        pattern=r"^arn:aws(-[a-z-]+)?:iam::(aws|[0-9]{12}):policy/([A-Za-z0-9_+=,.@-]+/)*[A-Za-z0-9_+=,.@-]{1,128}$",
-        max_length=640,
-    ),
-]
 
 RunnerTag = Annotated[
     str, Field(pattern=r"^[^\s,\x00-\x1f\x7f]([^,\x00-\x1f\x7f]*[^\s,\x00-\x1f\x7f])?$", max_length=255)
@@ -157,12 +150,19 @@ class RunnerSettings(SettingsModel):
         description="Whether you trust the code of the fleet's jobs. With false the settings refuse "
         "`privileged`, `job_policy_arns`, and node groups that have no taints or that other fleets use.",
     )
+    private_egress_cidrs: tuple[Ipv4Range, ...] | None = Field(
+        default=None,
+        description="Up to 50 private IPv4 ranges that jobs may reach, such as [10.20.0.0/16]; with [] none. "
+        "Cluster DNS and the internet stay reachable. Without the key jobs reach every address but the "
+        f"instance metadata. Private are {', '.join(map(str, PRIVATE_RANGES))}.",
+        max_length=50,
+    )
     job_policy_arns: tuple[PolicyArn, ...] = Field(
         default=(),
         description="Up to 10 managed policies of AWS or of this account, such as "
         "arn:aws:iam::aws:policy/AmazonEC2ContainerRegistryPowerUser. The fleet's jobs get a role with them "
         "(EKS Pod Identity). Without one, jobs have no AWS identity.",
-        max_length=10,
+        max_length=10,  # IAM, "Quotas", unless AWS raised the quota
     )
     image: str = Field(
         default="alpine:3.22",
@@ -257,6 +257,17 @@ class RunnerSettings(SettingsModel):
     def _refuse_duplicates(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
         refuse(find_duplicates(names or ()))
         return names
+
+    @field_validator("private_egress_cidrs")
+    @classmethod
+    def _require_private_ranges(cls, cidrs: tuple[IPv4Network, ...] | None) -> tuple[IPv4Network, ...] | None:
+        refuse(find_duplicates(cidrs or ()))
+        refuse(
+            ((str(index),), str(cidr), f"must be a part of {', '.join(map(str, PRIVATE_RANGES))}")
+            for index, cidr in enumerate(cidrs or ())
+            if not any(cidr.subnet_of(private) for private in PRIVATE_RANGES)
+        )
+        return cidrs
 
     @field_validator("pod_labels", "pod_annotations")
     @classmethod

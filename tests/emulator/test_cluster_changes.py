@@ -1,5 +1,9 @@
-"""A deployed cluster gets another zone, is upgraded, is destroyed, and is deployed again under its name."""
+"""A deployed cluster gets another zone, is upgraded, is destroyed, and is deployed again under its name.
 
+It has the settings that a platform team adds, too.
+"""
+
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -7,7 +11,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from plan_review.plan import read_plan
+from stacks.iam import trust
 from tests.emulator.project import Project, running_project
+from tests.platform_settings import BOUNDARY, PLATFORM_SETTINGS
 
 STACKS = ("network", "cluster")  # what a machine without Kubernetes deploys for real
 ZONES = ["eu-central-1a", "eu-central-1b"]
@@ -32,10 +38,51 @@ def small(tmp_path_factory: pytest.TempPathFactory, aws_reattach: dict[str, Any]
     """An environment of two zones, with network and cluster deployed by plain Terraform."""
     # On an emulated AWS of its own, which needs no destroy at the end.
     with running_project(tmp_path_factory.mktemp("changed") / "project", aws_reattach) as project:
-        environment = project.another("changed", SETTINGS)
+        environment = project.another("changed", SETTINGS | prepare_account(project))
         for stack in STACKS:
             environment.apply(stack)
         yield environment
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_a_second_plan_is_empty_with_the_settings_of_a_platform_team(small: Project, stack: str) -> None:
+    """AWS answers with everything that the settings name, and the credential of Docker Hub is in no state."""
+    assert small.planned_changes(stack) == {}
+    assert small.token not in small.terraform(stack, "state", "pull").stdout
+
+
+def test_aws_holds_what_the_settings_of_a_platform_team_name(small: Project) -> None:
+    """Roles, keys, flow logs, endpoints, add-ons, repair and the cache of Docker Hub are in AWS."""
+    cluster, settings = describe_cluster(small), small.settings.cluster
+    assert cluster["roleArn"].endswith(":role/cicd/changed-cluster")
+    role = small.client("iam").get_role(RoleName="changed-flow-logs")["Role"]
+    assert role["PermissionsBoundary"]["PermissionsBoundaryArn"] == BOUNDARY
+    assert cluster["encryptionConfig"][0]["provider"]["keyArn"] == settings.secrets_key_arn
+    (grant,) = small.client("kms").list_grants(KeyId=settings.volumes_key_arn)["Grants"]
+    assert grant["GranteePrincipal"].endswith("/AWSServiceRoleForAutoScaling")
+    eks, ec2 = small.client("eks"), small.client("ec2")
+    group = eks.describe_nodegroup(clusterName="changed", nodegroupName="main-a")["nodegroup"]
+    assert group["nodeRepairConfig"] == {"enabled": True}
+    versions = ec2.describe_launch_template_versions(LaunchTemplateId=group["launchTemplate"]["id"])
+    disk = versions["LaunchTemplateVersions"][0]["LaunchTemplateData"]["BlockDeviceMappings"][0]["Ebs"]
+    assert (disk["KmsKeyId"], disk["Iops"], disk["Throughput"]) == (settings.volumes_key_arn, 6000, 500)
+    assert "eks-node-monitoring-agent" in eks.list_addons(clusterName="changed")["addons"]
+    (flow_log,) = ec2.describe_flow_logs()["FlowLogs"]
+    assert flow_log["DeliverLogsPermissionArn"] == role["Arn"]
+    endpoints = ec2.describe_vpc_endpoints()["VpcEndpoints"]
+    assert len([item for item in endpoints if item["VpcEndpointType"] == "Interface"]) == 7
+    (rule,) = small.client("ecr").describe_pull_through_cache_rules()["pullThroughCacheRules"]
+    assert rule["ecrRepositoryPrefix"] == "changed-dockerhub"
+
+
+def test_a_running_cluster_keeps_its_roles_and_its_key(small: Project) -> None:
+    """Another path or another key for Secrets is refused, before anything is replaced or deleted."""
+    key = f"arn:aws:kms:eu-central-1:000000000000:key/{uuid.UUID(int=1)}"
+    with small.changed({"aws.role_path": "/other/", "cluster.secrets_key_arn": key}):
+        plan = small.plan("cluster")
+    assert plan.returncode == 1
+    assert "aws.role_path: /other/: the running cluster has the role arn:aws:iam::" in plan.stderr
+    assert f"cluster.secrets_key_arn: {key}: the running cluster was not created with this key" in plan.stderr
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +195,23 @@ def test_the_log_group_of_another_environment_is_not_adopted(grown: Project) -> 
     assert other.terraform("cluster", "init").returncode == 0
     plan = other.plan("cluster")
     assert "aws_cloudwatch_log_group.cluster_logs will be created" in plan.stdout, plan.stderr
+
+
+def prepare_account(project: Project) -> dict[str, Any]:
+    """Make what the settings of a platform team name, and return these settings."""
+    kms, secrets = project.client("kms"), project.client("secretsmanager")
+    project.client("iam").create_role(  # ministack spells the role's name in another way than AWS
+        RoleName="AWSServiceRoleForAutoScaling",
+        Path="/aws-service-role/autoscaling.amazonaws.com/",
+        AssumeRolePolicyDocument=trust({"Service": "autoscaling.amazonaws.com"}),
+    )
+    secrets_key, volumes_key = (kms.create_key()["KeyMetadata"]["Arn"] for _ in range(2))
+    credential = secrets.create_secret(Name="ecr-pullthroughcache/hub", SecretString=project.token)["ARN"]
+    return PLATFORM_SETTINGS | {
+        "cluster.secrets_key_arn": secrets_key,
+        "cluster.volumes_key_arn": volumes_key,
+        "cluster.docker_hub_credential_arn": credential,
+    }
 
 
 def log_groups(project: Project) -> list[dict[str, Any]]:

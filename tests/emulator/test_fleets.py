@@ -33,8 +33,8 @@ def stored_token(project: Project, value: str, *, kind: str = "SecureString") ->
 def test_another_fleet_changes_nothing_of_the_first(deployed: Project) -> None:
     """Adding a fleet plans that fleet's resources alone; so do rotating its token and removing it.
 
-    The fleet has every part that a fleet may have: certificates, a role for jobs, a role for large caches.
-    Its manager starts when the roles of manager and jobs are in effect.
+    The fleet has every part that a fleet may have: certificates, a role for jobs, a role for large caches,
+    egress of its own. Its manager starts when the roles of manager and jobs are in effect.
     """
     parameter = "/cicd/runners/docs/token"
     deployed.client("ssm").put_parameter(Name=parameter, Type="SecureString", Value="glrt-docs-team")
@@ -46,6 +46,7 @@ def test_another_fleet_changes_nothing_of_the_first(deployed: Project) -> None:
         "job_policy_arns": ["arn:aws:iam::aws:policy/ReadOnlyAccess"],
         "cache_multipart": True,
         "replicas": 2,
+        "private_egress_cidrs": ["10.20.0.0/16"],
     }
     with deployed.changed({"runners.docs": fleet}):
         added = deployed.planned_changes("workloads")

@@ -42,7 +42,7 @@ def test_nothing_to_do_is_status_0(deployed: Project) -> None:
 
 
 def test_what_was_reviewed_is_applied_from_another_checkout(deployed: Project, tmp_path: Path) -> None:
-    """A pipeline's later job, which has only the plan's files, applies exactly them; then nothing is left."""
+    """A pipeline's later job, which has only the plan's files, applies exactly them, once approved."""
     other = tmp_path / "checkout"
     with deployed.changed({"cluster.node_groups.main.max_size": 12}):
         planned = deployed.deployment("plan")
@@ -54,6 +54,10 @@ def test_what_was_reviewed_is_applied_from_another_checkout(deployed: Project, t
             "delete": 0,
         }
         assert deployed.plans_record()["exit_status"] == 3
+        issues = json.loads((deployed.plans / "code-quality.json").read_text())
+        assert {item["location"]["path"] for item in issues} == {"environments/local.yaml"}
+        sarif = json.loads((deployed.plans / "findings.sarif").read_text())
+        assert len(sarif["runs"][0]["results"]) == len(issues) == 4
         assert stat.S_IMODE(deployed.plans.stat().st_mode) == 0o700
         ignored = shutil.ignore_patterns("cdktf.out", ".work", "*.log")
         shutil.copytree(deployed.folder, other, symlinks=True, ignore=ignored)
@@ -61,8 +65,18 @@ def test_what_was_reviewed_is_applied_from_another_checkout(deployed: Project, t
             mirror = deployed.stack_folder(stack) / "terraform.d"
             if mirror.exists():
                 shutil.copytree(mirror, other / "cdktf.out" / "stacks" / stack / "terraform.d", symlinks=True)
-        applied = replace(deployed, folder=other).deployment("apply")
+        later = replace(deployed, folder=other)
+        unapproved = later.deployment("apply", "--require-approval")
+        assert unapproved.returncode == 1
+        assert "1 change(s) need an approval: s3://" in unapproved.stderr
+        # The approval is given where another plan has the same findings.
+        approved = deployed.deployment("approve", "--yes")
+        assert approved.returncode == 0, approved.stdout + approved.stderr
+        assert "cluster: at most 14 → 16 nodes" in approved.stdout
+        assert "unchanged, number of entries: 1\n" in deployed.deployment("approvals").stdout
+        applied = later.deployment("apply", "--require-approval")
         assert applied.returncode == 0, applied.stdout + applied.stderr
+        assert "arn:aws:iam::000000000000:root, entry 1\n" in applied.stdout
         assert "cluster: applying" in applied.stdout
         assert "network: applying" not in applied.stdout
         assert deployed.deployment("plan").returncode == 0

@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
+from stacks.settings.network import EndpointService
 from tests.environments import Synthesized
 
 ZONES = ["eu-central-1a", "eu-central-1b", "eu-central-1c"]
@@ -72,6 +73,20 @@ def test_zones_that_eks_does_not_take_are_refused(
         assert '${!contains(["use1-az3", "usw1-az2", "cac1-az3"], self.availability_zone_id)}' in conditions
 
 
+def test_a_plan_warns_of_a_private_subnet_without_free_addresses(
+    synthesize_existing: Callable[..., Synthesized],
+) -> None:
+    """Each private subnet has a check, which stops no plan; public subnets have none."""
+    checks = synthesize_existing()["network"]["check"]
+    conditions = {name: item["assert"][0]["condition"] for name, item in checks.items()}
+    assert conditions == {
+        f"free_addresses_{letter}": (
+            f"${{data.aws_subnet.private_subnet_{letter}.available_ip_address_count >= 16}}"
+        )
+        for letter in "abc"
+    }
+
+
 def test_no_data_waits_for_an_apply(synthesize_existing: Callable[..., Synthesized]) -> None:
     """Data sources refer only to each other, so a plan knows all values."""
     network = synthesize_existing()["network"]
@@ -82,7 +97,12 @@ def test_terraform_forgets_all_resources_of_an_own_vpc(
     synthesize_existing: Callable[..., Synthesized], synthesize_changed: Callable[..., Synthesized]
 ) -> None:
     """An environment that created its VPC and later names it as existing does not destroy it."""
-    made = synthesize_changed({"network.nat_gateways": "one_per_zone"})["network"]["resource"]
+    everything = {
+        "network.nat_gateways": "one_per_zone",
+        "network.flow_logs": {},
+        "network.interface_endpoints": list(get_args(EndpointService)),
+    }
+    made = synthesize_changed(everything)["network"]["resource"]
     removed = synthesize_existing()["network"]["removed"]
     assert {item["from"] for item in removed} == {f"{kind}.{name}" for kind in made for name in made[kind]}
     assert all(item["lifecycle"] == {"destroy": False} for item in removed)

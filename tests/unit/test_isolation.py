@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from tests.environments import Synthesized
+from tests.environments import Mistakes, Synthesized
 
 NAMESPACE = "gitlab-jobs-default"
 
@@ -101,3 +101,25 @@ def test_no_disruption_budget_without_protect_running_jobs(
     """`protect_running_jobs: false` removes the disruption budget."""
     stacks = synthesize_changed({"protect_running_jobs": False})
     assert "kubernetes_pod_disruption_budget_v1" not in stacks["workloads"]["resource"]
+
+
+def test_a_fleet_may_be_kept_from_private_networks(
+    synthesize_changed: Callable[..., Synthesized], mistakes: Mistakes
+) -> None:
+    """Its jobs reach the internet, cluster DNS, and the private ranges that the settings name."""
+    stacks = synthesize_changed({"runners.default.private_egress_cidrs": ["10.20.0.0/16"]})
+    internet, dns, named = of_jobs(stacks, "network_policy")["egress"]
+    private = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"]
+    assert internet == {"to": [{"ip_block": {"cidr": "0.0.0.0/0", "except": ["169.254.0.0/16", *private]}}]}
+    assert dns == {
+        "to": [
+            {
+                "namespace_selector": {"match_labels": {"kubernetes.io/metadata.name": "kube-system"}},
+                "pod_selector": {"match_labels": {"k8s-app": "kube-dns"}},
+            }
+        ],
+        "ports": [{"port": "53", "protocol": "UDP"}, {"port": "53", "protocol": "TCP"}],
+    }
+    assert named == {"to": [{"ip_block": {"cidr": "10.20.0.0/16"}}]}
+    (line,) = mistakes({"runners.default.private_egress_cidrs": ["203.0.113.0/24"]})
+    assert line.endswith('private_egress_cidrs.0: "203.0.113.0/24": must be a part of ' + ", ".join(private))

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import stat
 import subprocess
 import sys
@@ -39,6 +38,7 @@ def read_job(name: str) -> dict[str, Any]:
 
 JOBS = {name: read_job(name) for name in PIPELINE if name not in KEYWORDS and not name.startswith(".")}
 PLANNING = [name for name, found in JOBS.items() if "-m deployment plan" in str(found["script"])]
+APPROVING = [name for name, found in JOBS.items() if "-m deployment approve" in str(found["script"])]
 APPLYING = [name for name, found in JOBS.items() if "-m deployment apply" in str(found["script"])]
 
 
@@ -59,7 +59,7 @@ DEFAULT_BRANCH = "$CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH"
 SCHEDULE = '$CI_PIPELINE_SOURCE == "schedule"'
 NO_SCHEDULE = '$CI_PIPELINE_SOURCE != "schedule"'
 PROTECTED = '$CI_COMMIT_REF_PROTECTED == "true"'
-PLAN_ROLE, APPLY_ROLE = "$AWS_PLAN_ROLE_ARN", "$AWS_APPLY_ROLE_ARN"
+PLAN_ROLE, APPROVE_ROLE, APPLY_ROLE = "$AWS_PLAN_ROLE_ARN", "$AWS_APPROVE_ROLE_ARN", "$AWS_APPLY_ROLE_ARN"
 
 
 def test_an_apply_may_take_longer_than_the_update_of_a_node_group(example: Synthesized) -> None:
@@ -88,6 +88,7 @@ def test_every_pipeline_but_a_schedule_lints_and_tests(name: str) -> None:
     [
         ("review", [PLAN_ROLE, MERGE_REQUEST]),
         ("plan", [PLAN_ROLE, DEFAULT_BRANCH, NO_SCHEDULE]),
+        ("approve", [PLAN_ROLE, APPROVE_ROLE, DEFAULT_BRANCH, PROTECTED, NO_SCHEDULE]),
         ("apply", [PLAN_ROLE, APPLY_ROLE, DEFAULT_BRANCH, PROTECTED, NO_SCHEDULE]),
         ("drift", [PLAN_ROLE, DEFAULT_BRANCH, SCHEDULE]),
     ],
@@ -101,7 +102,7 @@ def test_each_job_with_a_role_has_its_conditions(name: str, conditions: list[str
         (rule,) = JOBS[found]["rules"]
         assert split_conditions([rule]) == [conditions]
         assert rule["exists"] == ["environments/$ENV.yaml"]
-        assert rule.get("when") == ("manual" if name == "apply" else None)
+        assert rule.get("when") == ("manual" if name in ("approve", "apply") else None)
 
 
 def test_the_image_is_built_on_the_default_branch_alone() -> None:
@@ -155,16 +156,17 @@ def test_every_command_exists() -> None:
 def test_one_job_at_a_time_works_on_an_environment() -> None:
     """A job that plans or applies waits for the others of the environment, and is never cancelled."""
     assert PLANNING
+    assert APPROVING
     assert APPLYING
-    for name in PLANNING + APPLYING:
+    for name in PLANNING + APPROVING + APPLYING:
         assert JOBS[name]["resource_group"] == "$ENV", name
         assert JOBS[name]["interruptible"] is False, name
 
 
-def test_only_apply_gets_the_role_that_changes() -> None:
-    """Every other job with credentials has the role for plans, and jobs that only check have none."""
+def test_each_step_has_a_role_of_its_own() -> None:
+    """Who may apply need not be able to approve; jobs that only check have no role."""
     for name, found in JOBS.items():
-        roles = {"$AWS_PLAN_ROLE_ARN": name in PLANNING, "$AWS_APPLY_ROLE_ARN": name in APPLYING}
+        roles = {PLAN_ROLE: name in PLANNING, APPROVE_ROLE: name in APPROVING, APPLY_ROLE: name in APPLYING}
         role = next((arn for arn, holder in roles.items() if holder), None)
         assert found.get("variables", {}).get("AWS_ROLE_ARN") == role, name
         assert ("id_tokens" in found) is (role is not None), name
@@ -173,7 +175,7 @@ def test_only_apply_gets_the_role_that_changes() -> None:
 def test_jobs_with_credentials_use_no_cache() -> None:
     """Every branch's job can write to a cache; no job with a role reads one."""
     assert "cache" not in PIPELINE["default"]
-    assert all("cache" not in JOBS[name] for name in PLANNING + APPLYING)
+    assert all("cache" not in JOBS[name] for name in PLANNING + APPROVING + APPLYING)
 
 
 @pytest.mark.parametrize("name", PLANNING)
@@ -192,7 +194,33 @@ def test_a_merge_request_shows_report_and_widget(name: str) -> None:
     assert name == f"review {environment}"
     assert artifacts["paths"] == [f"plans/{environment}/report.md"]
     assert artifacts["expose_as"]
-    assert artifacts["reports"] == {"terraform": f"plans/{environment}/gitlab.json"}
+    assert artifacts["reports"] == {
+        "terraform": f"plans/{environment}/gitlab.json",
+        "codequality": f"plans/{environment}/code-quality.json",
+    }
+    # GitLab compares it with that of the default branch.
+    on_default_branch = JOBS[f"plan {environment}"]["artifacts"]["reports"]
+    assert on_default_branch == {"codequality": f"plans/{environment}/code-quality.json"}
+
+
+@pytest.mark.parametrize("token", ["", "glpat-1"])
+def test_a_merge_request_gets_a_comment_if_there_is_a_token(tmp_path: Path, token: str) -> None:
+    """The comment is of the environment; without a token the job prints nothing and goes on."""
+    (name, *_) = find_jobs("review")
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text('#!/bin/sh\necho "$@"\n')
+    python.chmod(0o755)
+    done = subprocess.run(
+        ["bash", "-euc", "\n".join(JOBS[name]["after_script"])],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "ENV": "prod", "GITLAB_TOKEN": token},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    expected = "-m plan_review comment plans/prod/report.md --name prod\n" if token else ""
+    assert done.stdout == expected
 
 
 @pytest.mark.parametrize("name", find_jobs("apply"))
@@ -205,7 +233,19 @@ def test_apply_takes_the_plan_of_its_own_pipeline(name: str) -> None:
     checks = [{"job": check, "artifacts": False} for check in ("lint", "test")]
     assert JOBS[name]["needs"] == [f"plan {environment}", *checks]
     assert JOBS[name]["environment"] == {"name": "$ENV"}
-    assert JOBS[name]["script"][0] == ".ci/approved"
+    assert JOBS[name]["script"].endswith("deployment apply --require-approval")
+
+
+@pytest.mark.parametrize("name", find_jobs("approve"))
+def test_an_approval_is_of_the_plan_of_the_pipeline(name: str) -> None:
+    """The job has an environment of its own, so that GitLab can let others run it than those who apply.
+
+    The pipeline does not wait for it: most plans need no approval.
+    """
+    environment = JOBS[name]["variables"]["ENV"]
+    assert JOBS[name]["needs"] == [f"plan {environment}"]
+    assert JOBS[name]["environment"] == {"name": "approve/$ENV"}
+    assert JOBS[name]["rules"][0]["allow_failure"] is True
 
 
 @pytest.mark.parametrize("name", [*find_jobs("review"), *find_jobs("plan")])
@@ -222,51 +262,7 @@ def test_drift_is_red_and_has_a_report(name: str) -> None:
     assert JOBS[name]["artifacts"]["paths"] == [f"plans/{environment}/report.md"]
 
 
-def approved(folder: Path, plans: str | None, pipeline: str | None) -> subprocess.CompletedProcess[str]:
-    """Run .ci/approved in a project of its own, for pipeline 7 and the environment prod."""
-    (folder / ".ci").mkdir()
-    shutil.copy(PROJECT / ".ci" / "approved", folder / ".ci")
-    if plans is not None:
-        (folder / "plans" / "prod").mkdir(parents=True)
-        (folder / "plans" / "prod" / "plans.json").write_text(plans)
-    given = {"APPROVED_PIPELINE": pipeline} if pipeline is not None else {}
-    return subprocess.run(
-        [folder / ".ci" / "approved"],
-        env={"PATH": os.environ["PATH"], "ENV": "prod", "CI_PIPELINE_ID": "7", **given},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-@pytest.mark.parametrize(("status", "pipeline"), [(0, None), (2, None), (3, "7")])
-def test_a_plan_may_be_applied(tmp_path: Path, status: int, pipeline: str | None) -> None:
-    """An ordinary plan needs no approval; a plan of status 3 needs the number of this pipeline."""
-    done = approved(tmp_path, json.dumps({"exit_status": status}), pipeline)
-    assert done.returncode == 0, done.stderr
-
-
-@pytest.mark.parametrize(
-    ("plans", "pipeline", "message"),
-    [
-        ('{"exit_status": 3}', None, "APPROVED_PIPELINE"),
-        ('{"exit_status": 3}', "6", "APPROVED_PIPELINE"),
-        ('{"exit_status": 1}', "7", "exit_status is 1"),
-        ("{}", "7", "plans/prod/plans.json: can't be read"),
-        ("[", "7", "plans/prod/plans.json: can't be read"),
-        (None, "7", "plans/prod/plans.json: can't be read"),
-    ],
-)
-def test_a_plan_is_refused(tmp_path: Path, plans: str | None, pipeline: str | None, message: str) -> None:
-    """Without an approval of this pipeline or without a good plan: one message, nothing is applied."""
-    done = approved(tmp_path, plans, pipeline)
-    assert done.returncode == 1
-    assert message in done.stderr
-    assert len(done.stderr.splitlines()) == 1
-    assert done.stdout == ""
-
-
-@pytest.mark.parametrize("name", [*PLANNING, *APPLYING])
+@pytest.mark.parametrize("name", [*PLANNING, *APPROVING, *APPLYING])
 def test_a_failed_command_does_not_look_like_a_plan_with_changes(name: str) -> None:
     """GNU make ends with 2 at any failure, and 2 is the status of a plan with changes."""
     script = JOBS[name]["script"]

@@ -49,6 +49,8 @@ def test_the_exit_status_is_that_of_the_plan(text: str, status: int, tmp_path: P
         (("-", "--gitlab-report", "no/such/file"), NOTHING, "no/such/file: No such file or directory"),
         (("-", "--accepted", "no/such.yaml"), NOTHING, "no/such.yaml: No such file or directory"),
         (("-", "--accepted", "README.md"), NOTHING, "README.md"),
+        (("comment", "no/such.md"), "", "no/such.md: No such file or directory"),
+        (("comment",), "", "the following arguments are required: REPORT.md"),
         ((), "", "the following arguments are required: PLAN.json"),
         (("-", "--unknown"), NOTHING, "unrecognized arguments: --unknown"),
     ],
@@ -100,11 +102,21 @@ def test_several_plans_make_one_report(tmp_path: Path) -> None:
     assert "| `network` | 0 | 0 | 0 | 1 |  |\n| `cluster` | 0 | 1 | 0 | 0 |  |" in done.stdout
 
 
-def test_gitlabs_report_is_written(tmp_path: Path) -> None:
-    """The file has GitLab's three numbers."""
-    file = tmp_path / "gitlab.json"
-    assert run("-", "--gitlab-report", file, given=APPROVAL).returncode == 3
-    assert json.loads(file.read_text()) == {"create": 0, "update": 0, "delete": 1}
+def test_reports_for_other_programs_are_written(tmp_path: Path) -> None:
+    """Their findings point to the file that the command line names; by default to the plan."""
+    files = [tmp_path / name for name in ("gitlab.json", "findings.sarif", "code-quality.json")]
+    options = [
+        part
+        for pair in zip(("--gitlab-report", "--sarif", "--code-quality"), files, strict=True)
+        for part in pair
+    ]
+    assert run("-", *options, "--location", "main.tf", given=APPROVAL).returncode == 3
+    totals, sarif, (issue,) = (json.loads(file.read_text()) for file in files)
+    assert totals == {"create": 0, "update": 0, "delete": 1}
+    assert sarif["runs"][0]["results"][0]["ruleId"] == "destruction"
+    assert issue["location"]["path"] == "main.tf"
+    run("-", *options, given=APPROVAL)
+    assert json.loads(files[2].read_text())[0]["location"]["path"] == "-"
 
 
 def test_accepted_findings_need_no_approval(tmp_path: Path) -> None:

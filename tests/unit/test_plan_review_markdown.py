@@ -79,7 +79,7 @@ def test_the_most_dangerous_section_comes_first() -> None:
         resource("aws_iam_policy", None, {"policy": policy(allow())}),
         output_changes={"a": output(1, None)},
     )
-    assert re.findall("^## (. [A-Z][a-z]+)", text, re.MULTILINE) == [
+    assert re.findall("<summary>(. [A-Z][a-z]+)", text) == [
         "🔴 Access",
         "🔴 Outputs",
         "🟠 Deleted",
@@ -94,6 +94,92 @@ def test_findings_that_need_an_approval_come_first() -> None:
     bucket = plan(resource("aws_s3_bucket", {}, None))
     text = markdown.write(Review("Plan", [PlannedStack("a", harmless), PlannedStack("b", bucket)]))
     assert text.index("🔴 **`aws_s3_bucket.this`** (`b`)") < text.index("🟠 **`acme_thing.this`** (`a`)")
+
+
+def summary(text: str) -> list[str]:
+    """Return the lines of the report's summary, without the part that is folded."""
+    return re.findall(r"^- (.*)$", text.partition("<details>")[0], re.MULTILINE)
+
+
+def test_a_stack_has_ten_lines_at_most() -> None:
+    """The summary has the most dangerous findings, and says how many are below."""
+    versions = [
+        resource(
+            "aws_eks_addon", {"addon_version": "1"}, {"addon_version": f"1.{number}"}, address=f"a.n{number}"
+        )
+        for number in range(11)
+    ]
+    vpc = resource("aws_vpc", {}, None)
+    assert summary(report(*versions[:10])) == [
+        f"🟠 Versions: `a.n{number}` gets another version (`addon_version` `1` → `1.{number}`)"
+        for number in range(10)
+    ]
+    lines = summary(report(*versions, vpc))
+    assert len(lines) == 10
+    assert lines[0] == "🔴 Deleted or replaced: `aws_vpc.this` is deleted"
+    assert lines[-1] == "… and 3 more, below"
+
+
+def test_equal_findings_are_one_line_of_the_summary() -> None:
+    """Five equal deletions are one line, which names three of them."""
+    made = [resource("aws_subnet", {}, None, address=f"aws_subnet.s[{number}]") for number in range(5)]
+    (line,) = summary(report(*made))
+    assert line.startswith("🔴 Deleted or replaced: `aws_subnet.s[0]`, `aws_subnet.s[1]`, `aws_subnet.s[2]`")
+    assert line.endswith(" and 2 more: each is deleted")
+
+
+def test_what_is_created_with_its_parts_is_one_line() -> None:
+    """A new role is one line with its policies; a policy of an older role is a line of its own."""
+    trust = allow(Action="sts:AssumeRole", Principal={"Service": "ec2.amazonaws.com"}, Resource=None)
+    role = resource("aws_iam_role", None, {"assume_role_policy": policy(trust)})
+    parts = [
+        resource("aws_iam_role_policy", None, {"policy": policy(allow())}),
+        resource("aws_eks_access_policy_association", None, {"policy_arn": "arn:p"}),
+        resource("aws_eks_access_entry", None, {"principal_arn": None}, unknown={"principal_arn": True}),
+    ]
+    old = resource("aws_iam_user_policy", None, {"policy": policy(allow())})
+    by_role = {"references": ["aws_iam_role.this.name", "aws_iam_role.this"]}
+    text = report(
+        role,
+        *parts,
+        old,
+        configured={
+            "aws_iam_role.this": {"assume_role_policy": {}},
+            "aws_iam_role_policy.this": {"role": by_role, "policy": {}},
+            "aws_eks_access_entry.this": {"principal_arn": by_role},
+            "aws_eks_access_policy_association.this": {
+                "principal_arn": {"references": ["aws_eks_access_entry.this.principal_arn"]},
+                "policy_arn": {},
+            },
+            "aws_iam_user_policy.this": {"user": {"references": ["aws_iam_user.old.name"]}, "policy": {}},
+        },
+    )
+    parts_of_role, of_user = summary(text)
+    assert parts_of_role == (
+        "🔴 Access: `aws_iam_role.this` is created, with what belongs to it: `aws_iam_role_policy.this`, "
+        "`aws_eks_access_policy_association.this`, `aws_eks_access_entry.this`"
+    )
+    assert of_user == "🔴 Access: `aws_iam_user_policy.this` is created (+3 lines)"
+    assert "| `stack` | 5 | 0 | 0 | 0 | first deployment |" in text
+    assert "**5 changes need an explicit approval**" in text
+
+
+def test_a_way_to_more_rights_is_never_behind_its_role() -> None:
+    """The summary names it, though the policy belongs to a role that is created with it."""
+    text = report(
+        resource("aws_iam_role", None, {"name": "a"}),
+        resource(
+            "aws_iam_role_policy", None, {"policy": policy(allow(Action="iam:PutRolePolicy", Resource="*"))}
+        ),
+        configured={
+            "aws_iam_role.this": {"name": {}},
+            "aws_iam_role_policy.this": {
+                "role": {"references": ["aws_iam_role.this.name"]},
+                "policy": {},
+            },
+        },
+    )
+    assert any("iam:PutRolePolicy (give itself any right)" in line for line in summary(text))
 
 
 def test_different_values_look_different() -> None:
@@ -165,10 +251,15 @@ def test_a_terminal_gets_headings_instead_of_folds() -> None:
     ]
 
 
-def test_facts_are_below_the_title() -> None:
-    """A reviewer sees which account, region and commit the plan is for."""
-    text = markdown.write(Review("Plan", facts={"account": "123456789012", "commit": "0a1b2c"}))
-    assert text.startswith("# Plan\n\naccount `123456789012`, commit `0a1b2c`\n\n")
+def test_the_verdict_comes_first() -> None:
+    """Below it a reviewer sees the digest, and which account, region and commit the plan is for."""
+    stacks = [PlannedStack("web", plan(resource("aws_vpc", {}, None)))]
+    review = Review("Plan", stacks, facts={"account": "123456789012", "commit": "0a1b2c"})
+    assert markdown.write(review).startswith(
+        "# Plan\n\n🔴 **1 change needs an explicit approval**.\n\n"
+        f"Digest of what needs an approval: `{review.digest}`\n\n"
+        "account `123456789012`, commit `0a1b2c`\n\n| stack | "
+    )
 
 
 def test_a_changed_list_is_one_line() -> None:

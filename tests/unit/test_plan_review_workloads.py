@@ -62,4 +62,4 @@ def test_a_deleted_disruption_budget_is_shown_once() -> None:
     """A deleted PodDisruptionBudget says what its pods lose, and is not among the other deletions."""
     text = report(resource("kubernetes_pod_disruption_budget_v1", {"spec": []}, None))
     assert "is deleted: its pods are no longer protected from eviction" in text
-    assert text.count("`kubernetes_pod_disruption_budget_v1.this`") == 1
+    assert text.count("**`kubernetes_pod_disruption_budget_v1.this`**") == 1

@@ -23,6 +23,7 @@ def test_there_is_a_recipe_for_each_kind_of_fleet() -> None:
         "ARM",
         "Docker-in-docker",
         "Docker Hub",
+        "A cache of Docker Hub",
         "Large caches",
         "Several managers",
         "An AWS role for jobs",
