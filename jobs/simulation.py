@@ -1,4 +1,4 @@
-"""A replay of jobs: runners take them, the scheduler places their pods, the autoscaler adds and removes nodes.
+"""A replay of jobs: runners take them, the scheduler places pods, the autoscaler adds and removes nodes.
 
 The rules and their sources are in docs/jobs.md, "The rules of the replay". All times are milliseconds, CPU
 is millicpu, memory and disk are bytes. No settings, no file, no clock, no cdktf: the same input always gives
@@ -8,8 +8,9 @@ A job's pod is described by its shape: the fleet and what the pod requests. Pods
 the scheduler and the autoscaler look at the shapes that wait, not at each pod.
 """
 
+from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from random import Random
@@ -19,7 +20,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 Integers = NDArray[np.int64]
-Booleans = NDArray[np.bool_]
 Amounts = tuple[int, int, int, int]
 """Millicpu, bytes of memory, bytes of disk, and pods."""
 
@@ -29,7 +29,7 @@ SCAN_INTERVAL = 10_000
 # cluster-autoscaler, core/static_autoscaler.go: unschedulablePodTimeBuffer. If all pods that need a node are
 # younger, the autoscaler waits for the next scan.
 YOUNG = 2_000
-# cluster-autoscaler, FAQ, "What are the parameters to CA?": max-scale-down-parallelism, max-nodes-per-scaleup.
+# The same page: max-scale-down-parallelism and max-nodes-per-scaleup.
 MAX_REMOVED_AT_ONCE = 10
 MAX_ADDED_AT_ONCE = 1000
 
@@ -125,7 +125,7 @@ class Result:
 def simulate(
     fleets: Sequence[Fleet], groups: Sequence[NodeGroup], autoscaler: Autoscaler, jobs: Jobs
 ) -> Result:
-    """Return what happens to the jobs, from the first one's start until all have ended and idle nodes are gone."""
+    """Return what happens, from the first job's start until all have ended and idle nodes are gone."""
     return _Simulation(fleets, groups, autoscaler, jobs).run()
 
 
@@ -154,7 +154,8 @@ class _Shape:
 class _Waiting:
     """The shapes of one fleet with pods that wait for a node, as arrays that one comparison can search."""
 
-    def __init__(self) -> None:
+    def __init__(self, fleet: int) -> None:
+        self._fleet = fleet
         self.shapes: list[_Shape] = []
         self._needs = np.zeros((3, 8), np.int64)
         self._heads = np.full(8, NEVER, np.int64)
@@ -184,16 +185,16 @@ class _Waiting:
         shape.position = -1
 
     def find_first(self, room: Sequence[int], failed: set[_Shape]) -> _Shape | None:
-        """Return the shape with the oldest pod among those that need no more than `room`, besides `failed`."""
+        """Return the shape with the oldest pod of those that need at most `room`, without `failed`."""
         number = len(self.shapes)
         cpu, memory, disk = self._needs[:, :number]
         fits = (cpu <= room[0]) & (memory <= room[1]) & (disk <= room[2])
         if failed:
-            fits[[shape.position for shape in failed]] = False
+            fits[[shape.position for shape in failed if shape.fleet == self._fleet]] = False
         positions = fits.nonzero()[0]
         if not len(positions):
             return None
-        return self.shapes[positions[self._heads[positions].argmin()]]
+        return self.shapes[int(positions[self._heads[positions].argmin()])]
 
 
 @dataclass
@@ -215,72 +216,51 @@ class _Option:
 
 
 class _Nodes:
-    """The nodes that take pods, in the order of their numbers, as arrays that one comparison can search."""
+    """The nodes of one group that take pods, in the order in which the scheduler prefers them.
 
-    def __init__(self, fleets: Sequence[Fleet], groups: Sequence[NodeGroup]) -> None:
-        self._fleets, self._groups = fleets, groups
-        self.numbers: list[int] = []
-        self._number_array = np.zeros(0, np.int64)
-        self.free = np.zeros((4, 0), np.int64)
-        self._group = np.zeros(0, np.int64)
-        self._cpu = np.zeros(0, np.int64)
-        self._memory = np.zeros(0, np.int64)
-        self._allowed: dict[int, Booleans] = {}
+    Kubernetes Scheduler, "NodeResourcesFit", LeastAllocated: the node that has most left, as the mean of the
+    shares of CPU and memory. The nodes of a group are alike, so one pod does not change their order. Among
+    equals the oldest comes first; Kubernetes takes any of them.
+    """
 
-    def add(self, number: int, group: int, free: Sequence[int]) -> None:
+    def __init__(self, group: NodeGroup) -> None:
+        self._cpu, self._memory = group.cpu, group.memory
+        self.unit = group.cpu * group.memory
+        self.free: dict[int, list[int]] = {}
+        self._order: list[tuple[int, int]] = []
+
+    def _weigh(self, amounts: Sequence[int]) -> int:
+        """Return the sum of the shares of CPU and memory, as a multiple of 1 / `unit`."""
+        return amounts[0] * self._memory + amounts[1] * self._cpu
+
+    def add(self, number: int, free: Sequence[int]) -> None:
         """Add a node that takes pods from now on."""
-        place = int(np.searchsorted(self._number_array, number))
-        self.numbers.insert(place, number)
-        self._number_array = np.insert(self._number_array, place, number)
-        self.free = np.insert(self.free, place, free, axis=1)
-        self._group = np.insert(self._group, place, group)
-        self._cpu = np.insert(self._cpu, place, self._groups[group].cpu)
-        self._memory = np.insert(self._memory, place, self._groups[group].memory)
-        self._allowed.clear()
+        self.free[number] = list(free)
+        insort(self._order, (-self._weigh(free), number))
 
     def remove(self, number: int) -> None:
         """Remove a node."""
-        place = self.place(number)
-        del self.numbers[place]
-        self._number_array = np.delete(self._number_array, place)
-        self.free = np.delete(self.free, place, axis=1)
-        self._group = np.delete(self._group, place)
-        self._cpu = np.delete(self._cpu, place)
-        self._memory = np.delete(self._memory, place)
-        self._allowed.clear()
+        del self._order[bisect_left(self._order, (-self._weigh(self.free.pop(number)), number))]
 
-    def place(self, number: int) -> int:
-        """Return the position of a node in the arrays."""
-        return int(np.searchsorted(self._number_array, number))
+    def change(self, number: int, need: Amounts, sign: int) -> None:
+        """Give a pod's room away (-1), or take it back (1)."""
+        free = self.free[number]
+        del self._order[bisect_left(self._order, (-self._weigh(free), number))]
+        for index, amount in enumerate(need):
+            free[index] += sign * amount
+        insort(self._order, (-self._weigh(free), number))
 
-    def allowed(self, fleet: int) -> Booleans:
-        """Return for each node whether the fleet's pods may run there."""
-        if fleet not in self._allowed:
-            self._allowed[fleet] = np.isin(self._group, self._fleets[fleet].groups)
-        return self._allowed[fleet]
-
-    def find_best(self, fleet: int, need: Amounts) -> int | None:
-        """Return the position of the node that the scheduler chooses, or None if the pod fits on none.
-
-        Kubernetes Scheduler, "NodeResourcesFit", LeastAllocated: the node that has most left, as the mean of
-        the shares of CPU and memory. Among equals the oldest; Kubernetes takes any of them.
-        """
-        cpu, memory, disk, pods = self.free
-        fits = (cpu >= need[0]) & (memory >= need[1]) & (disk >= need[2]) & (pods >= need[3])
-        fits &= self.allowed(fleet)
-        places = fits.nonzero()[0]
-        if len(places) <= 1:
-            return int(places[0]) if len(places) else None
-        scores = (cpu[places] - need[0]) / self._cpu[places] + (memory[places] - need[1]) / self._memory[
-            places
-        ]
-        return int(places[scores.argmax()])
-
-    def most_free(self, fleet: int, numbers: Iterable[int]) -> list[int] | None:
-        """Return the most that one of these nodes has of each resource; None if the fleet may use none."""
-        places = np.array([self.place(number) for number in numbers], np.int64)
-        places = places[self.allowed(fleet)[places] & (self.free[3, places] > 0)]
-        return [int(amount) for amount in self.free[:, places].max(axis=1)] if len(places) else None
+    def find_best(self, need: Amounts) -> tuple[int, int] | None:
+        """Return what the best node for a pod has left afterwards, weighed, and its number."""
+        least = self._weigh(need)
+        cpu, memory, disk, pods = need
+        for weight, number in self._order:
+            if -weight < least:
+                return None
+            free = self.free[number]
+            if cpu <= free[0] and memory <= free[1] and disk <= free[2] and pods <= free[3]:
+                return -weight - least, number
+        return None
 
 
 class _Simulation:
@@ -303,12 +283,12 @@ class _Simulation:
         self._queues: list[deque[int]] = [deque() for _ in fleets]
         self._free_slots = [fleet.slots for fleet in fleets]
         # The scheduler's queue: pods that wait for a node.
-        self._waiting = [_Waiting() for _ in fleets]
+        self._waiting = [_Waiting(fleet) for fleet in range(len(fleets))]
         self._shapes: dict[tuple[int, Amounts], _Shape] = {}
         self._orders = 0
         # The nodes.
         self._nodes: list[Node] = []
-        self._ready = _Nodes(fleets, groups)
+        self._ready = [_Nodes(group) for group in groups]
         self._pods_on: list[int] = []
         self._upcoming: dict[int, _Upcoming] = {}
         self._sizes = [0] * len(groups)
@@ -322,36 +302,28 @@ class _Simulation:
     def run(self) -> Result:
         """Handle all events."""
         self._start_first_nodes()
-        arrived, count = 0, len(self._starts)
-        while arrived < count or self._events:
-            times = [self._starts[arrived]] if arrived < count else []
-            self._now = min([*times, self._events[0][0]] if self._events else times)
-            touched: set[int] = set()
-            changed: set[int] = set()
+        events, starts, arrived = self._events, [*self._starts, NEVER], 0
+        while events or starts[arrived] < NEVER:
+            self._now = min(starts[arrived], events[0][0]) if events else starts[arrived]
+            freed: list[int] = []  # fleets whose runners may take a job
+            changed: list[int] = []  # nodes with more room
             is_scan = False
-            while self._events and self._events[0][0] == self._now:
-                _, kind, number = heappop(self._events)
+            while events and events[0][0] == self._now:
+                _, kind, number = heappop(events)
                 if kind == _SCAN:
                     is_scan = True
-                elif kind == _NODE_READY:
-                    self._make_ready(number)
-                    changed.add(number)
-                elif kind == _ROOM_FREED:
-                    changed.add(self._free_room(number))
-                elif kind == _JOB_ENDED or self._end_waiting(number):
-                    self._ended[number] = self._now
-                    fleet = self._fleet_of[number]
-                    self._free_slots[fleet] += 1
-                    touched.add(fleet)
-            while arrived < count and self._starts[arrived] == self._now:
+                else:
+                    self._handle(kind, number, freed, changed)
+            while starts[arrived] == self._now:
                 fleet = self._fleet_of[arrived]
                 self._queues[fleet].append(arrived)
-                touched.add(fleet)
+                freed.append(fleet)
                 arrived += 1
             if changed:
                 self._place_waiting(changed)
-            for job in self._take(touched):
-                self._place_new(job)
+            if freed:
+                for job in self._take(freed):
+                    self._place_new(job)
             if is_scan:
                 self._scans.discard(self._now)
                 self._needs_scan = False
@@ -359,8 +331,23 @@ class _Simulation:
             if self._needs_scan and self._open:
                 self._plan_scan(self._now + is_scan)
             self._needs_scan = False
-        arrays = (self._taken, self._begun, self._ended, self._node_of)
-        return Result(*(np.array(values, np.int64) for values in arrays), self._nodes)
+        taken, begun, ended, node_of = (
+            np.array(values, np.int64) for values in (self._taken, self._begun, self._ended, self._node_of)
+        )
+        return Result(taken, begun, ended, node_of, self._nodes)
+
+    def _handle(self, kind: int, number: int, freed: list[int], changed: list[int]) -> None:
+        """Handle an event that is no scan; `number` is a node's or a job's."""
+        if kind == _NODE_READY:
+            self._make_ready(number)
+            changed.append(number)
+        elif kind == _ROOM_FREED:
+            changed.append(self._free_room(number))
+        elif kind == _JOB_ENDED or self._end_waiting(number):
+            self._ended[number] = self._now
+            fleet = self._fleet_of[number]
+            self._free_slots[fleet] += 1
+            freed.append(fleet)
 
     def _start_first_nodes(self) -> None:
         for position, group in enumerate(self._groups):
@@ -372,7 +359,7 @@ class _Simulation:
                     self._pods_on[number] = 1  # for good
                 else:
                     self._note_idle(number)
-                self._ready.add(number, position, free)
+                self._ready[position].add(number, free)
 
     def _add_node(self, group: int, ready: int) -> int:
         self._nodes.append(Node(group, self._now, ready))
@@ -382,7 +369,7 @@ class _Simulation:
 
     # Runners
 
-    def _take(self, fleets: set[int]) -> list[int]:
+    def _take(self, fleets: list[int]) -> list[int]:
         """Return the jobs that runners take now, in the order in which they came."""
         taken = []
         for fleet in fleets:
@@ -392,7 +379,7 @@ class _Simulation:
                 job = queue.popleft()
                 self._taken[job] = self._now
                 taken.append(job)
-        return sorted(taken)
+        return sorted(taken) if len(taken) > 1 else taken
 
     def _end_waiting(self, job: int) -> bool:
         """Remove a pod that has waited too long; return False if it does not wait."""
@@ -409,13 +396,12 @@ class _Simulation:
         """Place a new pod, or let it wait. A pod fits nowhere if one like it waits."""
         fleet, need = self._fleet_of[job], self._needs[job]
         shape = self._shapes.get((fleet, need))
-        if shape is None or not shape.pods:
-            place = self._ready.find_best(fleet, need)
-            if place is not None:
-                self._place(job, place)
+        if shape is None:
+            number = self._find_node(fleet, need)
+            if number is not None:
+                self._place(job, number)
                 return
-            if shape is None:
-                shape = self._shapes[fleet, need] = _Shape(fleet, need)
+            shape = self._shapes[fleet, need] = _Shape(fleet, need)
         self._orders += 1
         shape.pods.append(job)
         shape.orders.append(self._orders)
@@ -425,28 +411,50 @@ class _Simulation:
         self._needs_scan |= shape.tried != self._version
         heappush(self._events, (self._now + self._fleets[fleet].poll_timeout, _TIMED_OUT, job))
 
-    def _place_waiting(self, changed: set[int]) -> None:
+    def _find_node(self, fleet: int, need: Amounts) -> int | None:
+        """Return the node that the scheduler chooses for a pod, or None if it fits on none."""
+        best, best_unit = None, 1
+        for group in self._fleets[fleet].groups:
+            found, unit = self._ready[group].find_best(need), self._ready[group].unit
+            if found and (best is None or _compare(found, unit, best, best_unit) > 0):
+                best, best_unit = found, unit
+        return best[1] if best else None
+
+    def _place_waiting(self, changed: list[int]) -> None:
         """Place pods that wait on nodes that have more room than before, the oldest first."""
-        failed: list[set[_Shape]] = [set() for _ in self._fleets]
-        while True:
-            found: list[_Shape] = []
-            for fleet, waiting in enumerate(self._waiting):
-                if waiting.shapes and (room := self._ready.most_free(fleet, changed)):
-                    shape = waiting.find_first(room, failed[fleet])
-                    found += [shape] if shape else []
-            if not found:
+        fleets = [fleet for fleet, waiting in enumerate(self._waiting) if waiting.shapes]
+        failed: set[_Shape] = set()
+        while fleets:
+            # A fleet that finds no pod finds none later, since the room only gets less.
+            found = {
+                fleet: shape for fleet in fleets if (shape := self._find_waiting(fleet, changed, failed))
+            }
+            fleets = list(found)
+            if not fleets:
                 return
-            first = min(found, key=lambda shape: shape.orders[0])
-            place = self._ready.find_best(first.fleet, first.need)
-            if place is None:
-                failed[first.fleet].add(first)
+            first = min(found.values(), key=lambda shape: shape.orders[0])
+            number = self._find_node(first.fleet, first.need)
+            if number is None:
+                failed.add(first)
             else:
-                self._place(first.pods[0], place)
+                self._place(first.pods[0], number)
                 self._remove_oldest(first)
 
-    def _place(self, job: int, place: int) -> None:
-        number = self._ready.numbers[place]
-        self._ready.free[:, place] -= self._needs[job]
+    def _find_waiting(self, fleet: int, changed: list[int], failed: set[_Shape]) -> _Shape | None:
+        """Return the shape with the oldest pod that may fit on one of the changed nodes."""
+        groups = self._fleets[fleet].groups
+        rooms = [
+            self._ready[group].free[number]
+            for number in changed
+            if (group := self._nodes[number].group) in groups
+        ]
+        if not rooms:
+            return None
+        most = rooms[0] if len(rooms) == 1 else [max(amounts) for amounts in zip(*rooms, strict=True)]
+        return self._waiting[fleet].find_first(most, failed) if most[3] > 0 else None
+
+    def _place(self, job: int, number: int) -> None:
+        self._ready[self._nodes[number].group].change(number, self._needs[job], -1)
         self._pods_on[number] += 1
         self._idle.pop(number, None)
         self._node_of[job] = number
@@ -460,6 +468,8 @@ class _Simulation:
         shape.pods.popleft()
         shape.orders.popleft()
         self._waiting[shape.fleet].update(shape)
+        if not shape.pods:
+            del self._shapes[shape.fleet, shape.need]
         if shape.number_covered > len(shape.pods):
             # A starting node has room for another pod now.
             number = next(reversed(shape.covered))
@@ -471,7 +481,7 @@ class _Simulation:
     def _free_room(self, job: int) -> int:
         """Give a finished pod's room back, and return its node."""
         number = self._node_of[job]
-        self._ready.free[:, self._ready.place(number)] += self._needs[job]
+        self._ready[self._nodes[number].group].change(number, self._needs[job], 1)
         self._pods_on[number] -= 1
         if not self._pods_on[number]:
             self._note_idle(number)
@@ -485,7 +495,7 @@ class _Simulation:
         for shape, count in list(upcoming.shapes.items()):
             self._uncover(shape, number, count)
             self._open.add(shape)
-        self._ready.add(number, upcoming.group, self._groups[upcoming.group].room)
+        self._ready[upcoming.group].add(number, self._groups[upcoming.group].room)
         self._note_idle(number)
         self._note_change()
 
@@ -601,7 +611,7 @@ class _Simulation:
         return best[0] if len(best) == 1 else self._random.choice(best)
 
     def _waste(self, option: _Option) -> float:
-        """Return the shares of CPU and memory that the new nodes would have left (expander/waste/waste.go)."""
+        """Return the shares of CPU and memory that new nodes would have left (expander/waste/waste.go)."""
         group, count = self._groups[option.group], len(option.nodes)
         cpu = sum(shape.need[0] * pods for node in option.nodes for shape, pods in node.shapes.items())
         memory = sum(shape.need[1] * pods for node in option.nodes for shape, pods in node.shapes.items())
@@ -642,7 +652,7 @@ class _Simulation:
             del self._idle[number]
             self._nodes[number].removed = self._now
             self._sizes[group] -= 1
-            self._ready.remove(number)
+            self._ready[group].remove(number)
             self._note_change()
 
 
@@ -658,6 +668,11 @@ def _use(node: _Upcoming, shape: _Shape, count: int) -> None:
 def _count_fitting(free: Sequence[int], need: Amounts) -> int:
     """Return how many pods fit."""
     return min(left // amount for left, amount in zip(free, need, strict=True) if amount)
+
+
+def _compare(one: tuple[int, int], unit: int, other: tuple[int, int], other_unit: int) -> int:
+    """Return a number above zero if the first node has more left than the other, or is older."""
+    return one[0] * other_unit - other[0] * unit or other[1] - one[1]
 
 
 def _next_scan(time: int) -> int:
