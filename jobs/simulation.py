@@ -157,6 +157,7 @@ class _Waiting:
     def __init__(self, fleet: int) -> None:
         self._fleet = fleet
         self.shapes: list[_Shape] = []
+        self._least = (0, 0)  # a lower bound of the CPU and memory that the shapes need
         self._needs = np.zeros((3, 8), np.int64)
         self._heads = np.full(8, NEVER, np.int64)
 
@@ -170,6 +171,8 @@ class _Waiting:
         self.shapes.append(shape)
         self._needs[:, position] = shape.need[:3]
         self._heads[position] = shape.orders[0]
+        cpu, memory = shape.need[:2]
+        self._least = (min(self._least[0], cpu), min(self._least[1], memory)) if position else (cpu, memory)
 
     def update(self, shape: _Shape) -> None:
         """Note that the first pod of a shape is gone; remove the shape if it was the last."""
@@ -183,9 +186,14 @@ class _Waiting:
             self._heads[shape.position] = self._heads[last.position]
             last.position = shape.position
         shape.position = -1
+        if self.shapes and (shape.need[0] <= self._least[0] or shape.need[1] <= self._least[1]):
+            cpu, memory, _ = self._needs[:, : len(self.shapes)].min(axis=1).tolist()
+            self._least = (cpu, memory)
 
     def find_first(self, room: Sequence[int], failed: set[_Shape]) -> _Shape | None:
         """Return the shape with the oldest pod of those that need at most `room`, without `failed`."""
+        if room[0] < self._least[0] or room[1] < self._least[1]:
+            return None
         number = len(self.shapes)
         cpu, memory, disk = self._needs[:, :number]
         fits = (cpu <= room[0]) & (memory <= room[1]) & (disk <= room[2])
@@ -471,8 +479,8 @@ class _Simulation:
         if not shape.pods:
             del self._shapes[shape.fleet, shape.need]
         if shape.number_covered > len(shape.pods):
-            # A starting node has room for another pod now.
-            number = next(reversed(shape.covered))
+            # The newest starting node has room for another pod now.
+            number = max(shape.covered)
             self._uncover(shape, number, 1)
             self._note_change()
         if not shape.number_open:
@@ -517,39 +525,32 @@ class _Simulation:
 
     def _scan(self) -> None:
         """Add nodes for pods that wait, or else remove idle ones."""
-        left = self._cover_by_upcoming()
-        if left:
-            oldest = min(self._taken[shape.pods[0]] for shape in self._open)
-            if oldest + YOUNG > self._now:
-                self._plan_scan(self._now + SCAN_INTERVAL)
-                return
-            untried = [shape for shape in left if shape.tried != self._version]
-            estimates = [self._estimate(group, untried) for group in range(len(self._groups))]
-            options = [option for option in estimates if option.pods]
-            if options:
-                self._add_nodes(self._choose(options))
-                return
-            for shape in untried:
-                shape.tried = self._version
+        untried = [shape for shape in self._open if shape.tried != self._version]
+        left = self._cover_by_upcoming(sorted(untried, key=lambda shape: shape.orders[0]))
+        if self._open and all(self._taken[shape.pods[0]] + YOUNG > self._now for shape in self._open):
+            self._plan_scan(self._now + SCAN_INTERVAL)
+            return
+        estimates = [self._estimate(group, left) for group in range(len(self._groups))] if left else []
+        options = [option for option in estimates if option.pods]
+        if options:
+            self._add_nodes(self._choose(options))
+            return
+        for shape in left:
+            shape.tried = self._version
         self._remove_idle()
 
-    def _cover_by_upcoming(self) -> list[_Shape]:
+    def _cover_by_upcoming(self, shapes: list[_Shape]) -> list[_Shape]:
         """Expect open pods on nodes that start, and return the shapes with pods that have no room there."""
-        left = []
-        for shape in sorted(self._open, key=lambda shape: shape.orders[0]):
-            if shape.tried != self._version:
-                allowed = self._fleets[shape.fleet].groups
-                for number, node in self._upcoming.items():
-                    if node.group in allowed and (
-                        count := min(shape.number_open, _count_fitting(node.free, shape.need))
-                    ):
-                        self._cover(shape, number, node, count)
-                        if not shape.number_open:
-                            break
-            if shape.number_open:
-                left.append(shape)
-        self._open.difference_update([shape for shape in self._open if not shape.number_open])
-        return left
+        for shape in shapes:
+            allowed = self._fleets[shape.fleet].groups
+            for number, node in self._upcoming.items():
+                fitting = _count_fitting(node.free, shape.need) if node.group in allowed else 0
+                if count := min(shape.number_open, fitting):
+                    self._cover(shape, number, node, count)
+                    if not shape.number_open:
+                        self._open.discard(shape)
+                        break
+        return [shape for shape in shapes if shape.number_open]
 
     def _cover(self, shape: _Shape, number: int, node: _Upcoming, count: int) -> None:
         _use(node, shape, count)
