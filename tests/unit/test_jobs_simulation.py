@@ -108,7 +108,8 @@ class Plain:
         """Return a time when all is over."""
         rows = self.case[3]
         last = max(
-            [begun + row[1] for begun, row in zip(self.begun, rows, strict=True) if begun >= 0] + [rows[-1][0]]
+            [begun + row[1] for begun, row in zip(self.begun, rows, strict=True) if begun >= 0]
+            + [rows[-1][0]]
         )
         return max(last, self.last_added or 0) + 200
 
@@ -127,7 +128,9 @@ class Plain:
         self.pending.remove(job)
         shape = (self.case[3][job][2], self.case[3][job][3])
         own = [cover for cover in self.covers if cover[:2] == shape]
-        if len(own) > sum((self.case[3][other][2], self.case[3][other][3]) == shape for other in self.pending):
+        if len(own) > sum(
+            (self.case[3][other][2], self.case[3][other][3]) == shape for other in self.pending
+        ):
             self.covers.remove(max(own, key=lambda cover: cover[2]))
 
     def schedule(self, job: int) -> None:
@@ -137,7 +140,9 @@ class Plain:
         for number, node in enumerate(self.nodes):
             if self.is_ready(number) and node.group in fleets[rows[job][2]].groups and fits(need, node.free):
                 group = groups[node.group]
-                score = Fraction(node.free[0] - need[0], group.cpu) + Fraction(node.free[1] - need[1], group.memory)
+                score = Fraction(node.free[0] - need[0], group.cpu) + Fraction(
+                    node.free[1] - need[1], group.memory
+                )
                 if best is None or score > best[0]:
                     best = (score, number)
         if best:
@@ -151,7 +156,9 @@ class Plain:
         fleets, groups, autoscaler, rows = self.case
         shapes = list(dict.fromkeys((rows[job][2], rows[job][3]) for job in self.pending))
         upcoming = {
-            number: list(groups[node.group].room) for number, node in enumerate(self.nodes) if node.ready > self.now
+            number: list(groups[node.group].room)
+            for number, node in enumerate(self.nodes)
+            if node.ready > self.now
         }
         for _, need, number in self.covers:
             upcoming[number] = [left - amount for left, amount in zip(upcoming[number], need, strict=True)]
@@ -161,7 +168,11 @@ class Plain:
             waiting = [job for job in self.pending if (rows[job][2], rows[job][3]) == shape]
             number_open = len(waiting) - sum(cover[:2] == shape for cover in self.covers)
             for number, free in upcoming.items():
-                while number_open and self.nodes[number].group in fleets[shape[0]].groups and fits(shape[1], free):
+                while (
+                    number_open
+                    and self.nodes[number].group in fleets[shape[0]].groups
+                    and fits(shape[1], free)
+                ):
                     upcoming[number] = free = [a - b for a, b in zip(free, shape[1], strict=True)]
                     self.covers.append((*shape, number))
                     number_open -= 1
@@ -174,8 +185,12 @@ class Plain:
             size = sum(node.group == position and node.removed is None for node in self.nodes)
             new: list[list[int]] = []
             covers: list[tuple[int, Amounts, int]] = []
-            own = [shape for shape in left if position in fleets[shape[0]].groups and fits(shape[1], group.room)]
-            for shape in sorted(own, key=lambda s, g=group: -(s[1][0] / g.cpu + s[1][1] / g.memory)):
+            own = [
+                shape for shape in left if position in fleets[shape[0]].groups and fits(shape[1], group.room)
+            ]
+            sizes = [-(need[0] / group.cpu + need[1] / group.memory) for _, need in own]
+            for index in sorted(range(len(own)), key=sizes.__getitem__):
+                shape = own[index]
                 place = next((index for index, free in enumerate(new) if fits(shape[1], free)), len(new))
                 if place == len(new):
                     if size + len(new) == group.max_size:
@@ -187,7 +202,10 @@ class Plain:
                 options.append((position, len(new), covers))
         if options:
             self.add(options)
-        elif self.last_added is None or self.now * SECOND >= self.last_added * SECOND + autoscaler.delay_after_add:
+        elif (
+            self.last_added is None
+            or self.now * SECOND >= self.last_added * SECOND + autoscaler.delay_after_add
+        ):
             self.remove()
 
     def add(self, options: list[tuple[int, int, list[tuple[int, Amounts, int]]]]) -> None:
