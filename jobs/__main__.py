@@ -1,4 +1,4 @@
-"""`python -m jobs`: would the jobs of a CI file run on an environment's fleets?
+"""`python -m jobs`: would the jobs of a CI file, or of a day, run on an environment's fleets?
 
 The command imports its own modules late, so that `--help` is printed at once.
 """
@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 
 from deployment.command_line import add_environment, run_command
+from jobs.operators import add_commands
 from plan_review.exit_status import Parser
 from stacks.errors import UserError
 
@@ -24,7 +25,7 @@ _EPILOG = """exit statuses:
 def main() -> None:
     """Run the command; every expected error ends in one message and the exit status 1."""
     arguments = _parse_command_line()
-    run_command(lambda: _run(arguments))
+    run_command(lambda: arguments.run(arguments))
 
 
 def _parse_command_line() -> argparse.Namespace:
@@ -67,6 +68,8 @@ def _parse_command_line() -> argparse.Namespace:
         help="the project's folder, for include: local; by default the nearest one with .git",
     )
     command.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    command.set_defaults(run=_run)
+    add_commands(commands)
     return parser.parse_args()
 
 

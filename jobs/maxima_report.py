@@ -15,7 +15,7 @@ from stacks.resources import RESOURCES
 
 PICTURE_SUFFIXES = (".svg", ".png")
 _STYLES = {Fit.FITS: "green", Fit.ALONE: "yellow", Fit.NEVER: "bold red"}
-# Okabe and Ito, "Color Universal Design": colours that colour-blind readers tell apart. The text says it, too.
+# Okabe and Ito, "Color Universal Design": colour-blind readers tell these apart. The text says it, too.
 _COLOURS = {
     Fit.FITS: "#56B4E9",
     Fit.ALONE: "#F0E442",
@@ -41,7 +41,10 @@ def print_maxima(maxima: Maxima) -> None:
     table.add_column("", no_wrap=True)
     table.add_column("of the node", no_wrap=True)
     for fleet, requests in maxima.requests.items():
-        first = [Text(fleet), *(resource.write(requests[resource.key]) for resource in RESOURCES[:2])]
+        first: list[str | Text] = [
+            Text(fleet),
+            *(resource.write(requests[resource.key]) for resource in RESOURCES[:2]),
+        ]
         for group in maxima.groups:
             cell = maxima.cells[fleet, group]
             table.add_row(*first, Text(group), Text(cell.fit, style=_STYLES.get(cell.fit, "")), cell.detail)
@@ -50,8 +53,8 @@ def print_maxima(maxima: Maxima) -> None:
     console.print(Text(f"\n{_LEGEND}"))
     for fleet in maxima.homeless:
         text = (
-            f"\n{fleet}: its biggest job fits on no node. Lower the maxima in runners.{fleet}.build, or add a "
-            "node group with larger instances."
+            f"\n{fleet}: its biggest job fits on no node. Lower the maxima in runners.{fleet}.build, or add "
+            "a node group with larger instances."
         )
         console.print(Text(text))
 

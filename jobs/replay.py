@@ -298,8 +298,8 @@ def _find_needs(
             if request.most is None:
                 if asks.any():
                     notes.append(
-                        f"{name}: the {resource.name} that {asks.sum()} jobs ask for has no effect: the fleet "
-                        f"has no build.{resource.key}_request_overwrite_max_allowed"
+                        f"{name}: the {resource.name} that {asks.sum()} jobs ask for has no effect: the "
+                        f"fleet has no build.{resource.key}_request_overwrite_max_allowed"
                     )
                 continue
             needs[asks, column] = request.others + asked[asks]
