@@ -46,7 +46,7 @@ class JobLog:
     """Jobs in the order of their starts.
 
     `starts` and `seconds` are milliseconds; `cpu` (millicpu) and `memory` (bytes) may be `OWN_REQUEST`;
-    `fleets` are positions in `names`, and `lines` has the first line of each name.
+    `fleets` are positions in `names`, and `places` has the first file and line of each name.
     """
 
     starts: Integers
@@ -55,7 +55,7 @@ class JobLog:
     memory: Integers
     fleets: Integers
     names: tuple[str, ...]
-    lines: tuple[int, ...]
+    places: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class _Reader:
         self._cpu: dict[str, int] = {"": OWN_REQUEST}
         self._memory: dict[str, int] = {"": OWN_REQUEST}
         self._names: dict[str, int] = {}
-        self._lines: list[int] = []
+        self._places: list[str] = []
 
     def read(self, file: TextIO) -> JobLog:
         rows = csv.reader(file, strict=True)
@@ -138,7 +138,7 @@ class _Reader:
         table = np.array(found, np.int64)
         table = table[table[:, 0].argsort(kind="stable")]
         starts, durations, cpu, memory, fleets = table.T.copy()
-        return JobLog(starts, durations, cpu, memory, fleets, tuple(self._names), tuple(self._lines))
+        return JobLog(starts, durations, cpu, memory, fleets, tuple(self._names), tuple(self._places))
 
     def _find_columns(self, header: list[str] | None) -> list[int]:
         if header is None:
@@ -164,7 +164,7 @@ class _Reader:
             if not fleet:
                 raise _Refused("fleet: '': must be the name of a fleet")
             self._names[fleet] = len(self._names)
-            self._lines.append(line)
+            self._places.append(f"{self._path}:{line}")
         if cpu not in self._cpu:
             self._cpu[cpu] = _parse_amount("CPU", cpu, Decimal("0.001"), least=0)
         if memory not in self._memory:

@@ -166,6 +166,7 @@ def _convert(arguments: argparse.Namespace) -> int:
     from jobs.ci_file import read_pipeline
     from jobs.gitlab_jobs import FleetChoice, convert, find_requests
     from jobs.job_log import write_log
+    from jobs.replay import count_jobs
     from stacks.settings.load import load_environment
 
     settings = load_environment(arguments.environment)
@@ -185,7 +186,7 @@ def _convert(arguments: argparse.Namespace) -> int:
     choice = FleetChoice(settings, arguments.fleet, runners)
     conversion = convert(arguments.files, choice, requests)
     for reason, count in conversion.left_out.items():
-        print(f"left out: {count} jobs {reason}", file=sys.stderr)
+        print(f"left out: {count_jobs(count)} {reason}", file=sys.stderr)
     if not conversion.rows:
         raise UserError(f"{', '.join(map(str, arguments.files))}: no job that a replay can use")
     write_log(conversion.rows, sys.stdout)

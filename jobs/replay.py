@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from jobs.admission import admit
 from jobs.ci_file import Job
 from jobs.ci_yaml import Place
-from jobs.explain import judge
 from jobs.instance_sizes import InstanceSize, known_sizes
 from jobs.job_log import OWN_REQUEST, JobLog, JobLogError
 from jobs.pod import build_pod, variable_name
@@ -153,11 +152,11 @@ def _run(
     log: JobLog, settings: Settings, sizes: Mapping[str, InstanceSize], node_start_seconds: Mapping[str, int]
 ) -> _Run:
     names = list(settings.runners)
-    for name, line in zip(log.names, log.lines, strict=True):
+    for name, place in zip(log.names, log.places, strict=True):
         if name not in settings.runners:
             raise JobLogError(
-                f"line {line} of the jobs: fleet: {name!r}: must be a fleet of the environment "
-                f"{settings.environment}: {', '.join(names)}"
+                f"{place}: fleet: {name!r}: must be a fleet of the environment {settings.environment}: "
+                f"{', '.join(names)}"
             )
     groups = _describe_groups(settings, sizes, node_start_seconds)
     positions = {name: index for index, name in enumerate(settings.cluster.node_groups)}
@@ -170,7 +169,7 @@ def _run(
         )
         for runner in settings.runners.values()
     ]
-    needs, fleet_of, notes, never = _find_needs(log, settings, sizes, fleets, groups)
+    needs, fleet_of, notes, never = _find_needs(log, settings, fleets, groups)
     runs = np.ones(len(log.starts), bool)
     for mask, _ in never:
         runs &= ~mask
@@ -180,7 +179,7 @@ def _run(
         _milliseconds(settings.autoscaler.scale_down_unneeded_time),
         _milliseconds(settings.autoscaler.scale_down_delay_after_add),
     )
-    result = simulate(fleets, groups, autoscaler, jobs)
+    result = simulate(fleets, groups, autoscaler, jobs, begin=int(log.starts[0]))
     refused: dict[int, dict[str, int]] = {}
     for mask, reason in never:
         for fleet, count in zip(*np.unique(fleet_of[mask], return_counts=True), strict=True):
@@ -274,7 +273,6 @@ _Never = list[tuple[NDArray[np.bool_], str]]
 def _find_needs(
     log: JobLog,
     settings: Settings,
-    sizes: Mapping[str, InstanceSize],
     fleets: Sequence[Fleet],
     groups: Sequence[NodeGroup],
 ) -> tuple[Integers, Integers, list[str], _Never]:
@@ -298,15 +296,15 @@ def _find_needs(
             if request.most is None:
                 if asks.any():
                     notes.append(
-                        f"{name}: the {resource.name} that {asks.sum()} jobs ask for has no effect: the "
-                        f"fleet has no build.{resource.key}_request_overwrite_max_allowed"
+                        f"{name}: the {resource.name} request of {count_jobs(int(asks.sum()))} has no "
+                        f"effect: the fleet has no build.{resource.key}_request_overwrite_max_allowed"
                     )
                 continue
             needs[asks, column] = request.others + asked[asks]
             refused = accepted & asks & (asked > request.most)
             if refused.any():
                 never.append(
-                    (refused, _find_reason(resource, int(asked[refused].max()), name, settings, sizes))
+                    (refused, _find_reason(resource, int(asked[refused].max()), name, settings.runners[name]))
                 )
                 accepted &= ~refused
         fits = np.zeros(len(own), bool)
@@ -343,14 +341,13 @@ class _FleetRequest:
         return ceil(amount / self._unit)
 
 
-def _find_reason(
-    resource: Resource, amount: int, fleet: str, settings: Settings, sizes: Mapping[str, InstanceSize]
-) -> str:
+def _find_reason(resource: Resource, amount: int, fleet: str, runner: RunnerSettings) -> str:
     """Return why a job with such a request is refused, as `python -m jobs explain` says it."""
     name = variable_name("build", resource, "request")
     text = resource.write(Decimal(amount) * resource.unit_size / _UNITS[resource.key])
     job = Job("any", Place("", 0), variables={name: Variable(text)})
-    problem = judge(job, settings, fleet, sizes).problems[0]
+    pod = build_pod(job, fleet=fleet, settings=runner)
+    problem = (pod.problems or admit(pod, job, fleet=fleet, settings=runner).problems)[0]
     return f"{problem.who}: {problem.text}"
 
 
@@ -424,6 +421,11 @@ def _sum_up_groups(run: _Run, end: int, prices: PriceTable, notes: list[str]) ->
             price,
             None if price is None else price * Decimal(hours),
         )
+
+
+def count_jobs(number: int) -> str:
+    """Return a number of jobs in words."""
+    return "1 job" if number == 1 else f"{number} jobs"
 
 
 def _find_price(types: Sequence[str], region: str, prices: PriceTable, notes: list[str]) -> Decimal | None:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from jobs.replay import PERCENTILES, FleetSummary, Replay
+from jobs.replay import PERCENTILES, FleetSummary, Replay, count_jobs
 from jobs.report import WIDTH
 
 
@@ -69,12 +69,12 @@ def _make_table(first: str) -> Table:
 
 def _list_failures(replay: Replay) -> list[str]:
     lines = [
-        f"{fleet.name}: {count} jobs never run: {reason}"
+        f"{fleet.name}: never run: {count_jobs(count)}: {reason}"
         for fleet in replay.fleets
         for reason, count in fleet.never.items()
     ]
     lines += [
-        f"{fleet.name}: {fleet.timed_out} jobs fail: their pods wait for a node longer than "
+        f"{fleet.name}: fail: {count_jobs(fleet.timed_out)}: the pod waits for a node longer than "
         f"runners.{fleet.name}.poll_timeout_seconds"
         for fleet in replay.fleets
         if fleet.timed_out

@@ -123,10 +123,10 @@ class Result:
 
 
 def simulate(
-    fleets: Sequence[Fleet], groups: Sequence[NodeGroup], autoscaler: Autoscaler, jobs: Jobs
+    fleets: Sequence[Fleet], groups: Sequence[NodeGroup], autoscaler: Autoscaler, jobs: Jobs, *, begin: int
 ) -> Result:
-    """Return what happens, from the first job's start until all have ended and idle nodes are gone."""
-    return _Simulation(fleets, groups, autoscaler, jobs).run()
+    """Return what happens from `begin` until all jobs have ended and idle nodes are gone."""
+    return _Simulation(fleets, groups, autoscaler, jobs, begin).run()
 
 
 @dataclass(eq=False)
@@ -275,7 +275,12 @@ class _Simulation:
     """The state at one moment, and the events to come."""
 
     def __init__(
-        self, fleets: Sequence[Fleet], groups: Sequence[NodeGroup], autoscaler: Autoscaler, jobs: Jobs
+        self,
+        fleets: Sequence[Fleet],
+        groups: Sequence[NodeGroup],
+        autoscaler: Autoscaler,
+        jobs: Jobs,
+        begin: int,
     ) -> None:
         self._fleets, self._groups, self._autoscaler = fleets, groups, autoscaler
         self._starts, self._durations = jobs.starts.tolist(), jobs.durations.tolist()
@@ -283,7 +288,7 @@ class _Simulation:
         self._needs: list[Amounts] = [tuple(row) for row in jobs.needs.tolist()]
         count = len(self._starts)
         self._taken, self._begun, self._ended, self._node_of = ([-1] * count for _ in range(4))
-        self._now: int = self._starts[0] if count else 0
+        self._now = begin
         self._events: list[tuple[int, int, int]] = []
         self._scans: set[int] = set()
         self._random = Random(0)  # noqa: S311 - choices among equals, the same in each run
