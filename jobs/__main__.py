@@ -79,6 +79,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from jobs.explain import Verdict, explain
     from jobs.instance_sizes import parse_sizes
     from jobs.report import as_document, print_table
+    from prices.table import PriceError, known_prices
     from stacks.settings.load import load_environment
 
     settings = load_environment(arguments.environment)
@@ -88,7 +89,11 @@ def _run(arguments: argparse.Namespace) -> int:
         arguments.file, root=arguments.root, variables=_parse_variables(arguments.variable)
     )
     sizes = parse_sizes(arguments.instance_type)
-    answers = explain(pipeline.jobs, settings, fleet=arguments.fleet, sizes=sizes)
+    try:
+        prices = known_prices()
+    except PriceError as error:
+        raise UserError(str(error)) from None
+    answers = explain(pipeline.jobs, settings, fleet=arguments.fleet, sizes=sizes, prices=prices)
     name, environment = str(arguments.file), settings.environment
     if arguments.json:
         print(json.dumps(as_document(answers, pipeline.notes, file=name, environment=environment), indent=2))

@@ -113,7 +113,7 @@ def _find_images(pod: Pod, job: Job, fleet: str, settings: RunnerSettings) -> It
         image = container.image
         if not allowed or not image or image == settings.image:
             continue
-        if not any(_is_allowed(pattern, image) for pattern in allowed):
+        if not any(matches(pattern, image) for pattern in allowed):
             key = "image" if container.kind == "build" else "services"
             yield Problem(
                 "runner",
@@ -123,7 +123,7 @@ def _find_images(pod: Pod, job: Job, fleet: str, settings: RunnerSettings) -> It
             )
 
 
-def _is_allowed(pattern: str, image: str) -> bool:
+def matches(pattern: str, image: str) -> bool:
     """Return whether a pattern of doublestar matches: * stays in a part of a path, ** does not."""
     words = {"**/": "(.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
     parts = re.split(r"(\*\*/|\*\*|\*|\?)", pattern)

@@ -14,12 +14,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from plan_review import money
 from plan_review.drift import split_drift
 from plan_review.exit_status import ExitStatus
 from plan_review.findings import TITLES, Category, Finding
 from plan_review.plan import Change
 from plan_review.review import ACTIONS, PlannedStack, Review, other_changes
 from plan_review.values import Difference, Sensitive, Unknown
+from prices.table import known_prices
 
 # Limits that keep the report readable.
 MAX_VALUE_LENGTH = 200
@@ -51,9 +53,14 @@ def write(review: Review, *, folded: bool = True) -> str:
         folded: Whether less important parts are folded, for GitLab; a terminal gets headings instead.
 
     """
+    cost = money.estimate((stack.plan for stack in review.stacks if stack.plan), known_prices())
+    line = money.write_line(cost)
     parts = [*_list_other_changes(review), *_list_drift(review)]
     write_part = _write_folded if folded else _write_headed
-    lines = [*_write_head(review), *_write_findings(review), *_write_accepted(review)]
+    lines = [*_write_head(review), *([line, ""] if line else [])]
+    lines += [*_write_findings(review), *_write_accepted(review)]
+    if line:
+        parts.append(_Part("", "cost a month, floor to ceiling", [*money.write_table(cost, _format_code)]))
     for part in parts:
         lines += write_part(part)
     return "\n".join(lines).rstrip() + "\n"
@@ -61,7 +68,7 @@ def write(review: Review, *, folded: bool = True) -> str:
 
 @dataclass(frozen=True)
 class _Part:
-    """A less important part of the report."""
+    """A less important part of the report, of one stack or, with an empty name, of all."""
 
     stack: str
     title: str
@@ -360,7 +367,7 @@ def _build_change_entry(change: Change, items: Sequence[Difference]) -> _Entry:
 def _write_folded(part: _Part) -> Iterator[str]:
     # GitLab reads no Markdown in this line.
     name = html.escape(_escape_invisible(part.stack))
-    yield f"<details><summary><code>{name}</code>: {part.title}</summary>"
+    yield f"<details><summary>{f'<code>{name}</code>: ' if name else ''}{part.title}</summary>"
     yield ""
     yield from part.lines
     yield ""
@@ -369,7 +376,7 @@ def _write_folded(part: _Part) -> Iterator[str]:
 
 
 def _write_headed(part: _Part) -> Iterator[str]:
-    yield f"## {_format_code(part.stack)}: {part.title}"
+    yield f"## {f'{_format_code(part.stack)}: ' if part.stack else ''}{part.title}"
     yield ""
     yield from part.lines
     yield ""

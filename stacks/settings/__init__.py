@@ -18,6 +18,7 @@ from stacks.settings.cluster import ClusterSettings
 from stacks.settings.model import MAP_KEY_RULE, MapKey, Mistake, SettingsModel, refuse
 from stacks.settings.network import NetworkSettings
 from stacks.settings.runners import RunnerSettings
+from stacks.settings.waiting_times import WaitingTimeSettings
 
 # Amazon EKS, "View and manage Amazon EKS and Fargate service quotas": managed node groups per cluster.
 MAX_NODE_GROUPS = 30
@@ -53,6 +54,11 @@ class Settings(SettingsModel):
     )
     runners: dict[MapKey, RunnerSettings] = Field(
         description=f"Runner fleets by name, at least one; {MAP_KEY_RULE}.", min_length=1
+    )
+    waiting_times: WaitingTimeSettings = Field(
+        default=WaitingTimeSettings(),
+        description="What `make jobs` expects of the time until a job runs on a new node. Nothing else reads "
+        "it.",
     )
     name_prefix: EnvironmentName | None = Field(
         default=None,
