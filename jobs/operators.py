@@ -17,8 +17,6 @@ from stacks.errors import UserError
 if TYPE_CHECKING:
     from stacks.settings import Settings
 
-# Seconds from the autoscaler's decision until a node takes pods. docs/jobs.md, "How soon a node takes jobs".
-NODE_START_SECONDS = {"ON_DEMAND": 90, "SPOT": 90}
 MAX_GENERATED = 1_000_000
 
 
@@ -51,7 +49,8 @@ def add_commands(commands: Any) -> None:
         metavar="TYPE=SECONDS",
         action="append",
         default=[],
-        help="seconds until a new node takes jobs, for ON_DEMAND or SPOT, such as SPOT=180. Repeatable",
+        help="seconds until a new node takes jobs, for ON_DEMAND or SPOT, such as SPOT=180. Repeatable; by "
+        "default the middle of the settings' waiting_times",
     )
     _add_sizes(replay)
     replay.add_argument("--json", action="store_true", help="print JSON instead of tables")
@@ -124,14 +123,18 @@ def _replay(arguments: argparse.Namespace) -> int:
     from jobs.job_log import read_log
     from jobs.replay import replay
     from jobs.replay_report import as_document, print_replays
-    from prices.table import known_prices
-    from stacks.settings.load import load_environment
+    from prices.table import PriceError, known_prices
 
-    environments = [load_environment(arguments.environment), *map(_load, arguments.against)]
+    try:
+        prices = known_prices()
+    except PriceError as error:
+        raise UserError(str(error)) from None
+    first = _load(arguments.environment)
+    environments = {first.environment: first, **{name: _load(name) for name in arguments.against}}
     replays = replay(
         read_log(arguments.file),
         environments,
-        prices=known_prices(),
+        prices=prices,
         sizes=parse_sizes(arguments.instance_type),
         node_start_seconds=_parse_node_starts(arguments.node_start),
     )
@@ -142,18 +145,20 @@ def _replay(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _load(name: str) -> "Settings":
+def _load(name: str | None) -> "Settings":
     """Read an environment by its name, or a settings file by its path."""
     from stacks.settings.load import load_environment, load_settings
 
-    return load_settings(Path(name)) if "/" in name or Path(name).is_file() else load_environment(name)
+    is_path = name is not None and ("/" in name or Path(name).is_file())
+    return load_settings(Path(name)) if name and is_path else load_environment(name)
 
 
 def _parse_node_starts(texts: list[str]) -> dict[str, int]:
-    seconds = dict(NODE_START_SECONDS)
+    seconds: dict[str, int] = {}
     for text in texts:
         kind, _, number = text.partition("=")
-        if kind not in seconds or not number.isdecimal() or int(number) > 3600:  # noqa: PLR2004 - an hour
+        is_number = number.isdecimal() and number.isascii() and int(number) <= 3600  # noqa: PLR2004 - an hour
+        if kind not in ("ON_DEMAND", "SPOT") or not is_number:
             raise UserError(
                 f"--node-start {text}: must be ON_DEMAND or SPOT, and 0 to 3600, such as SPOT=180"
             )

@@ -32,6 +32,8 @@ from stacks.settings.quantities import quantity
 from stacks.settings.runners import RunnerSettings
 
 HOUR = 3_600_000
+# GitLab, Ci::StuckBuilds::DropPendingService: a job that has been pending for a day fails.
+QUEUE_TIMEOUT = 24 * HOUR
 # Kubernetes, "Pod Lifecycle", "Termination of Pods": the default grace period.
 POD_GRACE_SECONDS = 30
 # Pods of the daemon sets on each node: aws-node, kube-proxy and eks-pod-identity-agent.
@@ -60,6 +62,7 @@ class FleetSummary:
     name: str
     jobs: int
     ran: int
+    dropped: int
     timed_out: int
     never: Mapping[str, int]
     waits: Waits | None
@@ -123,29 +126,33 @@ class _Run:
 
 def replay(
     log: JobLog,
-    environments: Sequence[Settings],
+    environments: Mapping[str, Settings],
     *,
     prices: PriceTable,
     sizes: Mapping[str, InstanceSize] | None = None,
-    node_start_seconds: Mapping[str, int],
+    node_start_seconds: Mapping[str, int] | None = None,
 ) -> list[Replay]:
     """Return the answer for each environment, all for the same time: until the last job of any has ended.
 
     Args:
         log: The jobs.
-        environments: The environments.
+        environments: The environments, by their names in the report.
         prices: Prices of instance types.
         sizes: Sizes of instance types, besides those that are known.
-        node_start_seconds: From the autoscaler's decision until a node takes pods, by capacity type.
+        node_start_seconds: From the autoscaler's decision until a node takes pods, by capacity type; by
+            default the middle of the environment's `waiting_times`.
 
     Raises:
         UserError: If an environment has no such fleet, or the size of an instance type is not known.
 
     """
     every_size = {**known_sizes(), **(sizes or {})}
-    runs = [_run(log, settings, every_size, node_start_seconds) for settings in environments]
-    end = max(run.end for run in runs)
-    return [_sum_up(run, end, prices) for run in runs]
+    runs = {
+        name: _run(log, settings, every_size, node_start_seconds or {})
+        for name, settings in environments.items()
+    }
+    end = max(run.end for run in runs.values())
+    return [_sum_up(name, run, end, prices) for name, run in runs.items()]
 
 
 def _run(
@@ -166,6 +173,7 @@ def _run(
             groups=tuple(sorted(positions[name] for name in runner.placed_on(settings.cluster.node_groups))),
             poll_timeout=runner.poll_timeout_seconds * 1000,
             cleanup=_cleanup_seconds(runner) * 1000,
+            queue_timeout=QUEUE_TIMEOUT,
         )
         for runner in settings.runners.values()
     ]
@@ -190,6 +198,12 @@ def _run(
 def _describe_groups(
     settings: Settings, sizes: Mapping[str, InstanceSize], node_start_seconds: Mapping[str, int]
 ) -> list[NodeGroup]:
+    times = settings.waiting_times
+    starts = {
+        "ON_DEMAND": sum(times.on_demand_node_seconds) // 2,
+        "SPOT": sum(times.spot_node_seconds) // 2,
+        **node_start_seconds,
+    }
     groups = []
     for name, group in settings.cluster.node_groups.items():
         missing = [kind for kind in group.instance_types if kind not in sizes]
@@ -212,7 +226,7 @@ def _describe_groups(
                 memory=described.allocatable["memory"] * int(MIB),
                 min_size=group.min_size,
                 max_size=group.max_size,
-                start_time=node_start_seconds[group.capacity_type] * 1000,
+                start_time=starts[group.capacity_type] * 1000,
                 priority=settings.autoscaler.expander_priorities.get(name, 0),
                 held=_hold(room, _list_steady_pods(settings)) if is_steady else (),
             )
@@ -351,12 +365,12 @@ def _find_reason(resource: Resource, amount: int, fleet: str, runner: RunnerSett
     return f"{problem.who}: {problem.text}"
 
 
-def _sum_up(run: _Run, end: int, prices: PriceTable) -> Replay:
+def _sum_up(name: str, run: _Run, end: int, prices: PriceTable) -> Replay:
     notes = list(run.notes)
     groups = tuple(_sum_up_groups(run, end, prices, notes))
     fleets = tuple(_sum_up_fleets(run))
     start = int(run.log.starts[0])
-    return Replay(run.settings.environment, start, end, fleets, groups, tuple(notes))
+    return Replay(name, start, end, fleets, groups, tuple(notes))
 
 
 def _sum_up_fleets(run: _Run) -> Iterable[FleetSummary]:
@@ -375,8 +389,9 @@ def _sum_up_fleets(run: _Run) -> Iterable[FleetSummary]:
                 _percentiles(result.taken[ran] - starts[ran]),
                 _percentiles(result.begun[ran] - result.taken[ran]),
             )
-        timed_out = int((own & (result.begun < 0)).sum())
-        yield FleetSummary(name, number, int(ran.sum()), timed_out, never, waits)
+        dropped = int((own & (result.taken < 0)).sum())
+        timed_out = int((own & (result.begun < 0)).sum()) - dropped
+        yield FleetSummary(name, number, int(ran.sum()), dropped, timed_out, never, waits)
 
 
 def _percentiles(milliseconds: Integers) -> dict[str, float]:
@@ -410,6 +425,8 @@ def _sum_up_groups(run: _Run, end: int, prices: PriceTable, notes: list[str]) ->
             for column, resource in enumerate(("cpu", "memory"))
         }
         price = _find_price(settings.instance_types, run.settings.aws.region, prices, notes if total else [])
+        if total and settings.capacity_type == "SPOT":
+            notes.append(f"{name}: Spot nodes are counted at the On-Demand price; they cost less")
         hours = total / HOUR
         yield GroupSummary(
             name,

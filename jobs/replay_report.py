@@ -74,6 +74,11 @@ def _list_failures(replay: Replay) -> list[str]:
         for reason, count in fleet.never.items()
     ]
     lines += [
+        f"{fleet.name}: dropped by GitLab: {count_jobs(fleet.dropped)}: no runner takes it within a day"
+        for fleet in replay.fleets
+        if fleet.dropped
+    ]
+    lines += [
         f"{fleet.name}: fail: {count_jobs(fleet.timed_out)}: the pod waits for a node longer than "
         f"runners.{fleet.name}.poll_timeout_seconds"
         for fleet in replay.fleets
@@ -149,6 +154,7 @@ def _describe(replay: Replay) -> dict[str, Any]:
                 "fleet": fleet.name,
                 "jobs": fleet.jobs,
                 "ran": fleet.ran,
+                "dropped": fleet.dropped,
                 "timed_out": fleet.timed_out,
                 "never": dict(fleet.never),
                 "wait_seconds": fleet.waits and dict(fleet.waits.total),

@@ -33,7 +33,7 @@ YOUNG = 2_000
 MAX_REMOVED_AT_ONCE = 10
 MAX_ADDED_AT_ONCE = 1000
 
-NEVER = np.iinfo(np.int64).max
+NEVER = 2**62
 _ROOM_FREED, _JOB_ENDED, _NODE_READY, _TIMED_OUT, _SCAN = range(5)
 
 
@@ -41,13 +41,15 @@ _ROOM_FREED, _JOB_ENDED, _NODE_READY, _TIMED_OUT, _SCAN = range(5)
 class Fleet:
     """A fleet: `slots` jobs at the same time, on nodes of `groups` (positions in the list of groups).
 
-    A pod that waits `poll_timeout` for a node fails. A finished job's pod keeps its room for `cleanup`.
+    GitLab drops a job that waits longer than `queue_timeout` for a slot. A pod that waits `poll_timeout` for
+    a node fails. A finished job's pod keeps its room for `cleanup`.
     """
 
     slots: int
     groups: tuple[int, ...]
     poll_timeout: int
     cleanup: int
+    queue_timeout: int = NEVER
 
 
 @dataclass(frozen=True)
@@ -110,9 +112,10 @@ class Node:
 
 @dataclass(frozen=True)
 class Result:
-    """For each job the times when a runner took it and when its pod began, and its node.
+    """For each job the times when a runner took it, when its pod began, when all was over, and its node.
 
-    `begun` and `nodes` are -1 for a job that failed because its pod waited longer than the poll timeout.
+    `taken` is -1 for a job that GitLab has dropped. `begun` and `node_of_job` are -1 for it, and for a job
+    whose pod waited longer than the poll timeout.
     """
 
     taken: Integers
@@ -388,8 +391,12 @@ class _Simulation:
         for fleet in fleets:
             queue = self._queues[fleet]
             while queue and self._free_slots[fleet]:
-                self._free_slots[fleet] -= 1
                 job = queue.popleft()
+                dropped = self._starts[job] + self._fleets[fleet].queue_timeout
+                if self._now > dropped:
+                    self._ended[job] = dropped
+                    continue
+                self._free_slots[fleet] -= 1
                 self._taken[job] = self._now
                 taken.append(job)
         return sorted(taken) if len(taken) > 1 else taken

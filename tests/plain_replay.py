@@ -109,8 +109,11 @@ class PlainSimulation:
     def _take_jobs(self) -> None:
         self.queue += [job for job, row in enumerate(self.rows) if row[0] == self.now]
         for job in list(self.queue):
-            fleet = self.rows[job][2]
-            if self.slots[fleet]:
+            start, _, fleet, _ = self.rows[job]
+            if (self.now - start) * SECOND > self.fleets[fleet].queue_timeout:
+                self.queue.remove(job)
+                self.ended[job] = start + self.fleets[fleet].queue_timeout // SECOND
+            elif self.slots[fleet]:
                 self.slots[fleet] -= 1
                 self.queue.remove(job)
                 self.taken[job] = self.now

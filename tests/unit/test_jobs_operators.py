@@ -22,7 +22,7 @@ from jobs.maxima_report import describe_picture, draw_maxima
 from jobs.replay import Replay, replay
 from jobs.replay_report import as_document, print_replays
 from jobs.variables import Variable
-from prices.table import PriceTable, Source
+from prices.table import PriceTable, Source, known_prices
 from prices.table import Row as PriceRow
 from stacks.errors import UserError
 from stacks.settings import Settings
@@ -38,7 +38,6 @@ PRICES = PriceTable(
     ],
     {"a": Source("2026-01-01", "made up")},
 )
-NODE_START = {"ON_DEMAND": 100, "SPOT": 300}
 Load = Callable[..., Settings]
 Write = Callable[..., Path]
 
@@ -48,7 +47,8 @@ def load(write_environment: WriteEnvironment) -> Load:
     """Return the example's settings with some changed."""
 
     def settings(changes: Changes | None = None, name: str = "example") -> Settings:
-        return load_settings(write_environment(changes, name=name))
+        node_start = {"waiting_times.on_demand_node_seconds": [80, 120]}
+        return load_settings(write_environment({**node_start, **(changes or {})}, name=name))
 
     return settings
 
@@ -67,7 +67,8 @@ def write(tmp_path: Path) -> Write:
 
 def answer(path: Path, *environments: Settings) -> list[Replay]:
     """Return the replay of a log."""
-    return replay(read_log(path), environments, prices=PRICES, node_start_seconds=NODE_START)
+    named = {settings.environment: settings for settings in environments}
+    return replay(read_log(path), named, prices=PRICES)
 
 
 def test_a_job_waits_for_the_scan_and_the_node(load: Load, write: Write) -> None:
@@ -92,6 +93,14 @@ def test_a_slot_is_free_when_a_job_ends(load: Load, write: Write) -> None:
     waits = found.fleets[0].waits
     assert waits
     assert (waits.slot, waits.node["max"]) == ({"p50": 60, "p90": 120, "p99": 120, "max": 120}, 0)
+
+
+def test_gitlab_drops_a_job_after_a_day(load: Load, write: Write) -> None:
+    """A job that no runner takes within a day does not run, and is counted apart."""
+    path = write("0,90000,,,default", "100,1,,,default", "10000,1,,,default")
+    (found,) = answer(path, load({"runners.default.concurrent": 1}))
+    (fleet,) = found.fleets
+    assert (fleet.ran, fleet.dropped, fleet.timed_out) == (2, 1, 0)
 
 
 def test_replay_and_explain_refuse_the_same_jobs(load: Load, write: Write) -> None:
@@ -145,7 +154,7 @@ def test_every_job_of_a_day_is_counted_once(load: Load, tmp_path: Path) -> None:
     assert len({(found.start, found.end) for found in replays}) == 1
     for found in replays:
         (fleet,) = found.fleets
-        assert fleet.jobs == fleet.ran + fleet.timed_out + sum(fleet.never.values()) == 400
+        assert fleet.jobs == fleet.ran + fleet.dropped + fleet.timed_out + sum(fleet.never.values()) == 400
         assert all(0 <= share <= 1 for group in found.groups for share in group.used.values())
         assert all(group.most <= group.max_size for group in found.groups)
     assert replays[1].fleets[0].timed_out
@@ -178,6 +187,22 @@ def test_the_tables_fit_and_the_json_has_the_same_numbers(
     assert ["node hours", *hours] in rows
     assert ["cost", *(f"${environment['usd']}" for environment in document["environments"])] in rows
     json.dumps(document)
+
+
+def test_the_example_in_the_documents_is_current(
+    write_environment: WriteEnvironment, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """docs/jobs.md shows what its commands print."""
+    example = load_settings(PROJECT / "environments" / "example.yaml")
+    more = load_settings(write_environment({"runners.default.concurrent": 40}, name="more"))
+    path = tmp_path / "day.csv"
+    with path.open("w") as file:
+        write_log(generate(example, count=1000, seed=1), file)
+    print_replays(
+        replay(read_log(path), {"example": example, "more.yaml": more}, prices=known_prices()), "jobs.csv"
+    )
+    lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert "\n".join(lines) in (PROJECT / "docs" / "jobs.md").read_text(encoding="utf-8")
 
 
 def test_a_price_or_size_that_is_not_known_is_said(load: Load, write: Write) -> None:
