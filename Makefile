@@ -26,6 +26,7 @@ export JSII_RUNTIME_PACKAGE_CACHE_ROOT := $(CURDIR)/.work/jsii
 export PIP_CACHE_DIR := $(CURDIR)/.work/pip
 export npm_config_cache := $(CURDIR)/.work/npm
 export TF_PLUGIN_CACHE_DIR := $(CURDIR)/.work/terraform-plugins
+export MPLCONFIGDIR := $(CURDIR)/.work/matplotlib
 export TF_PLUGIN_CACHE_MAY_BREAK_DEPENDENCY_LOCK_FILE := 1
 # No update checks and no usage reports.
 export CHECKPOINT_DISABLE := 1

@@ -99,8 +99,8 @@ def _change(
     """Return a problem, with the line to change: the job's variable, or else the setting."""
     name = variable_name(container.kind, resource, which)
     if name in job.variables:
-        place = write_place(job.variables[name].place)
-        return Problem("Kubernetes", text, f'{place}{name}: "{value}"', value, name)
+        place = job.variables[name].place
+        return Problem("Kubernetes", text, f'{write_place(place)}{name}: "{value}"', value, name, place)
     setting = f'in the settings runners.{fleet}.{container.kind}.{resource.key}_{which}: "{value}"'
     return Problem("Kubernetes", text, setting, value)
 

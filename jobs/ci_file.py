@@ -81,12 +81,13 @@ def read_pipeline(path: Path, *, root: Path | None = None, variables: Mapping[st
         CiFileError: If GitLab would refuse the file.
 
     """
-    files = _Files(root or _find_root(path))
+    files = _Files(root or find_root(path))
     document = files.read(path, ())
     return _Document(document, files.notes, is_whole=files.is_whole, given=variables).read()
 
 
-def _find_root(path: Path) -> Path:
+def find_root(path: Path) -> Path:
+    """Return the folder of a CI file's project: the nearest one with `.git`, or else the file's."""
     folder = path.resolve().parent
     return next((parent for parent in (folder, *folder.parents) if (parent / ".git").exists()), folder)
 

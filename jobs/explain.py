@@ -131,8 +131,9 @@ def _find_no_fleet(job: Job, settings: Settings) -> Problem:
     tags = tagged[nearest] or ()
     wanted = [tag for tag in job.tags if tag in tags] or list(tags)
     value = f"[{', '.join(wanted)}]"
-    change = f"{write_place(job.tags_place or job.place)}tags: {value} (the fleet {nearest})"
-    return Problem("GitLab", f"no fleet has the tags {', '.join(job.tags)}", change, value)
+    place = job.tags_place or job.place
+    change = f"{write_place(place)}tags: {value} (the fleet {nearest})"
+    return Problem("GitLab", f"no fleet has the tags {', '.join(job.tags)}", change, value, place=place)
 
 
 def _judge(job: Job, world: _World, fleet: str) -> Answer:
@@ -266,12 +267,14 @@ def _reduce(job: Job, pod: Pod, resource: Resource, excess: Decimal, text: str, 
     name = variable_name(largest.kind, resource, "request")
     value = write_room(resource, left) if left >= resource.unit_size else None
     if value is None:
-        line = write_place(job.services_place or job.place)
-        return Problem("scheduler", text, f"{line}services: fewer of them, or a group with larger instances")
+        place = job.services_place or job.place
+        change = f"{write_place(place)}services: fewer of them, or a group with larger instances"
+        return Problem("scheduler", text, change, place=place)
     larger = "or a node group with larger instances in the settings"
     if name in job.variables:
-        change = f'{write_place(job.variables[name].place)}{name}: "{value}" ({larger})'
-        return Problem("scheduler", text, change, value, name)
+        line = job.variables[name].place
+        change = f'{write_place(line)}{name}: "{value}" ({larger})'
+        return Problem("scheduler", text, change, value, name, line)
     change = f'in the settings runners.{fleet}.{largest.kind}.{resource.key}_request: "{value}" ({larger})'
     return Problem("scheduler", text, change, value)
 

@@ -95,7 +95,14 @@ def draw_maxima(maxima: Maxima, path: Path) -> None:
     fleets, groups = list(maxima.requests), maxima.groups
     width, height = 2.2 + 1.7 * len(groups), 1.9 + 0.75 * len(fleets)
     # Text stays text in an SVG. The salt makes its ids the same each time.
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "maxima", "font.family": "DejaVu Sans"}):
+    with mpl.rc_context(
+        {
+            "svg.fonttype": "none",
+            "svg.hashsalt": "maxima",
+            "font.family": "sans-serif",
+            "font.sans-serif": ["DejaVu Sans", "Arial"],
+        }
+    ):
         figure = Figure(figsize=(width, height))
         axes = figure.add_axes((1.9 / width, 0.75 / height, 1 - 2.1 / width, 1 - 1.65 / height))
         for row, fleet in enumerate(fleets):
