@@ -6,7 +6,7 @@ Not here: the tables (replay_report.py).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from math import ceil
 
@@ -113,10 +113,9 @@ class _Run:
     log: JobLog
     groups: list[NodeGroup]
     result: Result
-    simulated: Integers
     jobs: Jobs
-    never: dict[int, dict[str, int]] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
+    never: dict[int, dict[str, int]]
+    notes: list[str]
 
     @property
     def end(self) -> int:
@@ -192,7 +191,7 @@ def _run(
     for mask, reason in never:
         for fleet, count in zip(*np.unique(fleet_of[mask], return_counts=True), strict=True):
             refused.setdefault(int(fleet), {})[reason] = int(count)
-    return _Run(settings, log, groups, result, runs, jobs, refused, notes)
+    return _Run(settings, log, groups, result, jobs, refused, notes)
 
 
 def _describe_groups(
@@ -403,31 +402,25 @@ def _sum_up_groups(run: _Run, end: int, prices: PriceTable, notes: list[str]) ->
     result, start = run.result, int(run.log.starts[0])
     ran = result.begun >= 0
     group_of = np.array([node.group for node in result.nodes], np.int64)
-    seconds = np.minimum(result.ended, end) - result.begun
+    work = run.jobs.needs * ((result.ended - result.begun) / HOUR)[:, np.newaxis]
     for index, (name, settings) in enumerate(run.settings.cluster.node_groups.items()):
         group = run.groups[index]
         lives = [
-            (min(node.requested, end), min(end if node.removed is None else node.removed, end))
+            (node.requested, end if node.removed is None else min(node.removed, end))
             for node in result.nodes
             if node.group == index
         ]
         total = sum(last - first for first, last in lives)
         own = ran.copy()
         own[ran] = group_of[result.node_of_job[ran]] == index
+        hours = total / HOUR
         used = {
-            resource: float(
-                (run.jobs.needs[own, column] * (seconds[own] / HOUR)).sum()
-                * HOUR
-                / (total * group.room[column])
-            )
-            if total
-            else 0.0
+            resource: float(work[own, column].sum()) / (hours * group.room[column]) if hours else 0.0
             for column, resource in enumerate(("cpu", "memory"))
         }
         price = _find_price(settings.instance_types, run.settings.aws.region, prices, notes if total else [])
         if total and settings.capacity_type == "SPOT":
             notes.append(f"{name}: Spot nodes are counted at the On-Demand price; they cost less")
-        hours = total / HOUR
         yield GroupSummary(
             name,
             settings.max_size,

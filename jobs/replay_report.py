@@ -69,7 +69,7 @@ def _make_table(first: str) -> Table:
 
 def _list_failures(replay: Replay) -> list[str]:
     lines = [
-        f"{fleet.name}: never run: {count_jobs(count)}: {reason}"
+        f"{fleet.name}: never run: {count_jobs(count)}{', the largest' if count > 1 else ''}: {reason}"
         for fleet in replay.fleets
         for reason, count in fleet.never.items()
     ]
