@@ -93,7 +93,7 @@ def draw_maxima(maxima: Maxima, path: Path) -> None:
     if path.suffix.lower() not in PICTURE_SUFFIXES:
         raise UserError(f"--picture {path}: must end with {' or '.join(PICTURE_SUFFIXES)}")
     fleets, groups = list(maxima.requests), maxima.groups
-    width, height = 2.2 + 1.7 * len(groups), 1.9 + 0.75 * len(fleets)
+    width, height = max(5.6, 2.2 + 1.7 * len(groups)), 1.9 + 0.75 * len(fleets)
     # Text stays text in an SVG. The salt makes its ids the same each time.
     with mpl.rc_context(
         {
