@@ -101,7 +101,7 @@ class Replay:
     @property
     def cost(self) -> Decimal | None:
         """Return the price of all node hours, or None if one is not known."""
-        costs = [group.cost for group in self.groups if group.hours]
+        costs = [group.cost for group in self.groups]
         return None if None in costs else sum((cost for cost in costs if cost is not None), Decimal(0))
 
 
@@ -429,7 +429,7 @@ def _sum_up_groups(run: _Run, end: int, prices: PriceTable, notes: list[str]) ->
             hours,
             used,
             price,
-            None if price is None else price * Decimal(hours),
+            None if price is None and hours else (price or 0) * Decimal(hours),
         )
 
 
