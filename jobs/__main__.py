@@ -1,4 +1,4 @@
-"""`python -m jobs`: would the jobs of a CI file run on an environment's fleets?
+"""`python -m jobs`: would the jobs of a CI file, or of a day, run on an environment's fleets?
 
 The command imports its own modules late, so that `--help` is printed at once.
 """
@@ -7,8 +7,10 @@ The command imports its own modules late, so that `--help` is printed at once.
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 from deployment.command_line import add_environment, run_command
+from jobs.operators import add_commands
 from plan_review.exit_status import Parser
 from stacks.errors import UserError
 
@@ -24,7 +26,7 @@ _EPILOG = """exit statuses:
 def main() -> None:
     """Run the command; every expected error ends in one message and the exit status 1."""
     arguments = _parse_command_line()
-    run_command(lambda: _run(arguments))
+    run_command(lambda: arguments.run(arguments))
 
 
 def _parse_command_line() -> argparse.Namespace:
@@ -67,31 +69,59 @@ def _parse_command_line() -> argparse.Namespace:
         help="the project's folder, for include: local; by default the nearest one with .git",
     )
     command.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    command.add_argument(
+        "--code-quality",
+        metavar="FILE",
+        type=Path,
+        help="also write GitLab's Code Quality report to this file (artifacts:reports:codequality)",
+    )
+    command.set_defaults(run=_run)
+    add_commands(commands)
     return parser.parse_args()
 
 
 def _run(arguments: argparse.Namespace) -> int:
     """Print the answers, and return the exit status."""
-    from jobs.ci_file import read_pipeline
+    from jobs.ci_file import find_root, read_pipeline
+    from jobs.ci_yaml import CiFileError
+    from jobs.code_quality import list_findings, list_mistakes
     from jobs.explain import Verdict, explain
     from jobs.instance_sizes import parse_sizes
     from jobs.report import as_document, print_table
+    from prices.table import PriceError, known_prices
     from stacks.settings.load import load_environment
 
     settings = load_environment(arguments.environment)
     if arguments.fleet and arguments.fleet not in settings.runners:
         raise UserError(f"--fleet {arguments.fleet}: must be one of {', '.join(settings.runners)}")
-    pipeline = read_pipeline(
-        arguments.file, root=arguments.root, variables=_parse_variables(arguments.variable)
-    )
+    file, root = arguments.file, arguments.root or find_root(arguments.file)
+    try:
+        pipeline = read_pipeline(file, root=root, variables=_parse_variables(arguments.variable))
+    except CiFileError as error:
+        _write_report(arguments.code_quality, list_mistakes(error, file=file, root=root))
+        raise
     sizes = parse_sizes(arguments.instance_type)
-    answers = explain(pipeline.jobs, settings, fleet=arguments.fleet, sizes=sizes)
-    name, environment = str(arguments.file), settings.environment
+    try:
+        prices = known_prices()
+    except PriceError as error:
+        raise UserError(str(error)) from None
+    answers = explain(pipeline.jobs, settings, fleet=arguments.fleet, sizes=sizes, prices=prices)
+    _write_report(arguments.code_quality, list_findings(answers, file=file, root=root))
+    name, environment = str(file), settings.environment
     if arguments.json:
         print(json.dumps(as_document(answers, pipeline.notes, file=name, environment=environment), indent=2))
     else:
         print_table(answers, pipeline.notes, f"{name} in the environment {environment}")
     return ALL_RUN if all(answer.verdict is Verdict.RUNS for answer in answers) else NOT_ALL_RUN
+
+
+def _write_report(path: Path | None, findings: list[dict[str, Any]]) -> None:
+    if path is None:
+        return
+    try:
+        path.write_text(json.dumps(findings, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"--code-quality {path}: {error.strerror}") from None
 
 
 def _parse_variables(texts: list[str]) -> dict[str, str]:

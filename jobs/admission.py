@@ -99,8 +99,8 @@ def _change(
     """Return a problem, with the line to change: the job's variable, or else the setting."""
     name = variable_name(container.kind, resource, which)
     if name in job.variables:
-        place = write_place(job.variables[name].place)
-        return Problem("Kubernetes", text, f'{place}{name}: "{value}"', value, name)
+        place = job.variables[name].place
+        return Problem("Kubernetes", text, f'{write_place(place)}{name}: "{value}"', value, name, place)
     setting = f'in the settings runners.{fleet}.{container.kind}.{resource.key}_{which}: "{value}"'
     return Problem("Kubernetes", text, setting, value)
 
@@ -113,7 +113,7 @@ def _find_images(pod: Pod, job: Job, fleet: str, settings: RunnerSettings) -> It
         image = container.image
         if not allowed or not image or image == settings.image:
             continue
-        if not any(_is_allowed(pattern, image) for pattern in allowed):
+        if not any(matches(pattern, image) for pattern in allowed):
             key = "image" if container.kind == "build" else "services"
             yield Problem(
                 "runner",
@@ -123,7 +123,7 @@ def _find_images(pod: Pod, job: Job, fleet: str, settings: RunnerSettings) -> It
             )
 
 
-def _is_allowed(pattern: str, image: str) -> bool:
+def matches(pattern: str, image: str) -> bool:
     """Return whether a pattern of doublestar matches: * stays in a part of a path, ** does not."""
     words = {"**/": "(.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
     parts = re.split(r"(\*\*/|\*\*|\*|\?)", pattern)

@@ -27,6 +27,17 @@ JOB_KEYS = frozenset(
     when start_in manual_confirmation dependencies artifacts environment release coverage retry parallel
     interruptible resource_group trigger inherit publish pages""".split()  # noqa: SIM905 - shorter
 )
+# The same schema: the keys of maps that decide about a pod.
+DEFAULT_KEYS = frozenset(
+    """after_script artifacts before_script cache hooks id_tokens identity image interruptible retry services
+    tags timeout""".split()  # noqa: SIM905 - shorter
+)
+RULE_KEYS = frozenset(
+    """if changes exists variables when start_in allow_failure needs interruptible auto_cancel""".split()  # noqa: SIM905
+)
+IMAGE_KEYS = frozenset(("name", "entrypoint", "docker", "kubernetes", "pull_policy"))
+SERVICE_KEYS = IMAGE_KEYS | {"alias", "command", "variables"}
+INHERIT_KEYS = frozenset(("default", "variables"))
 # GitLab, "CI/CD YAML syntax reference": include, extends, !reference, parallel:matrix.
 MAX_FILES, MAX_EXTENDS, MAX_REFERENCES, MAX_PARALLEL = 150, 11, 10, 200
 MAX_CASES = 1000  # of one job: matrix × rules
@@ -81,12 +92,13 @@ def read_pipeline(path: Path, *, root: Path | None = None, variables: Mapping[st
         CiFileError: If GitLab would refuse the file.
 
     """
-    files = _Files(root or _find_root(path))
+    files = _Files(root or find_root(path))
     document = files.read(path, ())
     return _Document(document, files.notes, is_whole=files.is_whole, given=variables).read()
 
 
-def _find_root(path: Path) -> Path:
+def find_root(path: Path) -> Path:
+    """Return the folder of a CI file's project: the nearest one with `.git`, or else the file's."""
     folder = path.resolve().parent
     return next((parent for parent in (folder, *folder.parents) if (parent / ".git").exists()), folder)
 
@@ -164,6 +176,18 @@ class _Files:
         return paths
 
 
+def _refuse_unknown_keys(section: Section, accepted: frozenset[str], where: str) -> None:
+    problems: list[tuple[Place | str, str]] = []
+    for key in section:
+        if key not in accepted:
+            close = get_close_matches(key, sorted(accepted), n=1)
+            hint = f". Did you mean {close[0]}?" if close else "."
+            words = 'Accepted: a keyword of GitLab\'s "CI/CD YAML syntax reference"'
+            problems.append((section.places[key], f"{where}.{key}: unknown key{hint} {words}"))
+    if problems:
+        raise CiFileError(problems)
+
+
 def _section(values: Mapping[str, object], place: Place) -> Section:
     section = Section()
     for key, value in values.items():
@@ -195,6 +219,8 @@ class _Document:
         self._place: Place | str = "include"
 
     def read(self) -> Pipeline:
+        if isinstance(default := self._content.get("default"), Section):
+            _refuse_unknown_keys(default, DEFAULT_KEYS, "default")
         names = [name for name in self._content if name not in GLOBAL_KEYS or name == "pages"]
         jobs: list[Job] = []
         for name in names:
@@ -312,15 +338,10 @@ class _Document:
             return [Job(name, place, unknown=(str(error),))]
 
     def _refuse_unknown_keys(self, name: str, job: Section) -> None:
-        problems: list[tuple[Place | str, str]] = []
-        for key in job:
-            if key not in JOB_KEYS:
-                close = get_close_matches(key, sorted(JOB_KEYS), n=1)
-                hint = f". Did you mean {close[0]}?" if close else ""
-                accepted = 'Accepted: a keyword of GitLab\'s "CI/CD YAML syntax reference"'
-                problems.append((job.places[key], f"{name}.{key}: unknown key{hint or '.'} {accepted}"))
-        if problems:
-            raise CiFileError(problems)
+        close = get_close_matches(name, sorted(GLOBAL_KEYS), n=1)
+        if close and not JOB_KEYS & set(job):
+            raise CiFileError([(self._content.places[name], f"{name}: no job. Did you mean {close[0]}?")])
+        _refuse_unknown_keys(job, JOB_KEYS, name)
 
     def _read_cases(self, name: str, place: Place, job: Section) -> list[Job]:
         tags, tags_place = self._inherited(job, "tags")
@@ -373,6 +394,8 @@ class _Document:
         """Return a keyword's value and line: the job's, or that of `default`, or the global one."""
         default = self._part(self._content, "default")
         inherit = self._part(job, "inherit")
+        if isinstance(inherit, Section):
+            _refuse_unknown_keys(inherit, INHERIT_KEYS, "inherit")
         wanted = inherit.get("default", True) if isinstance(inherit, Section) else True
         sections: list[Section] = [job]
         if wanted is True or (isinstance(wanted, list) and key in wanted):
@@ -418,6 +441,7 @@ class _Document:
         for rule in rules:
             if not isinstance(rule, Section):
                 raise CiFileError([(place, f"{where}: each rule must be a map")])
+            _refuse_unknown_keys(rule, RULE_KEYS, where)
             if rule.get("when") == "never":
                 continue
             line = rule.places.get("variables")
@@ -474,6 +498,7 @@ class _Document:
     def _read_image(self, image: Any, place: Place, variables: Mapping[str, Variable]) -> str | None:
         """Return the image's name; an empty one is the fleet's."""
         if isinstance(image, Section):
+            _refuse_unknown_keys(image, IMAGE_KEYS, "image")
             image = image.get("name")
         if image is None:
             return ""
@@ -491,6 +516,7 @@ class _Document:
         found = []
         for service in services:
             if isinstance(service, Section) and isinstance(service.get("name"), str):
+                _refuse_unknown_keys(service, SERVICE_KEYS, "services")
                 own = self._variables(service.get("variables"), "services.variables", place)
                 finished = expand_all({**variables, **own})
                 found.append(

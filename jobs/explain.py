@@ -3,17 +3,19 @@
 No cdktf import, no file, no clock.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import StrEnum
 
 from jobs.admission import admit
 from jobs.ci_file import Job
+from jobs.estimates import HourlyCost, Wait, cost_an_hour, expect_wait
 from jobs.instance_sizes import InstanceSize, known_sizes
 from jobs.pod import Pod, Problem, build_pod, variable_name, write_place
 from jobs.scheduling import Group, choose_groups, describe_group, exceeding
 from jobs.variables import Variable
+from prices.table import PriceTable, known_prices
 from stacks.resources import RESOURCES, Resource
 from stacks.settings import Settings
 from stacks.settings.runners import RunnerSettings
@@ -31,7 +33,10 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer for one job on one fleet; `fleet` is None if no fleet or no certain one takes it."""
+    """The answer for one job on one fleet; `fleet` is None if no fleet or no certain one takes it.
+
+    `wait` and `cost` are those on a new node of the chosen groups, if the job can run.
+    """
 
     job: Job
     fleet: str | None
@@ -42,6 +47,17 @@ class Answer:
     problems: tuple[Problem, ...] = ()
     unknown: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    wait: Wait | None = None
+    cost: HourlyCost | None = None
+
+
+@dataclass(frozen=True)
+class _World:
+    """What a job meets."""
+
+    settings: Settings
+    sizes: Mapping[str, InstanceSize]
+    prices: PriceTable
 
 
 def explain(
@@ -50,6 +66,7 @@ def explain(
     *,
     fleet: str | None = None,
     sizes: Mapping[str, InstanceSize] | None = None,
+    prices: PriceTable | None = None,
 ) -> list[Answer]:
     """Return the answers for jobs, in their order.
 
@@ -58,30 +75,30 @@ def explain(
         settings: The environment.
         fleet: The fleet that takes all jobs; without it, the tags decide.
         sizes: Sizes of instance types, besides those that are known.
+        prices: Prices of instance types; by default those in this project's table.
 
     """
-    every_size = {**known_sizes(), **(sizes or {})}
-    return [answer for job in jobs for answer in _answer(job, settings, fleet, every_size)]
+    world = _World(settings, {**known_sizes(), **(sizes or {})}, prices or known_prices())
+    return [answer for job in jobs for answer in _answer(job, world, fleet)]
 
 
-def _answer(
-    job: Job, settings: Settings, fleet: str | None, sizes: Mapping[str, InstanceSize]
-) -> Iterator[Answer]:
+def _answer(job: Job, world: _World, fleet: str | None) -> Iterator[Answer]:
+    settings = world.settings
     if not job.needs_runner:
         yield Answer(job, None, Verdict.RUNS, notes=("GitLab starts another pipeline; no runner takes it",))
         return
     if fleet:
-        yield judge(job, settings, fleet, sizes)
+        yield _judge(job, world, fleet)
         return
     if job.unknown_tags:
         yield Answer(job, None, Verdict.UNKNOWN, unknown=(*job.unknown, *job.unknown_tags))
         return
-    takers = [name for name in settings.runners if _takes(settings, name, job)]
+    takers = [name for name, runner in settings.runners.items() if takes(runner.tags, job.tags)]
     unclear = [name for name, runner in settings.runners.items() if runner.tags is None]
     if not job.tags:
         unclear += [name for name, runner in settings.runners.items() if runner.tags]
     for name in takers:
-        yield judge(job, settings, name, sizes)
+        yield _judge(job, world, name)
     if takers:
         return
     if unclear:
@@ -96,13 +113,12 @@ def _answer(
         yield Answer(job, None, Verdict.CANNOT, problems=(_find_no_fleet(job, settings),))
 
 
-def _takes(settings: Settings, fleet: str, job: Job) -> bool:
+def takes(of_fleet: Sequence[str] | None, of_job: Sequence[str]) -> bool:
     """Return whether a fleet takes a job for certain: it has every tag of the job.
 
     GitLab, "Use tags to control which jobs a runner can run"; a runner without tags takes untagged jobs.
     """
-    tags = settings.runners[fleet].tags
-    return tags is not None and ({*job.tags} <= {*tags} if job.tags else not tags)
+    return of_fleet is not None and ({*of_job} <= {*of_fleet} if of_job else not of_fleet)
 
 
 def _find_no_fleet(job: Job, settings: Settings) -> Problem:
@@ -115,17 +131,18 @@ def _find_no_fleet(job: Job, settings: Settings) -> Problem:
     tags = tagged[nearest] or ()
     wanted = [tag for tag in job.tags if tag in tags] or list(tags)
     value = f"[{', '.join(wanted)}]"
-    change = f"{write_place(job.tags_place or job.place)}tags: {value} (the fleet {nearest})"
-    return Problem("GitLab", f"no fleet has the tags {', '.join(job.tags)}", change, value)
+    place = job.tags_place or job.place
+    change = f"{write_place(place)}tags: {value} (the fleet {nearest})"
+    return Problem("GitLab", f"no fleet has the tags {', '.join(job.tags)}", change, value, place=place)
 
 
-def judge(job: Job, settings: Settings, fleet: str, sizes: Mapping[str, InstanceSize]) -> Answer:
+def _judge(job: Job, world: _World, fleet: str) -> Answer:
     """Return the answer for a job on a fleet; all its changes together were tried.
 
     A change may meet the next obstacle: the fleet's maximum accepts 16 CPU, and no node has them. Then the
     value is corrected again, or a further problem is added.
     """
-    answer = _judge(job, settings, fleet, sizes)
+    answer = _judge_once(job, world, fleet)
     found: dict[str, Problem] = {}
     tried, problems = job, answer.problems
     for _ in range(MAX_CORRECTIONS):
@@ -140,7 +157,7 @@ def judge(job: Job, settings: Settings, fleet: str, sizes: Mapping[str, Instance
                 tried = replace(tried, variables={**tried.variables, **changed})
         if found == before:
             break
-        problems = _judge(tried, settings, fleet, sizes).problems
+        problems = _judge_once(tried, world, fleet).problems
     return replace(answer, problems=tuple(found.values()))
 
 
@@ -153,7 +170,8 @@ def _with_value(first: Problem, later: Problem) -> Problem:
     )
 
 
-def _judge(job: Job, settings: Settings, fleet: str, sizes: Mapping[str, InstanceSize]) -> Answer:
+def _judge_once(job: Job, world: _World, fleet: str) -> Answer:
+    settings = world.settings
     runner = settings.runners[fleet]
     pod = build_pod(job, fleet=fleet, settings=runner)
     if pod.problems:  # the runner makes none
@@ -161,7 +179,7 @@ def _judge(job: Job, settings: Settings, fleet: str, sizes: Mapping[str, Instanc
             job, fleet, Verdict.CANNOT, replace(pod, containers=()), problems=pod.problems, notes=pod.notes
         )
     pod = admit(pod, job, fleet=fleet, settings=runner)
-    groups, unknown_types = _describe_groups(settings, runner, sizes)
+    groups, unknown_types = _describe_groups(settings, runner, world.sizes)
     requests = {resource.key: pod.requests(resource) for resource in RESOURCES}
     fitting = [group for group in groups if not exceeding(requests, group)]
     problems, unknown = list(pod.problems), [] if pod.problems else list(pod.unknown)
@@ -178,17 +196,33 @@ def _judge(job: Job, settings: Settings, fleet: str, sizes: Mapping[str, Instanc
     if fitting and unknown_types:
         notes.append(f"groups with {', '.join(unknown_types)} are left out: their size is not known here")
     verdict = Verdict.CANNOT if problems else Verdict.UNKNOWN if unknown else Verdict.RUNS
-    is_placed = verdict is Verdict.RUNS
+    if verdict is not Verdict.RUNS:
+        return Answer(
+            job, fleet, verdict, pod, problems=tuple(problems), unknown=tuple(unknown), notes=tuple(notes)
+        )
+    names = choose_groups(requests, fitting, settings.autoscaler)
+    chosen = {
+        group.name: (group, settings.cluster.node_groups[group.name])
+        for group in fitting
+        if group.name in names
+    }
+    wait = expect_wait(pod, [group for _, group in chosen.values()], settings.waiting_times)
+    if wait.shortest > runner.poll_timeout_seconds:
+        notes.append(
+            f"on a new node it waits {wait.shortest} seconds or more, and the runner gives up after "
+            f"{runner.poll_timeout_seconds}: runners.{fleet}.poll_timeout_seconds"
+        )
+    cost, missing = cost_an_hour(requests, chosen, world.prices, settings.aws.region)
     return Answer(
         job,
         fleet,
         verdict,
         pod,
-        fits=tuple(group.name for group in fitting) if is_placed else (),
-        chosen=tuple(choose_groups(requests, fitting, settings.autoscaler)) if is_placed else (),
-        problems=tuple(problems),
-        unknown=tuple(unknown),
-        notes=tuple(notes),
+        fits=tuple(group.name for group in fitting),
+        chosen=tuple(names),
+        notes=(*notes, *missing),
+        wait=wait,
+        cost=cost,
     )
 
 
@@ -234,12 +268,14 @@ def _reduce(job: Job, pod: Pod, resource: Resource, excess: Decimal, text: str, 
     name = variable_name(largest.kind, resource, "request")
     value = write_room(resource, left) if left >= resource.unit_size else None
     if value is None:
-        line = write_place(job.services_place or job.place)
-        return Problem("scheduler", text, f"{line}services: fewer of them, or a group with larger instances")
+        place = job.services_place or job.place
+        change = f"{write_place(place)}services: fewer of them, or a group with larger instances"
+        return Problem("scheduler", text, change, place=place)
     larger = "or a node group with larger instances in the settings"
     if name in job.variables:
-        change = f'{write_place(job.variables[name].place)}{name}: "{value}" ({larger})'
-        return Problem("scheduler", text, change, value, name)
+        line = job.variables[name].place
+        change = f'{write_place(line)}{name}: "{value}" ({larger})'
+        return Problem("scheduler", text, change, value, name, line)
     change = f'in the settings runners.{fleet}.{largest.kind}.{resource.key}_request: "{value}" ({larger})'
     return Problem("scheduler", text, change, value)
 

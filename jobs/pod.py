@@ -41,6 +41,7 @@ class Problem:
         change: The one line to change, with its place.
         nearest: The nearest value that works, if there is one.
         variable: Name of the job's variable in this line.
+        place: The place of the line, if it is in the CI file; without it the job's first line counts.
 
     """
 
@@ -49,6 +50,7 @@ class Problem:
     change: str
     nearest: str | None = None
     variable: str | None = None
+    place: Place | None = None
 
 
 @dataclass(frozen=True)
@@ -173,6 +175,7 @@ def _overwrite(
                     f'{where}{name}: "{nearest}"',
                     nearest,
                     name,
+                    variable.place,
                 )
             )
             continue
@@ -185,6 +188,7 @@ def _overwrite(
                     "plan refuses it if no node can hold it)",
                     maximum,
                     name,
+                    variable.place,
                 )
             )
             continue

@@ -1,6 +1,6 @@
 """The answers as a table for people and as JSON for programs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from textwrap import wrap
 from typing import Any
 
@@ -13,6 +13,7 @@ from jobs.explain import Answer, Verdict
 from stacks.resources import RESOURCES
 
 WIDTH = 100
+SHORT_SECONDS = 100  # shorter times are written in seconds
 _STYLES = {Verdict.RUNS: "green", Verdict.CANNOT: "bold red", Verdict.UNKNOWN: "yellow"}
 
 
@@ -26,6 +27,8 @@ def print_table(answers: Sequence[Answer], notes: Sequence[str], title: str) -> 
     table.add_column("memory", justify="right", no_wrap=True)
     table.add_column("fits on", overflow="fold", max_width=14)
     table.add_column("new node", overflow="fold", max_width=14)
+    table.add_column("wait", justify="right", no_wrap=True)
+    table.add_column("USD/h", justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
     for answer in answers:
         cpu, memory = (
@@ -41,6 +44,8 @@ def print_table(answers: Sequence[Answer], notes: Sequence[str], title: str) -> 
             memory,
             Text(", ".join(answer.fits) or "-"),
             Text(" or ".join(answer.chosen) or "-"),
+            write_wait(answer),
+            write_cost(answer),
             Text(answer.verdict, style=_STYLES[answer.verdict]),
         )
     console.print(table)
@@ -61,11 +66,39 @@ def print_table(answers: Sequence[Answer], notes: Sequence[str], title: str) -> 
                 space = " " * indent
                 for part in wrap(plain(line), WIDTH, initial_indent=space, subsequent_indent=space):
                     console.print(Text(part))
+    for line in _explain_columns(answers):
+        console.print(Text(f"\n{line}"))
     if notes:
         console.print()
     for note in notes:
         console.print(Text(f"note: {plain(note)}"))
     console.print(Text(f"\n{write_summary(answers)}"))
+
+
+def write_wait(answer: Answer) -> str:
+    """Return the time until a job runs on a new node, in minutes if it is long."""
+    if answer.wait is None:
+        return "-"
+    shortest, longest = answer.wait.shortest, answer.wait.longest
+    if longest < SHORT_SECONDS:
+        return f"{shortest}-{longest} s"
+    return f"{shortest // 60}-{-(-longest // 60)} min"
+
+
+def write_cost(answer: Answer) -> str:
+    """Return the cost of an hour of a job, from its share of the node to the whole node."""
+    return f"{answer.cost.share:.2f}-{answer.cost.alone:.2f}" if answer.cost else "-"
+
+
+def _explain_columns(answers: Sequence[Answer]) -> Iterator[str]:
+    dates = sorted({answer.cost.date for answer in answers if answer.cost})
+    waits = "wait: until the job runs on a new node, if no node has room (waiting_times in the settings)."
+    cost = (
+        "USD/h: from the job's share of the node, the larger one of CPU and memory, to the whole node, if it "
+        f"is alone there. On-Demand prices of {dates[-1] if dates else '-'}; Spot costs less."
+    )
+    text = f"{waits if any(answer.wait for answer in answers) else ''} {cost if dates else ''}".strip()
+    yield from ["\n".join(wrap(text, WIDTH))] if text else []
 
 
 def write_summary(answers: Sequence[Answer]) -> str:
@@ -113,6 +146,14 @@ def _describe(answer: Answer) -> dict[str, Any]:
         },
         "fits_on": list(answer.fits),
         "new_node_of": list(answer.chosen),
+        "waits_seconds": [answer.wait.shortest, answer.wait.longest] if answer.wait else None,
+        "usd_an_hour": {
+            "share": f"{answer.cost.share:.4f}",
+            "alone": f"{answer.cost.alone:.4f}",
+            "prices_of": answer.cost.date,
+        }
+        if answer.cost
+        else None,
         "problems": [
             {
                 "who": problem.who,

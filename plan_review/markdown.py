@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from plan_review import money
 from plan_review.drift import split_drift
 from plan_review.exit_status import ExitStatus
 from plan_review.findings import TITLES, Category, Finding
@@ -22,6 +23,7 @@ from plan_review.parts import find_wholes
 from plan_review.plan import Change
 from plan_review.review import ACTIONS, PlannedStack, Review, other_changes
 from plan_review.values import Difference, Sensitive, Unknown, escape_invisible
+from prices.table import known_prices
 
 # Limits that keep the report readable.
 MAX_VALUE_LENGTH = 200
@@ -58,14 +60,20 @@ def write(review: Review, *, folded: bool = True) -> str:
         folded: Whether less important parts are folded, for GitLab; a terminal gets headings instead.
 
     """
+    cost = money.estimate((stack.plan for stack in review.stacks if stack.plan), known_prices())
+    cost_line = money.write_line(cost)
     parts = [
         *_list_findings(review),
         *_list_accepted(review),
         *_list_other_changes(review),
         *_list_drift(review),
     ]
+    lines = [*_write_head(review), *_write_failures(review)]
+    if cost_line:
+        lines += [cost_line, ""]
+        parts.append(_Part("", "cost a month, floor to ceiling", [*money.write_table(cost, _format_code)]))
     write_part = _write_folded if folded else _write_headed
-    lines = [*_write_head(review), *_write_failures(review), *_write_summary(review)]
+    lines += _write_summary(review)
     for part in parts:
         lines += write_part(part)
     return "\n".join(lines).rstrip() + "\n"

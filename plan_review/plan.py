@@ -74,7 +74,9 @@ class Change:
         import_id: The ID or the identity by which it is imported; may be empty.
         configured: The attributes that the configuration sets, each with its string there (Terraform's
             JSON syntax) or with its reference (HCL), as far as the plan has it; None if the plan holds
-            no configuration.
+            no configuration. The attributes of a block, such as `launch_template.id`, are those of its
+            first one.
+        region: The region that the configuration gives to the AWS provider of the resource; may be empty.
 
     """
 
@@ -91,6 +93,7 @@ class Change:
     importing: bool = False
     import_id: str = ""
     configured: Mapping[str, str] | None = None
+    region: str = ""
 
     @cached_property
     def differences(self) -> list[Difference]:
@@ -272,13 +275,14 @@ def read_plan(text: str | bytes) -> Plan:
 def _read_document(document: Mapping[str, Any]) -> Plan:
     module = (document.get("configuration") or {}).get("root_module")
     configured = None if module is None else dict(_read_configuration(module, ""))
+    regions = dict(_read_regions(document))
     return Plan(
-        resources=tuple(_read_resources(document.get("resource_changes"), configured)),
+        resources=tuple(_read_resources(document.get("resource_changes"), configured, regions)),
         outputs=tuple(
             OutputChange(name, _read_action(name, change), *_read_values(change))
             for name, change in (document.get("output_changes") or {}).items()
         ),
-        drift=tuple(_read_resources(document.get("resource_drift"), None)),
+        drift=tuple(_read_resources(document.get("resource_drift"), None, {})),
         failed_checks=tuple(_read_failed_checks(document.get("checks") or [])),
         complete=bool(document.get("complete", True)),
         actions=tuple(_read_action_invocation(item) for item in document.get("action_invocations") or []),
@@ -316,12 +320,14 @@ def _read_deferred(document: Mapping[str, Any]) -> Iterator[Deferred]:
 
 
 def _read_resources(
-    items: list[Any] | None, configured: Mapping[str, Mapping[str, str]] | None
+    items: list[Any] | None,
+    configured: Mapping[str, Mapping[str, str]] | None,
+    regions: Mapping[str, str],
 ) -> Iterator[Change]:
     """Yield the changes of managed resources."""
     for item in items or []:
         if item["mode"] == "managed":
-            change = _read_change(item, configured)
+            change = _read_change(item, configured, regions)
             if not isinstance(change.before, dict | None) or not isinstance(change.after, dict | None):
                 raise TypeError
             yield change
@@ -330,13 +336,42 @@ def _read_resources(
 def _read_configuration(module: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, dict[str, str]]]:
     """Yield the address and the configured attributes of each resource of a module and its child modules."""
     for resource in module.get("resources") or []:
-        expressions = resource.get("expressions") or {}
-        yield (
-            f"{prefix}{resource['address']}",
-            {name: _read_expression(expression) for name, expression in expressions.items()},
-        )
+        yield f"{prefix}{resource['address']}", dict(_read_expressions(resource.get("expressions") or {}))
     for name, call in (module.get("module_calls") or {}).items():
         yield from _read_configuration(call.get("module") or {}, f"{prefix}module.{name}.")
+
+
+def _read_expressions(expressions: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, expression in expressions.items():
+        yield name, _read_expression(expression)
+        if isinstance(expression, list) and expression and isinstance(expression[0], dict):
+            for key, value in expression[0].items():
+                yield f"{name}.{key}", _read_expression(value)
+
+
+def _read_regions(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the address of each resource with the region of its AWS provider, as far as it is in the plan."""
+    configuration = document.get("configuration") or {}
+    regions = {}
+    for key, provider in (configuration.get("provider_config") or {}).items():
+        region = _read_expression((provider.get("expressions") or {}).get("region"))
+        if region.startswith("${var."):
+            variable = (document.get("variables") or {}).get(region[6:-1]) or {}
+            region = str(variable.get("value") or "")
+        if region and "${" not in region:
+            regions[key] = region
+    if regions:
+        yield from _find_regions(configuration.get("root_module") or {}, "", regions)
+
+
+def _find_regions(
+    module: Mapping[str, Any], prefix: str, regions: Mapping[str, str]
+) -> Iterator[tuple[str, str]]:
+    for resource in module.get("resources") or []:
+        if region := regions.get(str(resource.get("provider_config_key"))):
+            yield f"{prefix}{resource['address']}", region
+    for name, call in (module.get("module_calls") or {}).items():
+        yield from _find_regions(call.get("module") or {}, f"{prefix}module.{name}.", regions)
 
 
 def _read_expression(expression: Any) -> str:
@@ -348,7 +383,11 @@ def _read_expression(expression: Any) -> str:
     return f"${{{references[0]}}}" if isinstance(references, list) and references else ""
 
 
-def _read_change(item: Mapping[str, Any], configured: Mapping[str, Mapping[str, str]] | None) -> Change:
+def _read_change(
+    item: Mapping[str, Any],
+    configured: Mapping[str, Mapping[str, str]] | None,
+    regions: Mapping[str, str],
+) -> Change:
     change = item["change"]
     # In the drift of Terraform 1.0.0 the address is missing.
     address = item["address"] if "address" in item else _build_address(item)
@@ -356,6 +395,7 @@ def _read_change(item: Mapping[str, Any], configured: Mapping[str, Mapping[str, 
         raise TypeError
     action = _read_action(address, change)
     deposed = item.get("deposed")
+    in_configuration = _INDEX.sub("", address)
     before, after = _read_values(change)
     return Change(
         address=f"{address} (deposed {deposed})" if deposed else address,
@@ -371,7 +411,8 @@ def _read_change(item: Mapping[str, Any], configured: Mapping[str, Mapping[str, 
         importing=change.get("importing") is not None,
         import_id=_read_import_id(change.get("importing")),
         # A resource without a configuration sets no attribute.
-        configured=None if configured is None else configured.get(_INDEX.sub("", address), {}),
+        configured=None if configured is None else configured.get(in_configuration, {}),
+        region=regions.get(in_configuration, ""),
     )
 
 

@@ -85,7 +85,7 @@ def escape_cell(text: str) -> str:
 
 def name_type(annotation: Any) -> str:
     """Return the name of a type for a YAML user."""
-    names = {str: "string", int: "integer", bool: "boolean", Any: "any value"}
+    names = {str: "string", int: "integer", float: "number", bool: "boolean", Any: "any value"}
     origin = get_origin(annotation)
     arguments = [item for item in get_args(annotation) if item not in (type(None), ...)]
     if origin is dict:

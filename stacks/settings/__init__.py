@@ -20,6 +20,7 @@ from stacks.settings.cluster import ClusterSettings
 from stacks.settings.model import MAP_KEY_RULE, MapKey, Mistake, SettingsModel, refuse
 from stacks.settings.network import NetworkSettings
 from stacks.settings.runners import RunnerSettings
+from stacks.settings.waiting_times import WaitingTimeSettings
 
 # Amazon EKS, "View and manage Amazon EKS and Fargate service quotas": managed node groups per cluster.
 MAX_NODE_GROUPS = 30
@@ -63,6 +64,11 @@ class Settings(SettingsModel):
         default=None,
         description="CloudWatch alarms, and the SNS topic that they are sent to. Without the block there are "
         "none.",
+    )
+    waiting_times: WaitingTimeSettings = Field(
+        default=WaitingTimeSettings(),
+        description="What `make jobs` expects of the time until a job runs on a new node. Nothing else reads "
+        "it.",
     )
     name_prefix: EnvironmentName | None = Field(
         default=None,

@@ -9,7 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from jobs.ci_file import JOB_KEYS, Job, Pipeline, read_pipeline
+from jobs.ci_file import (
+    DEFAULT_KEYS,
+    IMAGE_KEYS,
+    INHERIT_KEYS,
+    JOB_KEYS,
+    RULE_KEYS,
+    SERVICE_KEYS,
+    Job,
+    Pipeline,
+    read_pipeline,
+)
 from jobs.ci_yaml import MAX_BYTES, CiFileError
 
 Read = Callable[..., Pipeline]
@@ -187,6 +197,13 @@ BOMB = "a0: &a0 [x]\n" + "".join(f"a{i}: &a{i} [{NINE.format(f'a{i - 1}')}]\n" f
     ("text", "message"),
     [
         ("job: {script: x, scrpt: y}", "ci.yml:1: job.scrpt: unknown key. Did you mean script?"),
+        ("varables: {A: 1}\njob: {script: x}", "ci.yml:1: varables: no job. Did you mean variables?"),
+        ("default:\n  tgs: [a]\njob: {script: x}", "ci.yml:2: default.tgs: unknown key. Did you mean tags?"),
+        ("job: {script: x, rules: [{iff: a}]}", "ci.yml:1: rules.iff: unknown key. Did you mean if?"),
+        ("workflow: {rules: [{iff: a}]}\njob: {script: x}", "workflow:rules.iff: unknown key"),
+        ("job: {script: x, image: {nam: a}}", "ci.yml:1: image.nam: unknown key. Did you mean name?"),
+        ("job: {script: x, services: [{name: a, variable: {}}]}", "services.variable: unknown key"),
+        ("job: {script: x, inherit: {defaults: false}}", "inherit.defaults: unknown key"),
         ("job: {extends: .a, script: x}\n.a: {extends: job}", "extends: job → .a → job: a circle"),
         ("job: {extends: .b}", "extends: .b: there is no such job"),
         ("job: {script: !reference [job, script]}", "!reference [job, script]: a circle"),
@@ -225,11 +242,49 @@ def test_variables_that_grow_by_each_other_end(read: Read) -> None:
     assert len(job.variables["V35"].text or "") == 4 * 2**5
 
 
-def test_the_keywords_of_a_job_are_those_of_gitlabs_schema() -> None:
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "ci.yml: can't be read: No such file or directory"),
+        ("folder", "ci.yml: not a file"),
+        (b"\xff\xfe\x00a", "ci.yml: can't be read: it must be text in UTF-8"),
+        (b"a" * 10_000_000, "ci.yml: larger than 1000 kB"),
+        (b"job: {script: [a]}\n" * 600_000, "ci.yml: larger than 1000 kB"),
+    ],
+)
+def test_a_file_that_can_not_be_read_ends_in_a_message(
+    tmp_path: Path, content: bytes | str | None, message: str
+) -> None:
+    """There is none, it is a folder, no text, or 10 MB; only the first megabyte is read."""
+    path = tmp_path / "ci.yml"
+    if content == "folder":
+        path.mkdir()
+    elif isinstance(content, bytes):
+        path.write_bytes(content)
+    begin = time.process_time()
+    with pytest.raises(CiFileError) as refused:
+        read_pipeline(path, root=tmp_path, variables={})
+    assert str(refused.value).replace(f"{tmp_path}/", "").startswith(message)
+    assert time.process_time() - begin < 1
+
+
+def test_the_keywords_are_those_of_gitlabs_schema() -> None:
     """A new keyword must not be called unknown."""
     schema = files("check_jsonschema") / "builtin_schemas" / "vendor" / "gitlab-ci.json"
-    definitions = json.loads(schema.read_text(encoding="utf-8"))["definitions"]
+    document = json.loads(schema.read_text(encoding="utf-8"))
+    definitions = document["definitions"]
     assert set(definitions["job_template"]["properties"]) == JOB_KEYS
+    assert set(document["properties"]["default"]["properties"]) - {"!reference"} == DEFAULT_KEYS
+    rules = definitions["rules"]["items"]["anyOf"][0]["properties"]
+    assert {
+        *rules,
+        *document["properties"]["workflow"]["properties"]["rules"]["items"]["properties"],
+    } == RULE_KEYS
+    (image,) = (entry for entry in definitions["image"]["oneOf"] if "properties" in entry)
+    assert set(image["properties"]) == IMAGE_KEYS
+    (service,) = (entry for entry in definitions["services"]["items"]["oneOf"] if "properties" in entry)
+    assert set(service["properties"]) == SERVICE_KEYS
+    assert set(definitions["job_template"]["properties"]["inherit"]["properties"]) == INHERIT_KEYS
 
 
 def test_the_pipeline_of_this_project_can_be_read() -> None:

@@ -18,7 +18,7 @@ from jobs.ci_yaml import Place
 from jobs.explain import Answer, Verdict, explain
 from jobs.instance_sizes import InstanceSize, parse_sizes
 from jobs.quantities import parse_quantity
-from jobs.scheduling import Group, choose_groups, exceeding
+from jobs.scheduling import Group, choose_groups
 from jobs.variables import Variable
 from stacks.errors import UserError
 from stacks.resources import RESOURCES
@@ -278,28 +278,6 @@ def test_an_admitted_pod_keeps_to_the_rules(random_answers: Callable[..., list[A
         for container in answer.pod.containers:
             for key, most in (("cpu", Decimal(16)), ("memory", Decimal(16 * 1024**3))):
                 assert 0 <= container.requests[key] <= container.limits[key] <= most
-
-
-def test_larger_nodes_never_stop_a_job_that_ran(random_answers: Callable[..., list[Answer]]) -> None:
-    """Neither does one more node group."""
-    larger = random_answers({"cluster.node_groups.main.instance_types": ["m5.4xlarge"]})
-    more = random_answers({"cluster.node_groups.huge": {"instance_types": ["m5.16xlarge"], "max_size": 1}})
-    for before, *after in zip(random_answers(), larger, more, strict=True):
-        if before.verdict is Verdict.RUNS:
-            assert [answer.verdict for answer in after] == [Verdict.RUNS, Verdict.RUNS]
-            assert all({*before.fits} <= {*answer.fits} for answer in after)
-
-
-def test_a_smaller_pod_fits_wherever_a_larger_one_fits() -> None:
-    """For random amounts and random nodes."""
-    chance = random.Random(15)
-    keys = [resource.key for resource in RESOURCES]
-    for _ in range(500):
-        room = {key: chance.randint(0, 10_000) for key in keys}
-        group = Group("any", room, room)
-        large = {resource.key: chance.randint(0, 10_000) * resource.unit_size for resource in RESOURCES}
-        small = {key: amount * Decimal(chance.random()) for key, amount in large.items()}
-        assert {*exceeding(small, group)} <= {*exceeding(large, group)}
 
 
 def test_equal_groups_are_chosen_at_random() -> None:

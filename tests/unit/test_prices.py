@@ -1,0 +1,198 @@
+"""The prices: where they come from, what is said of an unknown one, and how AWS's price list updates them."""
+
+import datetime as dt
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.stub import ANY, Stubber
+
+from prices.aws import read_spot, update
+from prices.table import TABLE, PriceError, PriceTable, Row, Source, known_prices, read_table, write_table
+
+TODAY = dt.date(2026, 11, 26)
+OLD = PriceTable(
+    [
+        Row("eu-central-1", "m5.2xlarge", Decimal("9.99"), "hour", "old"),
+        Row("eu-central-1", "m5.8xlarge", Decimal("8.88"), "hour", "old"),
+        Row("us-east-1", "m5.2xlarge", Decimal("0.384"), "hour", "old"),
+    ],
+    {"old": Source("2020-01-01", "a list")},
+)
+
+
+def test_every_price_has_a_date_and_a_source() -> None:
+    """Nothing is in the table without a day and the words that say where it comes from."""
+    table = known_prices()
+    for row in table.rows.values():
+        source = table.sources[row.source]
+        assert dt.date.fromisoformat(source.date)
+        assert "AWS" in source.text or "price list" in source.text
+        assert row.usd > 0
+
+
+def test_sizes_of_a_family_cost_in_proportion() -> None:
+    """EC2 sells a family by its size, so a slip of the pen in a row is found."""
+    sizes = {"medium": 0.25, "large": 0.5, "xlarge": 1.0}
+    by_family: dict[tuple[str, str], list[float]] = {}
+    for (region, item), row in known_prices().rows.items():
+        family, _, size = item.partition(".")
+        weight = sizes.get(size) or float(size.removesuffix("xlarge") or 1) if "large" in size else None
+        if weight and family.startswith(("m5", "m6", "m7", "c6", "r6")) and "flex" not in family:
+            by_family.setdefault((region, family), []).append(float(row.usd) / weight)
+    assert len(by_family) > 50
+    for prices in by_family.values():
+        assert max(prices) / min(prices) < 1.01
+
+
+def test_an_unknown_price_names_the_type_the_region_and_the_table() -> None:
+    """There is no number without a source, but a sentence."""
+    assert known_prices().find("m9x.large", "eu-x-1") is None
+    text = known_prices().describe_missing("m9x.large", "eu-x-1")
+    assert text.startswith("no price known for m9x.large in eu-x-1 (table of 2026-")
+
+
+def test_the_control_plane_costs_the_same_everywhere() -> None:
+    """Amazon EKS pricing: 0.10 an hour, and 0.50 more in extended support."""
+    for region in ("eu-central-1", "ap-south-2"):
+        found = [known_prices().find(item, region) for item in ("eks-cluster", "eks-extended-support")]
+        assert [price.usd for price in found if price] == [Decimal("0.1"), Decimal("0.5")]
+
+
+def test_the_table_survives_its_own_writing(tmp_path: Path) -> None:
+    """An update without news changes no line."""
+    write_table(known_prices(), tmp_path / "table.csv")
+    assert (tmp_path / "table.csv").read_bytes() == TABLE.read_bytes()
+    assert (tmp_path / "sources.csv").read_bytes() == TABLE.with_name("sources.csv").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("eu-x-1,m5.large,cheap,hour,a", "line 2: 'cheap' is not a price in US dollars"),
+        ("eu-x-1,m5.large,NaN,hour,a", "line 2: 'NaN' is not a price"),
+        ("eu-x-1,m5.large,1,hour,b", "line 2: the source b is not in sources.csv"),
+        ("eu-x-1,m5.large", "must be CSV with the columns region,item,usd,unit,source"),
+    ],
+)
+def test_a_broken_row_is_named(tmp_path: Path, line: str, message: str) -> None:
+    """A table that somebody edited by hand says which line is wrong."""
+    (tmp_path / "sources.csv").write_text("source,date,text\na,2026-01-01,AWS\n")
+    (tmp_path / "table.csv").write_text(f"region,item,usd,unit,source\n{line}\n")
+    with pytest.raises(PriceError, match=message):
+        read_table(tmp_path / "table.csv")
+
+
+def test_a_missing_table_is_named(tmp_path: Path) -> None:
+    """A table that is not there ends in one message."""
+    with pytest.raises(PriceError, match=r"sources\.csv: can't be read as a table of prices"):
+        read_table(tmp_path / "table.csv")
+
+
+def _product(usd: str, unit: str, **attributes: str) -> str:
+    dimensions = {"a": {"unit": unit, "beginRange": "0", "pricePerUnit": {"USD": usd}}}
+    return json.dumps(
+        {"product": {"attributes": attributes}, "terms": {"OnDemand": {"t": {"priceDimensions": dimensions}}}}
+    )
+
+
+@pytest.fixture
+def price_list() -> Iterator[tuple[Any, Stubber]]:
+    """Yield a client of AWS's price list that answers from a queue, and checks what it is asked."""
+    client = boto3.client(
+        "pricing", region_name="us-east-1", aws_access_key_id="none", aws_secret_access_key="none"
+    )
+    with Stubber(client) as stubber:
+        yield client, stubber
+
+
+def test_update_replaces_the_prices_that_aws_names(price_list: tuple[Any, Stubber]) -> None:
+    """A region gets today's prices; what AWS does not name keeps its old price and its old date."""
+    client, stubber = price_list
+    answers = [
+        (
+            "AmazonEC2",
+            [
+                _product("0", "Hrs", instanceType="m5.2xlarge", usagetype="EUC1-UnusedBox:m5.2xlarge"),
+                _product("0.46", "Hrs", instanceType="m5.2xlarge", usagetype="EUC1-BoxUsage:m5.2xlarge"),
+                _product("1.00", "Hrs", instanceType="x9.large", usagetype="EUC1-BoxUsage:x9.large"),
+            ],
+        ),
+        ("AmazonEC2", [_product("0.052", "Hrs", usagetype="EUC1-NatGateway-Hours")]),
+        ("AmazonEC2", [_product("0.053", "GB", usagetype="EUC1-NatGateway-Bytes")]),
+        ("AmazonEC2", [_product("0.0952", "GB-Mo", usagetype="EUC1-EBS:VolumeUsage.gp3")]),
+        ("AmazonVPC", [_product("0.012", "Hrs", usagetype="EUC1-VpcEndpoint-Hours")]),
+        ("AmazonVPC", [_product("0.005", "Hrs", usagetype="EUC1-PublicIPv4:InUseAddress")]),
+        ("AmazonEKS", [_product("0.1", "Hours", usagetype="EUC1-AmazonEKS-Hours:perCluster")]),
+    ]
+    for service, products in answers:
+        stubber.add_response(
+            "get_products", {"PriceList": products}, {"ServiceCode": service, "Filters": ANY}
+        )
+    table = update(client, OLD, ["eu-central-1"], ["m5.2xlarge", "m5.8xlarge"], TODAY)
+    stubber.assert_no_pending_responses()
+    found = {item: table.find(item, "eu-central-1") for _, item in table.rows}
+    assert {item: (str(price.usd), price.date) for item, price in found.items() if price} == {
+        "m5.2xlarge": ("0.46", "2026-11-26"),
+        "m5.8xlarge": ("8.88", "2020-01-01"),
+        "nat-gateway": ("0.052", "2026-11-26"),
+        "nat-gateway-traffic": ("0.053", "2026-11-26"),
+        "gp3": ("0.0952", "2026-11-26"),
+        "interface-endpoint": ("0.012", "2026-11-26"),
+        "public-ipv4": ("0.005", "2026-11-26"),
+        "eks-cluster": ("0.1", "2026-11-26"),
+    }
+    assert table.find("m5.2xlarge", "us-east-1") == OLD.find("m5.2xlarge", "us-east-1")
+
+
+def test_a_region_that_aws_does_not_know_is_refused(price_list: tuple[Any, Stubber]) -> None:
+    """A misspelt region does not end in a table without prices."""
+    client, stubber = price_list
+    for _ in range(7):
+        stubber.add_response("get_products", {"PriceList": []})
+    with pytest.raises(PriceError, match="no instance of eu-centrall-1: is that a region's code"):
+        update(client, OLD, ["eu-centrall-1"], ["m5.2xlarge"], TODAY)
+
+
+def test_missing_rights_are_one_message(price_list: tuple[Any, Stubber]) -> None:
+    """What AWS refuses is told in AWS's words."""
+    client, stubber = price_list
+    stubber.add_client_error("get_products", "AccessDeniedException", "not authorized: pricing:GetProducts")
+    with pytest.raises(PriceError, match=r"AWS's price list can't be read: .*pricing:GetProducts"):
+        update(client, OLD, ["eu-central-1"], ["m5.2xlarge"], TODAY)
+
+
+def test_spot_prices_are_a_range() -> None:
+    """EC2 answers with the prices of each zone and time; the lowest and the highest are told."""
+    client = boto3.client(
+        "ec2", region_name="eu-central-1", aws_access_key_id="none", aws_secret_access_key="none"
+    )
+    with Stubber(client) as stubber:
+        history = [{"SpotPrice": price} for price in ("0.1561", "0.1402", "0.1533")]
+        start = dt.datetime(2026, 11, 25, tzinfo=dt.UTC)
+        stubber.add_response(
+            "describe_spot_price_history",
+            {"SpotPriceHistory": history},
+            {"InstanceTypes": ["m5.2xlarge"], "ProductDescriptions": ["Linux/UNIX"], "StartTime": start},
+        )
+        assert read_spot(client, "m5.2xlarge", start) == (Decimal("0.1402"), Decimal("0.1561"))
+
+
+def test_show_tells_price_date_and_source() -> None:
+    """The command ends with 1 if a price is missing, and says which one."""
+    result = subprocess.run(
+        [sys.executable, "-m", "prices", "show", "m5.2xlarge", "m9x.large", "--region", "eu-central-1"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 1
+    first, second = result.stdout.splitlines()
+    assert first.startswith("m5.2xlarge in eu-central-1: $0.46 / hour (2026-")
+    assert second.startswith("no price known for m9x.large in eu-central-1")
