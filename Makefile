@@ -26,6 +26,7 @@ export JSII_RUNTIME_PACKAGE_CACHE_ROOT := $(CURDIR)/.work/jsii
 export PIP_CACHE_DIR := $(CURDIR)/.work/pip
 export npm_config_cache := $(CURDIR)/.work/npm
 export TF_PLUGIN_CACHE_DIR := $(CURDIR)/.work/terraform-plugins
+export MPLCONFIGDIR := $(CURDIR)/.work/matplotlib
 export TF_PLUGIN_CACHE_MAY_BREAK_DEPENDENCY_LOCK_FILE := 1
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.work/pycache
 # Without compiled files each of many Python processes compiles all modules again.
@@ -141,6 +142,11 @@ jobs: setup ## Say whether the jobs of FILE=.gitlab-ci.yml would run on the flee
 	@test -n "$(FILE)" || { echo 'FILE: not set. Accepted: the path of a CI file, as in FILE=.gitlab-ci.yml' >&2; exit 1; }
 	@$(VENV)/python -m jobs explain "$(FILE)" $(OPTIONS)
 
+.PHONY: replay
+replay: setup ## Say how long the jobs of FILE=jobs.csv would wait on ENV, and what its nodes would cost
+	@test -n "$(FILE)" || { echo 'FILE: not set. Accepted: the path of a log of jobs, as in FILE=jobs.csv' >&2; exit 1; }
+	@$(VENV)/python -m jobs replay "$(FILE)" $(OPTIONS)
+
 .PHONY: unlock
 unlock: setup ## Remove the lock that a killed Terraform has left on STACKS="network" of ENV
 	@$(LOCALLY) $(VENV)/python -m deployment unlock $(STACKS)
@@ -170,8 +176,9 @@ lint: setup ## Check formatting, lint, types and imports
 	@$(VENV)/lint-imports --no-logo --no-cache
 
 .PHONY: docs
-docs: setup ## Write docs/settings.md and docs/outputs.md from the models
+docs: setup ## Write docs/settings.md and docs/outputs.md from the models, and draw docs/pictures
 	@$(VENV)/python -m tools.generate_docs
+	@$(VENV)/python -m jobs all-maxima --environment example --picture docs/pictures/maxima.svg
 
 .PHONY: snapshots
 snapshots: setup ## Write tests/snapshots: the JSON of the example environment

@@ -1,4 +1,4 @@
-"""`python -m jobs`: would the jobs of a CI file run on an environment's fleets?
+"""`python -m jobs`: would the jobs of a CI file, or of a day, run on an environment's fleets?
 
 The command imports its own modules late, so that `--help` is printed at once.
 """
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from deployment.command_line import add_environment, run_command
+from jobs.operators import add_commands
 from plan_review.exit_status import Parser
 from stacks.errors import UserError
 
@@ -25,7 +26,7 @@ _EPILOG = """exit statuses:
 def main() -> None:
     """Run the command; every expected error ends in one message and the exit status 1."""
     arguments = _parse_command_line()
-    run_command(lambda: _run(arguments))
+    run_command(lambda: arguments.run(arguments))
 
 
 def _parse_command_line() -> argparse.Namespace:
@@ -74,6 +75,8 @@ def _parse_command_line() -> argparse.Namespace:
         type=Path,
         help="also write GitLab's Code Quality report to this file (artifacts:reports:codequality)",
     )
+    command.set_defaults(run=_run)
+    add_commands(commands)
     return parser.parse_args()
 
 

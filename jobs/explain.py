@@ -3,7 +3,7 @@
 No cdktf import, no file, no clock.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import StrEnum
@@ -93,7 +93,7 @@ def _answer(job: Job, world: _World, fleet: str | None) -> Iterator[Answer]:
     if job.unknown_tags:
         yield Answer(job, None, Verdict.UNKNOWN, unknown=(*job.unknown, *job.unknown_tags))
         return
-    takers = [name for name in settings.runners if _takes(settings, name, job)]
+    takers = [name for name, runner in settings.runners.items() if takes(runner.tags, job.tags)]
     unclear = [name for name, runner in settings.runners.items() if runner.tags is None]
     if not job.tags:
         unclear += [name for name, runner in settings.runners.items() if runner.tags]
@@ -113,13 +113,12 @@ def _answer(job: Job, world: _World, fleet: str | None) -> Iterator[Answer]:
         yield Answer(job, None, Verdict.CANNOT, problems=(_find_no_fleet(job, settings),))
 
 
-def _takes(settings: Settings, fleet: str, job: Job) -> bool:
+def takes(of_fleet: Sequence[str] | None, of_job: Sequence[str]) -> bool:
     """Return whether a fleet takes a job for certain: it has every tag of the job.
 
     GitLab, "Use tags to control which jobs a runner can run"; a runner without tags takes untagged jobs.
     """
-    tags = settings.runners[fleet].tags
-    return tags is not None and ({*job.tags} <= {*tags} if job.tags else not tags)
+    return of_fleet is not None and ({*of_job} <= {*of_fleet} if of_job else not of_fleet)
 
 
 def _find_no_fleet(job: Job, settings: Settings) -> Problem:

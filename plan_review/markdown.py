@@ -59,19 +59,20 @@ def write(review: Review, *, folded: bool = True) -> str:
         folded: Whether less important parts are folded, for GitLab; a terminal gets headings instead.
 
     """
+    cost = money.estimate(stack.plan for stack in review.stacks if stack.plan)
+    cost_line = money.write_line(cost)
     parts = [
         *_list_findings(review),
         *_list_accepted(review),
         *_list_other_changes(review),
         *_list_drift(review),
     ]
-    cost = money.estimate(stack.plan for stack in review.stacks if stack.plan)
-    sentence = money.write_line(cost)
-    if sentence:
+    lines = [*_write_head(review), *_write_failures(review)]
+    if cost_line:
+        lines += [cost_line, ""]
         parts.append(_Part("", "cost a month, floor to ceiling", [*money.write_table(cost, _format_code)]))
     write_part = _write_folded if folded else _write_headed
-    lines = [*_write_head(review), *([sentence, ""] if sentence else [])]
-    lines += [*_write_failures(review), *_write_summary(review)]
+    lines += _write_summary(review)
     for part in parts:
         lines += write_part(part)
     return "\n".join(lines).rstrip() + "\n"

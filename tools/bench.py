@@ -1,4 +1,4 @@
-"""Measure the cost of a synth, of `make demo` and of `make test`: `make bench`.
+"""Measure the cost of a synth, of a replay, of `make demo` and of `make test`: `make bench`.
 
 Seconds depend on the machine, so a synth is given as a ratio of two ways that run in turn. The number of
 Terraform commands does not depend on the machine: it decides how long a demo and the tests take.
@@ -24,6 +24,9 @@ from stacks.settings.load import PROJECT
 
 ROUNDS = 3
 WAYS = {"lean imports": "1", "ordinary imports": "0"}
+REPLAYED_JOBS = (10_000, 100_000)
+# Changes of the example environment, so that 100,000 jobs run in a day.
+BUSY = {"concurrent: 10": "concurrent: 1000", "max_size: 10": "max_size: 200", "max_size: 4": "max_size: 40"}
 # A program of the tests that notes each Terraform command, and the file to which the tests let it write.
 COUNTING_TERRAFORM = PROJECT / "tests" / "emulator" / "terraform"
 TEST_NOTES = PROJECT / ".work" / "terraform_commands.jsonl"
@@ -50,8 +53,13 @@ def main() -> None:
     parser.add_argument(
         "--test", action="store_true", help="run `make test` too, and count its Terraform commands"
     )
+    parser.add_argument(
+        "--replay", action="store_true", help="replay 100,000 jobs too, and compare with 10,000"
+    )
     arguments = parser.parse_args()
     compare_synths()
+    if arguments.replay:
+        measure_replays()
     if arguments.demo:
         measure_demo()
     if arguments.test:
@@ -68,6 +76,36 @@ def compare_synths() -> None:
                 times[way].append(run([sys.executable, str(PROJECT / "main.py")], env).wall_seconds)
     lean, ordinary = (statistics.median(times[way]) for way in WAYS)
     print(f"A synth with lean imports takes {lean / ordinary:.0%} of the time with ordinary ones.")
+
+
+def measure_replays() -> None:
+    """Time a replay of a busy day and of one with a tenth of its jobs, and print the ratio and the memory."""
+    costs = []
+    with tempfile.TemporaryDirectory() as folder:
+        log, settings = Path(folder, "jobs.csv"), Path(folder, "busy.yaml")
+        example = (PROJECT / "environments" / "example.yaml").read_text(encoding="utf-8")
+        for before, after in BUSY.items():
+            example = example.replace(before, after)
+        settings.write_text(example, encoding="utf-8")
+        jobs = [sys.executable, "-m", "jobs"]
+        for count in REPLAYED_JOBS:
+            with log.open("w", encoding="utf-8") as file:
+                generate = [*jobs, "generate", "--environment", "example", "--jobs", str(count)]
+                subprocess.run(generate, cwd=PROJECT, stdout=file, check=True)  # noqa: S603 - ours
+            with Path(folder, "answer.json").open("w", encoding="utf-8") as file:
+                replay = [*jobs, "replay", str(log), "--environment", str(settings), "--json"]
+                start = time.perf_counter()
+                process = subprocess.Popen(replay, cwd=PROJECT, stdout=file)  # noqa: S603 - ours
+                _, status, used = os.wait4(process.pid, 0)
+                wall_seconds = time.perf_counter() - start
+            if status:
+                sys.exit(f"{shlex.join(replay)}: failed")
+            costs.append(Cost(wall_seconds, used.ru_utime + used.ru_stime))
+    fewer, more = costs
+    print(
+        f"A replay of {REPLAYED_JOBS[1]:,} jobs: {more}, {used.ru_maxrss // 1024} MiB. It takes "
+        f"{more.cpu_seconds / fewer.cpu_seconds:.1f} times as long as one of {REPLAYED_JOBS[0]:,}."
+    )
 
 
 def measure_demo() -> None:

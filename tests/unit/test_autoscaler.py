@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from jobs.replay import SYSTEM_PODS
 from stacks.versions import CLUSTER_AUTOSCALER_IMAGE_TAGS
 from tests.environments import Synthesized
 
@@ -185,3 +186,10 @@ def test_its_deployment_keeps_its_selector(example: Synthesized) -> None:
     """The chart writes `podLabels` into the selector, which Kubernetes never changes."""
     _, values = release(example)
     assert not {"podLabels", "deployment", "nameOverride"} & values.keys()
+
+
+def test_a_replay_expects_its_requests(example: Synthesized) -> None:
+    """`python -m jobs replay` keeps room for it on a steady node."""
+    _, values = release(example)
+    cpu, memory = SYSTEM_PODS[0]
+    assert values["resources"]["requests"] == {"cpu": f"{cpu}m", "memory": f"{memory}Mi"}
