@@ -161,6 +161,17 @@ lint: setup ## Check formatting, lint, types and imports
 	@$(VENV)/mypy
 	@$(VENV)/lint-imports --no-logo --no-cache
 
+# checkov needs other versions of some packages than the project does.
+.work/scan/ready: requirements-scan.txt
+	@echo "Python: installing the scanners into .work/scan"
+	@$(PYTHON) -m venv --clear .work/scan
+	@.work/scan/bin/pip install --quiet --no-compile --requirement requirements-scan.txt
+	@touch $@
+
+.PHONY: scan
+scan: setup .work/scan/ready ## Look for known weaknesses in stacks, plan, charts and packages (REQUIRE="plan node": fail without these)
+	@$(VENV)/python -m tools.scan $(if $(REQUIRE),--require $(REQUIRE))
+
 .PHONY: docs
 docs: setup ## Write docs/settings.md and docs/outputs.md from the models
 	@$(VENV)/python -m tools.generate_docs
