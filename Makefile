@@ -161,7 +161,7 @@ lint: setup ## Check formatting, lint, types and imports
 	@$(VENV)/mypy
 	@$(VENV)/lint-imports --no-logo --no-cache
 
-# checkov needs other versions of some packages than the project does.
+# REQUIRE="plan node": fail if these scans can't be done. checkov needs other versions of some packages than the project does.
 .work/scan/ready: requirements-scan.txt
 	@echo "Python: installing the scanners into .work/scan"
 	@$(PYTHON) -m venv --clear .work/scan
@@ -169,7 +169,7 @@ lint: setup ## Check formatting, lint, types and imports
 	@touch $@
 
 .PHONY: scan
-scan: setup .work/scan/ready ## Look for known weaknesses in stacks, plan, charts and packages (REQUIRE="plan node": fail without these)
+scan: setup .work/scan/ready ## Look for known weaknesses in stacks, plan, charts and packages
 	@$(VENV)/python -m tools.scan $(if $(REQUIRE),--require $(REQUIRE))
 
 .PHONY: docs

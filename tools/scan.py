@@ -62,7 +62,7 @@ def scan(*, required: Collection[str]) -> int:
         scans: dict[ScanName, Callable[[], list[Finding]]] = {
             "stacks": lambda: scan_stacks(stacks),
             "plan": lambda: scan_plan(PLANS),
-            "charts": lambda: scan_charts(stacks["workloads"]),
+            "charts": lambda: scan_charts(stacks),
             "python": lambda: audit_python(PROJECT / "constraints.txt"),
             "node": lambda: audit_node(PROJECT),
         }
@@ -117,19 +117,20 @@ def scan_plan(folder: Path) -> list[Finding]:
     files = {f"{stack}.json": folder / f"{stack}.json" for stack in STACKS}
     if lacking := [name for name, file in files.items() if not file.exists()]:
         raise NotScannedError(
-            f"no {' and '.join(lacking)} in {folder.relative_to(PROJECT)}; `make demo` and then `make plan` write them"
+            f"{folder.relative_to(PROJECT)} has no {' and '.join(lacking)}: `make demo`, then `make plan`"
         )
     return run_checkov("terraform_plan", {name: file.read_text() for name, file in files.items()})
 
 
-def scan_charts(workloads: Mapping[str, Any]) -> list[Finding]:
-    """Return what checkov finds in the objects of both charts, with the values of the stack."""
+def scan_charts(stacks: Mapping[str, dict[str, Any]]) -> list[Finding]:
+    """Return what checkov finds in the objects of both charts, with the values of the stacks."""
     helm = os.environ.get("HELM") or shutil.which("helm")
     source = os.environ.get("CHARTS_FOLDER")
     if not helm or not source:
         raise NotScannedError(
             f"it needs HELM (or helm on the PATH), and CHARTS_FOLDER with {' and '.join(ARCHIVES)}"
         )
+    (cluster,) = stacks["cluster"]["resource"]["aws_eks_cluster"].values()
     with tempfile.TemporaryDirectory() as folder:
         unpack_charts(Path(source), Path(folder))
         files = {
@@ -138,9 +139,9 @@ def scan_charts(workloads: Mapping[str, Any]) -> list[Finding]:
                 Path(folder, release["chart"]),
                 namespace=release["namespace"],
                 values=read_as_helm(release["values"][0]),
-                version="1.35",
+                version=cluster["version"],
             )
-            for name, release in workloads["resource"]["helm_release"].items()
+            for name, release in stacks["workloads"]["resource"]["helm_release"].items()
         }
     # checkov adds the labels to the name of a pod template.
     return run_checkov("kubernetes", files, lambda name: ".".join(name.split(".")[:3]))
