@@ -1,7 +1,7 @@
 """Scan the stacks, a plan, the charts and the packages for known weaknesses: `make scan`.
 
 checkov judges what Terraform and Kubernetes would get; pip-audit and `npm audit` look for advisories of the
-pinned packages. checkov gets no network access of its own: no platform, no download, no search for updates.
+pinned packages. checkov asks no platform, downloads nothing and looks for no update of its own.
 Not here: the findings that the project accepts (scan_accepted.yaml).
 """
 
