@@ -175,6 +175,17 @@ lint: setup ## Check formatting, lint, types and imports
 	@$(VENV)/mypy
 	@$(VENV)/lint-imports --no-logo --no-cache
 
+# REQUIRE="plan node": fail if these scans can't be done. checkov needs other versions of some packages than the project does.
+.work/scan/ready: requirements-scan.txt
+	@echo "Python: installing the scanners into .work/scan"
+	@$(PYTHON) -m venv --clear .work/scan
+	@.work/scan/bin/pip install --quiet --no-compile --requirement requirements-scan.txt
+	@touch $@
+
+.PHONY: scan
+scan: setup .work/scan/ready ## Look for known weaknesses in stacks, plan, charts and packages
+	@$(VENV)/python -m tools.scan $(if $(REQUIRE),--require $(REQUIRE))
+
 .PHONY: docs
 docs: setup ## Write docs/settings.md and docs/outputs.md from the models, and draw docs/pictures
 	@$(VENV)/python -m tools.generate_docs

@@ -19,6 +19,19 @@ from stacks.steady_pods import AFFINITY, AUTOSCALER_NAMESPACE
 from stacks.versions import CLUSTER_AUTOSCALER_CHART, CLUSTER_AUTOSCALER_IMAGE_TAGS
 
 NAME = "cluster-autoscaler"
+# "Pod Security Standards", "Restricted"; the user of the chart's example (values.yaml, securityContext). The
+# image runs as another user that is not root, and the autoscaler writes no file.
+POD_SECURITY = {
+    "runAsNonRoot": True,
+    "runAsUser": 65534,
+    "runAsGroup": 65534,
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+CONTAINER_SECURITY = {
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "readOnlyRootFilesystem": True,
+}
 UUID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
 
@@ -75,6 +88,8 @@ class ClusterAutoscaler(Construct):
                         "priorityClassName": "system-cluster-critical",
                         "podDisruptionBudget": {"maxUnavailable": 1},
                         "podAnnotations": NEVER_EVICT,
+                        "securityContext": POD_SECURITY,
+                        "containerSecurityContext": CONTAINER_SECURITY,
                         "resources": {
                             "requests": {"cpu": "100m", "memory": "300Mi"},
                             "limits": {"memory": "600Mi"},

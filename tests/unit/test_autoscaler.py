@@ -44,6 +44,20 @@ def test_its_image_has_the_minor_version_of_the_cluster(
     assert values["image"]["tag"].startswith(f"v{version}.")
 
 
+def test_its_pod_keeps_to_pod_security_restricted(example: Synthesized) -> None:
+    """The fields are those of "Pod Security Standards", "Restricted", and a read-only file system."""
+    _, values = release(example)
+    pod, container = values["securityContext"], values["containerSecurityContext"]
+    assert pod["runAsNonRoot"] is True
+    assert pod["runAsUser"] > 0
+    assert pod["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container == {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+        "readOnlyRootFilesystem": True,
+    }
+
+
 def test_it_runs_where_a_node_always_is(example: Synthesized) -> None:
     """Its node group has a minimum of one node and no taints, so the autoscaler can't remove its own node."""
     _, values = release(example)

@@ -4,8 +4,6 @@ import functools
 import os
 import re
 import shutil
-import subprocess
-import tarfile
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -14,12 +12,11 @@ from typing import Any, NamedTuple
 import pytest
 from ruamel.yaml import YAML
 
-from stacks.versions import CLUSTER_AUTOSCALER_CHART, GITLAB_RUNNER_CHART
 from tests.environments import Synthesized
 from tests.manifests import KUBERNETES_VERSIONS, Manifest, find_mistakes
 from tests.recipes import recipes
+from tools.charts import ARCHIVES, read_as_helm, render_chart, unpack_charts
 
-VERSIONS = {"gitlab-runner": GITLAB_RUNNER_CHART, "cluster-autoscaler": CLUSTER_AUTOSCALER_CHART}
 FLEETS = {"example.yaml": None, **recipes()}
 EVERY_FLEET = pytest.mark.parametrize("changes", FLEETS.values(), ids=FLEETS.keys())
 
@@ -55,58 +52,30 @@ def charts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with both charts unpacked, in the versions that the stacks install."""
     source = os.environ.get("CHARTS_FOLDER")
     if not source:
-        archives = " and ".join(f"{chart}-{version}.tgz" for chart, version in VERSIONS.items())
-        pytest.skip(f"CHARTS_FOLDER is not set: the folder that holds {archives}")
+        pytest.skip(f"CHARTS_FOLDER is not set: the folder that holds {' and '.join(ARCHIVES)}")
     folder = tmp_path_factory.mktemp("charts")
-    for chart, version in VERSIONS.items():
-        with tarfile.open(Path(source, f"{chart}-{version}.tgz")) as archive:
-            archive.extractall(folder, filter="data")
+    unpack_charts(Path(source), folder)
     return folder
 
 
 @pytest.fixture(scope="session")
-def render(
-    synthesize_changed: Callable[..., Synthesized],
-    charts: Path,
-    helm: str,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Render:
+def render(synthesize_changed: Callable[..., Synthesized], charts: Path, helm: str) -> Render:
     """Render all releases of the example with some settings changed, for one version of Kubernetes."""
-    values = tmp_path_factory.mktemp("values") / "values.yaml"
 
     @functools.cache
-    def render_chart(chart: str, namespace: str, text: str, version: str) -> Rendered:
-        values.write_text(text)
-        done = subprocess.run(
-            [
-                *(helm, "template", chart, str(charts / chart), "--namespace", namespace),
-                *("--values", str(values), "--kube-version", version),
-            ],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        objects = [item for item in YAML(typ="safe").load_all(done.stdout) if item]
+    def render_once(chart: str, namespace: str, text: str, version: str) -> Rendered:
+        printed = render_chart(helm, charts / chart, namespace=namespace, values=text, version=version)
+        objects = [item for item in YAML(typ="safe").load_all(printed) if item]
         return Rendered(chart, namespace, YAML(typ="safe").load(text), objects)
 
     def releases(changes: dict[str, Any] | None, version: str = KUBERNETES_VERSIONS[-1]) -> list[Rendered]:
         found = synthesize_changed(changes)["workloads"]["resource"]["helm_release"].values()
         return [
-            render_chart(item["chart"], item["namespace"], _as_terraform_passes(item["values"][0]), version)
+            render_once(item["chart"], item["namespace"], read_as_helm(item["values"][0]), version)
             for item in found
         ]
 
     return releases
-
-
-def _as_terraform_passes(text: str) -> str:
-    """Return a string of the configuration as Helm gets it: references are resolved, escapes removed.
-
-    Each reference becomes a number, as the version of a token is one.
-    """
-    resolved = re.sub(r"(?<!\$)\$\{[^}]*\}", "1", text)
-    return resolved.replace("$${", "${").replace("%%{", "%{")
 
 
 @EVERY_FLEET

@@ -83,6 +83,14 @@ def test_every_pipeline_but_a_schedule_lints_and_tests(name: str) -> None:
     assert split_conditions(JOBS[name]["rules"]) == [[NO_SCHEDULE]]
 
 
+def test_a_schedule_scans() -> None:
+    """Advisories appear while the project does not change. Elsewhere a person may start the scan."""
+    on_schedule, by_hand = JOBS["scan"]["rules"]
+    assert on_schedule == {"if": SCHEDULE}
+    assert by_hand == {"when": "manual", "allow_failure": True}
+    assert JOBS["scan"]["script"][-1] == 'make scan REQUIRE="stacks plan python node"'
+
+
 @pytest.mark.parametrize(
     ("name", "conditions"),
     [
