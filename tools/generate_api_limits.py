@@ -41,8 +41,10 @@ ARGUMENTS: dict[str, tuple[str, str]] = {
     ),
     "aws_cloudwatch_metric_alarm": (
         "cloudwatch.PutMetricAlarm",
-        "alarm_name alarm_description ok_actions alarm_actions insufficient_data_actions metric_name "
-        "namespace period evaluation_periods datapoints_to_alarm tags",
+        (
+            "alarm_name alarm_description ok_actions alarm_actions insufficient_data_actions metric_name "
+            "namespace period evaluation_periods datapoints_to_alarm tags"
+        ),
     ),
     "aws_codebuild_project": ("codebuild.CreateProject", "name description tags"),
     "aws_dynamodb_table": ("dynamodb.CreateTable", "name=TableName tags"),
@@ -55,9 +57,11 @@ ARGUMENTS: dict[str, tuple[str, str]] = {
     "aws_eks_fargate_profile": ("eks.CreateFargateProfile", "tags"),
     "aws_eks_node_group": (
         "eks.CreateNodegroup",
-        "labels tags taint.key=taints.key taint.value=taints.value scaling_config.min_size "
-        "scaling_config.max_size scaling_config.desired_size update_config.max_unavailable "
-        "update_config.max_unavailable_percentage",
+        (
+            "labels tags taint.key=taints.key taint.value=taints.value scaling_config.min_size "
+            "scaling_config.max_size scaling_config.desired_size update_config.max_unavailable "
+            "update_config.max_unavailable_percentage"
+        ),
     ),
     "aws_eks_pod_identity_association": ("eks.CreatePodIdentityAssociation", "tags"),
     "aws_iam_group": ("iam.CreateGroup", "name=GroupName path"),
@@ -99,8 +103,10 @@ def build() -> dict[str, Any]:
     return {
         "source": f"botocore {botocore.__version__}",
         "limits": {kind: found for kind, found in limits.items() if found},
-        "instance_families": sorted({family for family, _, _ in types}),
-        "instance_sizes": sorted({size for _, _, size in types}),
+        "instance_sizes": {
+            family: " ".join(sorted(size for other, _, size in types if other == family))
+            for family in sorted({family for family, _, _ in types})
+        },
     }
 
 

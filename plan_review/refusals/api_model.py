@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from plan_review.plan import Change
-from plan_review.refusals.refusal import Refusal, get_text, is_sent, list_texts
+from plan_review.refusals.refusal import Refusal, is_sent, list_texts
 from plan_review.values import Sensitive, list_blocks, parse_json
 
 _INSTANCE_TYPES = {
@@ -21,6 +21,9 @@ _INSTANCE_TYPES = {
     "aws_launch_configuration": "instance_type",
     "aws_eks_node_group": "instance_types",
 }
+
+# Amazon EC2, "Instance type naming conventions".
+_SIZE = re.compile(r"nano|micro|small|medium|large|\d*xlarge|metal(-\d+xl)?")
 
 
 @functools.cache
@@ -65,28 +68,29 @@ def _list_values(state: dict[str, Any], limit: dict[str, Any]) -> Iterator[tuple
 
 def _find_problem(value: Any, limit: dict[str, Any]) -> str:
     """Return the rule that a value breaks; empty if it breaks none."""
-    is_secret = isinstance(value, Sensitive)
     value = value.value if isinstance(value, Sensitive) else value
     least, most = limit.get("min", 0), limit.get("max", float("inf"))
     if isinstance(value, str):
         # To the provider an empty text is one that is not set; a map's may be empty.
-        if not value and limit["part"] != "value":
-            return ""
-        if len(value) < least:
-            return f"at least {least} characters are accepted"
-        if len(_compact(value)) > most:
-            return f"at most {most:,} characters are accepted, it has {len(_compact(value)):,}"
-        pattern = limit.get("pattern")
-        if pattern and not is_secret and len(value) <= most and not re.fullmatch(pattern, value):
-            return f"the pattern {pattern.removeprefix('(?a)')} is accepted"
-    elif isinstance(value, list | dict):
-        if len(value) > most:
-            return f"at most {most} are accepted, there are {len(value)}"
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-        # To the provider 0 may be a number that is not set.
-        if value and not least <= value <= most:
-            accepted = f"{least} to {most}" if "max" in limit else f"{least} and more"
-            return f"{accepted} is accepted"
+        return _find_problem_of_text(value, limit) if value or limit["part"] == "value" else ""
+    if isinstance(value, list | dict) and len(value) > most:
+        return f"at most {most} are accepted, there are {len(value)}"
+    # To the provider 0 may be a number that is not set.
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if is_number and value and not least <= value <= most:
+        return f"{least} to {most} is accepted" if "max" in limit else f"{least} and more is accepted"
+    return ""
+
+
+def _find_problem_of_text(text: str, limit: dict[str, Any]) -> str:
+    least, most, pattern = limit.get("min", 0), limit.get("max", float("inf")), limit.get("pattern")
+    size = len(_compact(text))
+    if len(text) < least:
+        return f"at least {least} characters are accepted"
+    if size > most:
+        return f"at most {most:,} characters are accepted, it has {size:,}"
+    if pattern and len(text) <= most and not re.fullmatch(pattern, text):
+        return f"the pattern {pattern.removeprefix('(?a)')} is accepted"
     return ""
 
 
@@ -97,15 +101,16 @@ def _compact(text: str) -> str:
 
 
 def _find_instance_types(change: Change) -> Iterator[Refusal]:
-    """Yield instance types of a known family in a size that no family has: a slip of the pen."""
+    """Yield instance types that a known family does not have: a slip of the pen."""
     name = _INSTANCE_TYPES.get(change.type, "")
     if not name or not is_sent(change, name):
         return
-    limits = _read_limits()
-    single = get_text(change.after, name)
-    for item in (
-        [single] if single else list_texts(change.after[name] if name in change.after else None) or []
-    ):
+    families = _read_limits()["instance_sizes"]
+    given = (change.after or {}).get(name)
+    for item in list_texts(given if isinstance(given, list) else [given]) or []:
         family, _, size = item.partition(".")
-        if family in limits["instance_families"] and size not in limits["instance_sizes"]:
-            yield Refusal(name, item, "there is no such instance type", "AWS API model, ec2 InstanceType")
+        if family in families and size not in families[family].split():
+            # A family may have got another size since the model was read.
+            is_certain = not _SIZE.fullmatch(size)
+            rule = f"the family {family} has no such size"
+            yield Refusal(name, item, rule, "AWS API model, ec2 InstanceType", is_certain=is_certain)

@@ -17,17 +17,15 @@ from plan_review.refusals.refusal import (
 )
 from plan_review.values import get_nested, list_blocks
 
-_UPDATE = "Amazon EKS, Update existing cluster to new Kubernetes version"
 _NODE_GROUP = "Amazon EKS API, CreateNodegroup"
 _NETWORK = "Amazon EKS, View Amazon EKS networking requirements for VPC and subnets"
+_AUTHENTICATION = "Amazon EKS, Change authentication mode to use access entries"
 _MODES = ("CONFIG_MAP", "API_AND_CONFIG_MAP", "API")
 # The API's own message has the first three. The kubelet refuses the last one, and no node joins.
 _RESERVED_LABELS = ("kubernetes.io/", "k8s.io/", "eks.amazonaws.com/", "node-role.kubernetes.io/")
 # Kubernetes, "Labels and Selectors": syntax and character set.
 _LABEL_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?")
 _LABEL_PREFIX = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
-# What a node of a group shows its launch template for.
-_IN_TEMPLATE = {"disk_size": "disk_size", "remote_access": "remote_access"}
 
 
 def find(change: Change) -> Iterator[Refusal]:
@@ -50,12 +48,10 @@ def _find_version(change: Change) -> Iterator[Refusal]:
         return
     if new > old + 1:
         rule = f"a control plane goes up one minor version at a time: first 1.{old + 1}"
-        yield Refusal("version", after, rule, _UPDATE, before)
+        source = "Amazon EKS, Update existing cluster to new Kubernetes version"
+        yield Refusal("version", after, rule, source, before)
     elif new < old:
-        # Within seven days after an upgrade EKS goes back, by one minor version.
-        rule = (
-            "a control plane goes back by one minor version at most, and only in the week after its upgrade"
-        )
+        rule = "a control plane goes back by one minor version, and only in the week after its upgrade"
         source = "Amazon EKS, Rollback cluster to previous Kubernetes version"
         yield Refusal("version", after, rule, source, before, is_certain=new < old - 1)
 
@@ -63,13 +59,10 @@ def _find_version(change: Change) -> Iterator[Refusal]:
 def _find_mode(change: Change) -> Iterator[Refusal]:
     path = "access_config.authentication_mode"
     before, after = (get_text(state, path) for state in (change.before, change.after))
-    if change.action == "update" and before in _MODES and after in _MODES:
-        if _MODES.index(after) < _MODES.index(before):
-            rule = (
-                "once access entries are on they can't be turned off, and neither can the ConfigMap come back"
-            )
-            source = "Amazon EKS, Change authentication mode to use access entries"
-            yield Refusal(path, after, rule, source, before)
+    if change.action != "update" or before not in _MODES or after not in _MODES:
+        return
+    if _MODES.index(after) < _MODES.index(before):
+        yield Refusal(path, after, f"the mode can't go back from {before}", _AUTHENTICATION, before)
 
 
 def _find_numbers(change: Change) -> Iterator[Refusal]:
@@ -151,24 +144,19 @@ def find_together(changes: Sequence[Change]) -> Iterator[tuple[Change, Refusal]]
 
 
 def _find_in_cluster(change: Change, cluster: Change) -> Iterator[Refusal]:
-    after = cluster.after
+    """Yield what does not fit to the cluster, as the plan leaves it."""
     if change.type == "aws_eks_node_group" and is_sent(change, "version"):
-        nodes, control = (parse_minor(get_text(state, "version")) for state in (change.after, after))
-        if (
-            nodes is not None
-            and control is not None
-            and (nodes > control or (is_new(change) and nodes < control))
-        ):
-            rule = f"a node group gets the version of its cluster, 1.{control}"
-            yield Refusal(
-                "version", f"1.{nodes}", rule, _NODE_GROUP, get_text(change.before, "version") or None
-            )
+        nodes, control = get_text(change.after, "version"), get_text(cluster.after, "version")
+        new, most = parse_minor(nodes), parse_minor(control)
+        # An older group stays as it is; a new one gets the cluster's version.
+        if new is not None and most is not None and (new > most or (is_new(change) and new < most)):
+            rule = f"a node group gets the version of its cluster, {control}"
+            yield Refusal("version", nodes, rule, _NODE_GROUP, get_text(change.before, "version") or None)
     if change.type in ("aws_eks_access_entry", "aws_eks_access_policy_association") and is_new(change):
-        mode = get_text(after, "access_config.authentication_mode")
+        mode = get_text(cluster.after, "access_config.authentication_mode")
         if mode == "CONFIG_MAP":
             rule = f"the cluster has the authentication mode {mode}, and takes no access entries"
-            source = "Amazon EKS, Change authentication mode to use access entries"
-            yield Refusal("cluster_name", get_text(change.after, "cluster_name"), rule, source)
+            yield Refusal("cluster_name", get_text(change.after, "cluster_name"), rule, _AUTHENTICATION)
 
 
 def _find_zones(change: Change, zones: dict[str, str]) -> Iterator[Refusal]:

@@ -35,8 +35,8 @@ _VERSIONS = ("2012-10-17", "2008-10-17")
 def find(change: Change) -> Iterator[Refusal]:
     """Yield the refusals of one policy."""
     for name, is_trust in [(_DOCUMENTS.get(change.type), False), (_TRUSTS.get(change.type), True)]:
-        text = get_text(change.after_as_written, name) if name else ""
-        if not name or not text or "${" in text or not is_sent(change, name):
+        text = get_text(change.after, name) if name else ""
+        if not name or not text or not is_sent(change, name):
             continue
         size = _count(text)
         if is_trust and size > _TRUST:
@@ -75,31 +75,41 @@ def _find_mistakes(name: str, policy: Any, *, is_trust: bool) -> Iterator[Refusa
 
 def _list_mistakes(statement: dict[str, Any], *, is_trust: bool) -> Iterator[tuple[str, str, Any]]:
     """Yield the mistakes of a statement: the element, the rule and the value."""
-    for key in statement.keys() - _STATEMENT_KEYS:
-        yield key, "there is no such element", statement[key]
+    keys = statement.keys()
+    if keys - _STATEMENT_KEYS:
+        key = min(keys - _STATEMENT_KEYS)
+        # A name in other letters is not judged.
+        if key.lower() not in {name.lower() for name in _STATEMENT_KEYS}:
+            yield key, "there is no such element", statement[key]
+        return
     if statement.get("Effect") not in ("Allow", "Deny"):
         yield "Effect", "Allow and Deny are accepted", statement.get("Effect")
-    if not statement.keys() & {"Action", "NotAction"}:
-        yield "Action", "a statement has an Action or a NotAction", None
-    if is_trust:
-        for key in statement.keys() & {"Resource", "NotResource"}:
-            yield key, "a trust policy has no resource: it is about its role", statement[key]
-        if not statement.keys() & {"Principal", "NotPrincipal"}:
-            yield "Principal", "a trust policy names who may take the role", None
-    else:
-        if not statement.keys() & {"Resource", "NotResource"}:
-            yield "Resource", "a statement has a Resource or a NotResource", None
-        for key in statement.keys() & {"Principal", "NotPrincipal"}:
-            yield key, "a policy of an identity names no principal", statement[key]
-        for item in (*_list(statement.get("Resource")), *_list(statement.get("NotResource"))):
-            if not re.match(r"\*|arn:|\?", item):
-                yield "Resource", "an ARN or * is accepted", item
-    for item in (*_list(statement.get("Action")), *_list(statement.get("NotAction"))):
-        if item != "*" and not re.fullmatch(r"[A-Za-z0-9-]+:[A-Za-z0-9*?]+", item) and item != "*:*":
-            yield "Action", "an action is a service, a colon and a name", item
     sid = statement.get("Sid")
     if isinstance(sid, str) and not re.fullmatch(r"[0-9A-Za-z]*", sid):
         yield "Sid", "letters and digits are accepted", sid
+    if not keys & {"Action", "NotAction"}:
+        yield "Action", "a statement has an Action or a NotAction", None
+    for item in (*_list(statement.get("Action")), *_list(statement.get("NotAction"))):
+        if item != "*" and not re.fullmatch(r"[^:\s]+:\S+", item):
+            yield "Action", "an action is a service, a colon and a name", item
+    yield from (_list_mistakes_of_trust if is_trust else _list_mistakes_of_identity)(statement)
+
+
+def _list_mistakes_of_trust(statement: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
+    for key in sorted(statement.keys() & {"Resource", "NotResource"}):
+        yield key, "a trust policy has no resource: it is about its role", statement[key]
+    if not statement.keys() & {"Principal", "NotPrincipal"}:
+        yield "Principal", "a trust policy names who may take the role", None
+
+
+def _list_mistakes_of_identity(statement: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
+    for key in sorted(statement.keys() & {"Principal", "NotPrincipal"}):
+        yield key, "a policy of an identity names no principal", statement[key]
+    if not statement.keys() & {"Resource", "NotResource"}:
+        yield "Resource", "a statement has a Resource or a NotResource", None
+    for item in (*_list(statement.get("Resource")), *_list(statement.get("NotResource"))):
+        if not item.startswith(("*", "?", "arn:", "${")):
+            yield "Resource", "an ARN or * is accepted", item
 
 
 def _list(value: Any) -> list[str]:

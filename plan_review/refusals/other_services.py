@@ -5,7 +5,7 @@ from typing import Any
 
 from plan_review.plan import Change
 from plan_review.refusals.refusal import Refusal, get_text, is_new, is_sent
-from plan_review.values import Sensitive, get_nested, list_blocks
+from plan_review.values import Sensitive, get_nested
 
 _MAX_ENVIRONMENT = 4096
 _LONGEST_FUNCTION = 64
@@ -34,17 +34,30 @@ def find(change: Change) -> Iterator[Refusal]:
     if change.type == "aws_lambda_function":
         yield from _find_function(change)
     elif change.type == "aws_ssm_parameter" and is_sent(change, "value", "tier"):
-        most = _PARAMETER_SIZES.get(get_text(after, "tier") or "Standard")
-        size = len(_reveal(after.get("value")).encode())
-        if most and size > most:
-            text = f"a parameter of this tier has at most {most:,} bytes"
-            yield Refusal("value", f"{size:,} bytes", text, "AWS Systems Manager, Managing parameter tiers")
-    elif change.type == "aws_route53_record" and get_text(after, "type") == "TXT":
-        for record in after["records"] if isinstance(after.get("records"), list) else ():
-            # The provider writes a record in quotes; `""` inside begins another string.
-            if isinstance(record, str) and max(map(len, record.split('"'))) > _LONGEST_TXT:
-                text = f"a string of a TXT record has at most {_LONGEST_TXT} characters"
-                yield Refusal("records", record, text, "Amazon Route 53, Supported DNS record types")
+        yield from _find_parameter(after)
+    elif change.type == "aws_route53_record" and is_sent(change, "records"):
+        yield from _find_record(after)
+
+
+def _find_parameter(after: dict[str, Any]) -> Iterator[Refusal]:
+    tier = get_text(after, "tier")
+    size = len(_reveal(after.get("value")).encode())
+    # An account may choose the tier of parameters that name none.
+    most = _PARAMETER_SIZES.get(tier or "Standard", max(_PARAMETER_SIZES.values()))
+    if size > most:
+        text = f"a parameter of the tier {tier or 'Standard'} has at most {most:,} bytes"
+        is_certain = bool(tier) or size > max(_PARAMETER_SIZES.values())
+        source = "AWS Systems Manager, Managing parameter tiers"
+        yield Refusal("value", f"{size:,} bytes", text, source, is_certain=is_certain)
+
+
+def _find_record(after: dict[str, Any]) -> Iterator[Refusal]:
+    records = after.get("records") if get_text(after, "type") == "TXT" else None
+    for record in records if isinstance(records, list) else ():
+        # The provider writes a record in quotes; `""` inside begins another string.
+        if isinstance(record, str) and max(map(len, record.split('"'))) > _LONGEST_TXT:
+            text = f"a string of a TXT record has at most {_LONGEST_TXT} characters"
+            yield Refusal("records", record, text, "Amazon Route 53, Supported DNS record types")
 
 
 def _find_function(change: Change) -> Iterator[Refusal]:
@@ -77,6 +90,7 @@ def find_deletion(change: Change) -> Iterator[Refusal]:
     if (
         change.type in _SNAPSHOTS
         and before.get("skip_final_snapshot") is False
+        and not before.get("replicate_source_db")
         and not before.get("final_snapshot_identifier")
     ):
         text = "the provider wants a name for the final snapshot, or skip_final_snapshot"

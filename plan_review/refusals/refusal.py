@@ -1,12 +1,11 @@
 """One refusal, and the reading of attributes that the rules share."""
 
 import re
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from plan_review.plan import Change
-from plan_review.values import list_blocks
+from plan_review.values import get_nested
 
 
 @dataclass(frozen=True)
@@ -33,16 +32,14 @@ class Refusal:
 
 def get_number(state: Any, path: str) -> float | None:
     """Return a number by its path; None if it is not set or unknown."""
-    for name in path.split("."):
-        state = next(iter(list_blocks(state)), {}).get(name)
-    return state if isinstance(state, int | float) and not isinstance(state, bool) else None
+    value = get_nested(state, path)
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def get_text(state: Any, path: str) -> str:
     """Return a text by its path; empty if it is not set, unknown or sensitive."""
-    for name in path.split("."):
-        state = next(iter(list_blocks(state)), {}).get(name)
-    return state if isinstance(state, str) else ""
+    value = get_nested(state, path)
+    return value if isinstance(value, str) else ""
 
 
 def list_texts(value: Any) -> list[str] | None:
@@ -73,10 +70,3 @@ def parse_minor(version: str) -> int | None:
     """Return the minor version of Kubernetes in a text such as 1.35."""
     found = re.fullmatch(r"1\.(\d+)", version)
     return int(found[1]) if found else None
-
-
-def list_changed(change: Change, names: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the names of attributes that the apply sends."""
-    for name in names:
-        if is_sent(change, name):
-            yield name

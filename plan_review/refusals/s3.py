@@ -49,11 +49,11 @@ def _find_problem(name: str) -> str:
 
 def _find_in_rules(rules: list[dict[str, Any]]) -> Iterator[Refusal]:
     names = [get_text(rule, "id") for rule in rules]
-    for name in {name for name in names if name and names.count(name) > 1}:
-        yield Refusal("rule.id", name, "each ID is used once", "Amazon S3 API, LifecycleRule")
+    for repeated in sorted({name for name in names if name and names.count(name) > 1}):
+        yield Refusal("rule.id", repeated, "each ID is used once", "Amazon S3 API, LifecycleRule")
     if len(rules) > _MOST_RULES:
-        rule = f"a bucket has at most {_MOST_RULES:,} rules"
-        yield Refusal("rule", len(rules), rule, "Amazon S3 API, PutBucketLifecycleConfiguration")
+        text = f"a bucket has at most {_MOST_RULES:,} rules"
+        yield Refusal("rule", len(rules), text, "Amazon S3 API, PutBucketLifecycleConfiguration")
     for rule in rules:
         name = get_text(rule, "id")
         if len(name) > _LONGEST_ID:
