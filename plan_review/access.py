@@ -100,7 +100,10 @@ def find_changed_documents(change: Change) -> list[Document]:
     """Return the policy documents of a resource that differ or can't be read."""
     return [
         document
-        for document in _find_documents(change.before, change.after_as_written, "")
+        for name in change.changed
+        for document in _find_documents(
+            (change.before or {}).get(name), (change.after_as_written or {}).get(name), name
+        )
         # Not the policies that a provider computes.
         if document.after is not UNKNOWN or change.is_configured(document.path)
     ]
@@ -159,6 +162,8 @@ def _get_pod_security_level(state: dict[str, Any] | None) -> Any:
 
 def _find_documents(before: Any, after: Any, path: str) -> Iterator[Document]:
     """Yield each policy document that differs or can't be read."""
+    if before == after:
+        return  # most attributes are equal, and comparing them costs next to nothing
     if isinstance(before, dict | None) and isinstance(after, dict | None):
         for key in dict.fromkeys([*(before or {}), *(after or {})]):
             yield from _find_documents(
@@ -169,7 +174,7 @@ def _find_documents(before: Any, after: Any, path: str) -> Iterator[Document]:
         removed, added = find_unmatched(before or [], after or [])
         for index, (old, item) in enumerate(itertools.zip_longest(removed, added, fillvalue=(0, None))):
             yield from _find_documents(old[1], item[1], f"{path}[{index}]")
-    elif before != after or after is UNKNOWN:
+    else:
         left, right = read_statements(before), read_statements(after)
         is_policy = left is not None or right is not None
         hidden = after is UNKNOWN or isinstance(after, Sensitive)

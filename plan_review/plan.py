@@ -12,6 +12,7 @@ from plan_review.values import (
     Difference,
     Unknown,
     find_differences,
+    has_mark,
     is_unknown,
     is_within,
     mark_unknown,
@@ -91,6 +92,12 @@ class Change:
     importing: bool = False
     import_id: str = ""
     configured: Mapping[str, str] | None = None
+
+    @cached_property
+    def changed(self) -> list[str]:
+        """The names of the attributes whose values are not the same. Comparing them so costs little."""
+        before, after = self.before or {}, self.after or {}
+        return [name for name in dict.fromkeys([*before, *after]) if before.get(name) != after.get(name)]
 
     @cached_property
     def differences(self) -> list[Difference]:
@@ -402,9 +409,14 @@ def _read_action(address: str, change: Mapping[str, Any]) -> str:
 
 def _read_values(change: Mapping[str, Any]) -> tuple[Any, Any]:
     """Return the values before and after; a part that is sensitive on one side is masked on both."""
+    before, after, unknown = change.get("before"), change.get("after"), change.get("after_unknown")
+    if has_mark(unknown):
+        after = mark_unknown(after, unknown)
     marks = (change.get("before_sensitive"), change.get("after_sensitive"))
-    before = reduce(mask_sensitive, marks, change.get("before"))
-    after = reduce(mask_sensitive, marks, mark_unknown(change.get("after"), change.get("after_unknown")))
+    # Most resources have no sensitive value, and masking reads all of their values.
+    if not any(map(has_mark, marks)):
+        return before, after
+    before, after = reduce(mask_sensitive, marks, before), reduce(mask_sensitive, marks, after)
     return mask_secrets_of(before, after), mask_secrets_of(after, before)
 
 

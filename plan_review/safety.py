@@ -6,12 +6,13 @@ not in a plan: Terraform refuses the plan instead.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from plan_review.chart_values import read_keys
 from plan_review.findings import Category, Finding
 from plan_review.plan import Change
-from plan_review.values import UNKNOWN, Difference, Sensitive, list_blocks
+from plan_review.values import UNKNOWN, Difference, Sensitive, list_blocks, top_level
 
 _FOREVER = float("inf")
 
@@ -316,12 +317,10 @@ def _find_removed(change: Change, changes: Sequence[Change]) -> Iterator[Finding
 
 def _find_weaker(change: Change) -> Iterator[Finding]:
     found: dict[tuple[Category, str], list[Difference]] = {}
-    for guard in (*_EVERY_TYPE, *_GUARDS.get(change.type, ())):
-        if guard.path.partition(".")[0] not in change.before and guard.rank(None) <= 0:
-            continue  # most attributes are not of this type
+    guards = _sort_guards(change.type)
+    for guard in (guard for name in change.changed for guard in guards.get(name, ())):
         before = _get_weakest(change.before, guard)
         rank = _rank(before, guard)
-        # The first test is cheap, and few resources pass it.
         if rank <= 0:
             continue
         after = _get_weakest(change.after, guard)
@@ -331,6 +330,15 @@ def _find_weaker(change: Change) -> Iterator[Finding]:
             found.setdefault((guard.category, guard.text), []).append(item)
     for (category, text), items in found.items():
         yield _build_finding(change, category, text, items)
+
+
+@cache
+def _sort_guards(kind: str) -> dict[str, list[_Guard]]:
+    """Return the guards of a type by the attribute that they are in."""
+    guards: dict[str, list[_Guard]] = {}
+    for guard in (*_EVERY_TYPE, *_GUARDS.get(kind, ())):
+        guards.setdefault(top_level(guard.path), []).append(guard)
+    return guards
 
 
 def _get_weakest(state: Any, guard: _Guard) -> Any:
@@ -347,7 +355,7 @@ def _rank(value: Any, guard: _Guard) -> float:
 
 
 def _find_fewer_logs(change: Change) -> Iterator[Finding]:
-    for name in _LOG_LISTS:
+    for name in (name for name in _LOG_LISTS if name in change.changed):
         before, after = (value or [] for value in change.get(name))
         if isinstance(before, list) and isinstance(after, list):
             items = [Difference(name, item, None) for item in before if item not in after]
