@@ -2,6 +2,7 @@
 
 import argparse
 import datetime as dt
+import gc
 import json
 import os
 import sys
@@ -41,6 +42,7 @@ def main() -> None:
         "--accepted", metavar="FILE", type=Path, help="YAML file with the findings that the project accepts"
     )
     arguments = parser.parse_args()
+    gc.disable()  # a large plan is many objects, all of which are needed to the end
     try:
         accepted = Accepted()
         if arguments.accepted:

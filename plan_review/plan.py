@@ -102,7 +102,10 @@ class Change:
     @cached_property
     def differences(self) -> list[Difference]:
         """The attributes that differ, without those that the provider computes during the apply."""
-        before, after = ({} if side is None else side for side in (self.before, self.after))
+        before, after = (
+            {name: side[name] for name in self.changed if name in side}
+            for side in (self.before or {}, self.after or {})
+        )
         return [
             replace(item, after=Unknown(self._get_expression(item.path))) if item.after == UNKNOWN else item
             for item in find_differences(before, after)
