@@ -42,7 +42,6 @@ def main() -> None:
         "--accepted", metavar="FILE", type=Path, help="YAML file with the findings that the project accepts"
     )
     arguments = parser.parse_args()
-    gc.disable()  # a large plan is many objects, all of which are needed to the end
     try:
         accepted = Accepted()
         if arguments.accepted:
@@ -82,4 +81,5 @@ def _read(name: str) -> PlannedStack:
 
 
 if __name__ == "__main__":
+    gc.disable()  # a large plan is many objects, all of which are needed to the end
     main()

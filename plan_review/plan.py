@@ -332,7 +332,11 @@ def _read_resources(
     for item in items or []:
         if item["mode"] == "managed":
             change = _read_change(item, configured)
-            if not isinstance(change.before, dict | None) or not isinstance(change.after, dict | None):
+            states = (change.before, change.after)
+            # Only a resource that comes or goes lacks one of the two.
+            if not all(isinstance(state, dict | None) for state in states) or (
+                change.action == "update" and None in states
+            ):
                 raise TypeError
             yield change
 
