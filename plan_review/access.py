@@ -50,6 +50,7 @@ _GRANTING: dict[str, tuple[str, ...]] = {
     "kubernetes_service_account": ("metadata",),
     "kubernetes_service_account_v1": ("metadata",),
 }
+_ENDPOINT = "aws_vpc_endpoint"
 # Levels of the Pod Security Standards, the strictest first (Kubernetes, "Pod Security Admission").
 _POD_SECURITY = "pod-security.kubernetes.io/enforce"
 _POD_SECURITY_LEVELS = ("restricted", "baseline", "privileged")
@@ -76,7 +77,9 @@ def find(change: Change) -> Iterator[Finding]:
         lines, wider = diff_statements(document.before, document.after)
         if lines:
             diff += [f"  {document.path}:", *lines]
-        widens |= wider
+        # Without a policy of its own an endpoint lets everything through (AWS PrivateLink, "Control access
+        # to VPC endpoints using endpoint policies").
+        widens |= wider and not (change.action == "create" and change.type.startswith(_ENDPOINT))
     covered = tuple((change.address, document.path) for document in documents)
     others = tuple(
         item
@@ -127,6 +130,12 @@ def _may_widen(item: Difference) -> bool:
     """Return whether an attribute may grant more than before; a permissions boundary limits."""
     if item.path == "permissions_boundary":
         return item.before is not None
+    # Amazon EC2, "Use the Instance Metadata Service to access instance metadata".
+    if item.path.endswith(".http_tokens"):
+        return item.after != "required"
+    if item.path.endswith(".http_put_response_hop_limit"):
+        is_lower = isinstance(item.before, int) and isinstance(item.after, int) and item.after < item.before
+        return item.after is not None and not is_lower
     return item.after is not None
 
 

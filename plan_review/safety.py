@@ -62,6 +62,10 @@ def _count_days(value: Any) -> float:
     return _count(value) or _FOREVER
 
 
+def _is_immutable(value: Any) -> float:
+    return float(str(value).startswith("IMMUTABLE"))
+
+
 def _is_retained(value: Any) -> float:
     return float(value == "Retain")
 
@@ -119,6 +123,11 @@ _EVERY_TYPE: tuple[_Guard, ...] = (
         _Guard(path, "no longer uses a KMS key of its own", _is_set)
         for path in ("kms_key_id", "kms_key_arn", "kms_master_key_id")
     ),
+    # Amazon RDS, "Configuring and managing a Multi-AZ deployment for Amazon RDS", and so in ElastiCache.
+    *(
+        _Guard(path, "has no standby in another zone any more", _is_on)
+        for path in ("multi_az", "multi_az_enabled", "automatic_failover_enabled")
+    ),
     _Guard("access_logs.enabled", "no longer logs its requests", _is_on, Category.AUDIT),
 )
 # Attributes of single types.
@@ -166,6 +175,10 @@ _GUARDS: dict[str, tuple[_Guard, ...]] = {
     "aws_secretsmanager_secret": (
         # AWS Secrets Manager, "DeleteSecret": 30 days if it is not set, and 0 deletes at once.
         _Guard("recovery_window_in_days", "leaves less time to restore it after its deletion", _count_or(30)),
+    ),
+    # Amazon ECR, "Preventing image tags from being overwritten in Amazon ECR".
+    "aws_ecr_repository": (
+        _Guard("image_tag_mutability", "lets the images behind its tags be replaced", _is_immutable),
     ),
     "aws_s3_bucket": (
         _Guard("versioning.enabled", "no longer keeps old versions", _is_on),

@@ -140,7 +140,8 @@ def _parse(text: str) -> IPv4Network | None:
 
 
 def find_together(changes: Sequence[Change]) -> Iterator[tuple[Change, Refusal]]:
-    """Yield new subnets that overlap with another one of their VPC."""
+    """Yield new subnets that overlap with another one of their VPC, or lie outside of it."""
+    yield from _find_outside(changes)
     subnets: defaultdict[str, list[tuple[Change, IPv4Network]]] = defaultdict(list)
     for change in changes:
         if change.type != "aws_subnet" or change.after is None:
@@ -159,6 +160,22 @@ def find_together(changes: Sequence[Change]) -> Iterator[tuple[Change, Refusal]]
                         change,
                         Refusal("cidr_block", str(network), text, "Amazon VPC, Subnet CIDR blocks"),
                     )
+
+
+def _find_outside(changes: Sequence[Change]) -> Iterator[tuple[Change, Refusal]]:
+    networks = {
+        get_text(change.after, "id"): _parse(get_text(change.after, "cidr_block"))
+        for change in changes
+        if change.type == "aws_vpc" and change.after
+    }
+    for change in changes:
+        network = networks.get(get_text(change.after, "vpc_id")) if change.type == "aws_subnet" else None
+        text = get_text(change.after, "cidr_block") if network and is_new(change) else ""
+        subnet = _parse(text)
+        if network and subnet and not subnet.subnet_of(network):
+            # Another configuration may have given the VPC a second CIDR block.
+            rule = f"the VPC has {network}, unless it has further CIDR blocks"
+            yield change, Refusal("cidr_block", text, rule, "Amazon VPC, VPC CIDR blocks", is_certain=False)
 
 
 def _find_vpc(change: Change) -> str:

@@ -26,7 +26,10 @@ ENVIRONMENT = PROJECT / ".work" / "reviewers"
 _NOWHERE = "http://127.0.0.1:9"  # the discard port: nothing answers
 _OFFLINE = os.environ | {
     **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy"), _NOWHERE),
-    "NO_PROXY": "", "no_proxy": "", "BC_SKIP_MAPPING": "TRUE", "LOG_LEVEL": "ERROR",
+    "NO_PROXY": "",
+    "no_proxy": "",
+    "BC_SKIP_MAPPING": "TRUE",
+    "LOG_LEVEL": "ERROR",
 }
 
 
