@@ -132,7 +132,7 @@ def _may_widen(item: Difference) -> bool:
         return item.before is not None
     # Amazon EC2, "Use the Instance Metadata Service to access instance metadata".
     if item.path.endswith(".http_tokens"):
-        return item.after != "required"
+        return str(item.after) != "required"
     if item.path.endswith(".http_put_response_hop_limit"):
         is_lower = isinstance(item.before, int) and isinstance(item.after, int) and item.after < item.before
         return item.after is not None and not is_lower

@@ -21,7 +21,7 @@ JSON = st.recursive(
     max_leaves=8,
 )
 # Values that mean something in a plan, in a place where they do not belong.
-TELLING = st.sampled_from(
+TELLING: st.SearchStrategy[Any] = st.sampled_from(
     [
         *({}, [], "", None, True, -1, 10**30, "*", "0.0.0.0/0", "1.35", ["create"], ["delete", "create"]),
         *([{}], [[]], {"Statement": {}}, policy(allow(Action={})), "{", "values: [", {"a": {"b": ["c"]}}),

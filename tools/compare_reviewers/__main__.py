@@ -1,4 +1,4 @@
-"""`python -m tools.compare_reviewers`: run the reviewers, and write what they found into docs/plan_review.md."""
+"""`python -m tools.compare_reviewers`: run the reviewers, and write their answers to docs/plan_review.md."""
 
 import argparse
 import re

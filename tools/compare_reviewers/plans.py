@@ -1,7 +1,7 @@
 """The plans of the corpus, as `terraform show -json` writes them.
 
-A case in corpus/*.yaml has a name, `expect` (danger or harmless), `why`, and changes. A change has a type, and
-`from` and `to`: what the case is about. The attributes that all resources of its type have are in
+A case in corpus/*.yaml has a name, `expect` (danger or harmless), `why`, and changes. A change has a type,
+and `from` and `to`: what the case is about. The attributes that all resources of its type have are in
 corpus/_types.yaml. Without `from` the resource is new, without `to` it is deleted.
 """
 

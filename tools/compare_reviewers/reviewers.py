@@ -1,11 +1,11 @@
 """Run the reviewers on the plans of the corpus.
 
-Each one is asked as its documentation says that a pipeline does, and stops a plan by its own words:
-ours with exit status 3, pyrrho with 1 (a finding of its level high or critical, the default of --fail-on),
-readtheplan with 2 (tier dangerous or irreversible). Below that they mention a change: ours with a finding that
-needs no approval, pyrrho with any finding, readtheplan with tier review.
-Checkov judges states. So a check counts if it fails on the planned state and did not fail on the state before,
-as with its --baseline. All plans are in one run of it, since it takes seconds to start.
+Each one is asked as its documentation says that a pipeline does, and stops a plan by its own words: ours
+with exit status 3, pyrrho with 1 (a finding of level high or critical, the default of --fail-on), readtheplan
+with 2 (tier dangerous or irreversible). Below that they mention a change: ours with a finding that needs no
+approval, pyrrho with any finding, readtheplan with tier review.
+Checkov judges states. So a check counts if it fails on the planned state and did not fail on the state
+before, as with its --baseline. All plans are in one run of it, since it takes seconds to start.
 No reviewer gets to the network.
 """
 
@@ -98,7 +98,7 @@ def _ask_pyrrho(file: Path) -> Told:
 
 
 def _ask_readtheplan(file: Path) -> Told:
-    command = [
+    command: list[str | Path] = [
         ENVIRONMENT / "bin" / "readtheplan",
         "analyze",
         "--format",
@@ -126,7 +126,15 @@ def _run_checkov(cases: Sequence[Case], folder: Path) -> Run:
 
 def _read_failed_checks(folder: Path) -> dict[str, set[tuple[str, str]]]:
     """Return the checks that fail in each plan of a folder, each with its resource."""
-    command = [ENVIRONMENT / "bin" / "checkov", "-d", folder, "--framework", "terraform_plan", "-o", "json"]
+    command: list[str | Path] = [
+        ENVIRONMENT / "bin" / "checkov",
+        "-d",
+        folder,
+        "--framework",
+        "terraform_plan",
+        "-o",
+        "json",
+    ]
     done = _execute([*command, "--compact", "--quiet", "--skip-download", "--skip-results-upload"], (0, 1))
     found: dict[str, set[tuple[str, str]]] = {}
     for check in json.loads(done.stdout)["results"]["failed_checks"]:
