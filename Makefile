@@ -201,6 +201,16 @@ released: setup ## Write tests/fixtures/released: the JSON of the local environm
 	@ENV=local CDKTF_OUTDIR=.work/released $(VENV)/python main.py
 	@for stack in network cluster workloads; do $(VENV)/python -m json.tool --compact .work/released/stacks/$$stack/cdk.tf.json tests/fixtures/released/$$stack.json; done
 
+# The other reviewers are no part of the set-up: they bring more than a hundred packages.
+.work/reviewers/ready: tools/compare_reviewers/requirements.txt
+	@$(PYTHON) -m venv .work/reviewers
+	@.work/reviewers/bin/pip install --quiet --requirement $<
+	@touch $@
+
+.PHONY: compare-reviewers
+compare-reviewers: setup .work/reviewers/ready ## Compare plan_review with other reviewers, and write docs/plan_review.md
+	@$(VENV)/python -m tools.compare_reviewers $(OPTIONS)
+
 .PHONY: bench
 bench: setup ## Compare two ways of a synth; OPTIONS="--demo --test" measures these targets too
 	@$(VENV)/python -m tools.bench $(OPTIONS)

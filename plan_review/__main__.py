@@ -5,6 +5,7 @@
 
 import argparse
 import datetime as dt
+import gc
 import json
 import os
 import sys
@@ -141,4 +142,5 @@ def _read(name: str) -> PlannedStack:
 
 
 if __name__ == "__main__":
+    gc.disable()  # a large plan is many objects, all of which are needed to the end
     main()

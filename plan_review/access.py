@@ -50,6 +50,7 @@ _GRANTING: dict[str, tuple[str, ...]] = {
     "kubernetes_service_account": ("metadata",),
     "kubernetes_service_account_v1": ("metadata",),
 }
+_ENDPOINT = "aws_vpc_endpoint"
 # Levels of the Pod Security Standards, the strictest first (Kubernetes, "Pod Security Admission").
 _POD_SECURITY = "pod-security.kubernetes.io/enforce"
 _POD_SECURITY_LEVELS = ("restricted", "baseline", "privileged")
@@ -76,7 +77,9 @@ def find(change: Change) -> Iterator[Finding]:
         lines, wider = diff_statements(document.before, document.after)
         if lines:
             diff += [f"  {document.path}:", *lines]
-        widens |= wider
+        # Without a policy of its own an endpoint lets everything through (AWS PrivateLink, "Control access
+        # to VPC endpoints using endpoint policies").
+        widens |= wider and not (change.action == "create" and change.type.startswith(_ENDPOINT))
     covered = tuple((change.address, document.path) for document in documents)
     others = tuple(
         item
@@ -100,7 +103,10 @@ def find_changed_documents(change: Change) -> list[Document]:
     """Return the policy documents of a resource that differ or can't be read."""
     return [
         document
-        for document in _find_documents(change.before, change.after_as_written, "")
+        for name in change.changed
+        for document in _find_documents(
+            (change.before or {}).get(name), (change.after_as_written or {}).get(name), name
+        )
         # Not the policies that a provider computes.
         if document.after is not UNKNOWN or change.is_configured(document.path)
     ]
@@ -124,6 +130,12 @@ def _may_widen(item: Difference) -> bool:
     """Return whether an attribute may grant more than before; a permissions boundary limits."""
     if item.path == "permissions_boundary":
         return item.before is not None
+    # Amazon EC2, "Use the Instance Metadata Service to access instance metadata".
+    if item.path.endswith(".http_tokens"):
+        return str(item.after) != "required"
+    if item.path.endswith(".http_put_response_hop_limit"):
+        is_lower = isinstance(item.before, int) and isinstance(item.after, int) and item.after < item.before
+        return item.after is not None and not is_lower
     return item.after is not None
 
 
@@ -159,6 +171,8 @@ def _get_pod_security_level(state: dict[str, Any] | None) -> Any:
 
 def _find_documents(before: Any, after: Any, path: str) -> Iterator[Document]:
     """Yield each policy document that differs or can't be read."""
+    if before == after:
+        return  # most attributes are equal, and comparing them costs next to nothing
     if isinstance(before, dict | None) and isinstance(after, dict | None):
         for key in dict.fromkeys([*(before or {}), *(after or {})]):
             yield from _find_documents(
@@ -169,7 +183,7 @@ def _find_documents(before: Any, after: Any, path: str) -> Iterator[Document]:
         removed, added = find_unmatched(before or [], after or [])
         for index, (old, item) in enumerate(itertools.zip_longest(removed, added, fillvalue=(0, None))):
             yield from _find_documents(old[1], item[1], f"{path}[{index}]")
-    elif before != after or after is UNKNOWN:
+    else:
         left, right = read_statements(before), read_statements(after)
         is_policy = left is not None or right is not None
         hidden = after is UNKNOWN or isinstance(after, Sensitive)

@@ -19,6 +19,8 @@ GROUPS = {
     "aws_eks_node_group": ("scaling_config.max_size", "instance_types"),
     "aws_autoscaling_group": ("max_size", ""),
 }
+# Their nodes or instances are counted elsewhere, or not at all.
+_TEMPLATES = frozenset({"aws_launch_template", "aws_launch_configuration", "aws_instance"})
 # The size of `large` and smaller, with xlarge as 1 (Amazon EC2, "Instance type naming conventions").
 _SMALL_SIZES = {"nano": 1 / 32, "micro": 1 / 16, "small": 1 / 8, "medium": 1 / 4, "large": 1 / 2}
 
@@ -72,6 +74,8 @@ def find(changes: Sequence[Change]) -> Iterator[Finding]:
 
     """
     yield from _find_maximum(changes)
+    for change in changes:
+        yield from _find_larger(change)
     for change, item in find_numbers_set(changes):
         yield Finding(
             Category.CAPACITY,
@@ -113,6 +117,27 @@ def _find_maximum(changes: Sequence[Change]) -> Iterator[Finding]:
             for change, _, _ in changed
             for path in GROUPS[change.type]
         ),
+    )
+
+
+def _find_larger(change: Change) -> Iterator[Finding]:
+    """Yield the finding of an instance, or of a template of instances, that gets another instance type."""
+    before, after = change.get("instance_type")
+    if (
+        change.type not in _TEMPLATES
+        or change.action not in ("update", "replace")
+        or before == after
+        or not isinstance(before, str)
+        or not isinstance(after, str)
+    ):
+        return
+    (old_family, old), (new_family, new) = _split_type(before), _split_type(after)
+    yield Finding(
+        Category.CAPACITY,
+        needs_approval=old_family != new_family or new > old,
+        address=change.address,
+        text="gets another instance type",
+        differences=(Difference("instance_type", before, after),),
     )
 
 

@@ -1,5 +1,6 @@
 """Resources that become reachable: from the internet, from other networks, or by the public."""
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,6 +21,8 @@ _RULE_SOURCES = (
     *("cidr_blocks", "ipv6_cidr_blocks", "cidr_ipv4", "cidr_ipv6", "prefix_list_ids", "prefix_list_id"),
     *("security_groups", "source_security_group_id", "referenced_security_group_id"),
 )
+# As `_describe_ports` writes them.
+_PORTS = re.compile(r"(\w+) (\d+)(?:-(\d+))? (from|to)")
 # Rules that let in: protocol and ports in words, and the source.
 _Rules = set[tuple[str, Any]]
 _State = dict[str, Any]
@@ -190,6 +193,8 @@ def _find_rules(change: Change, reader: _RuleReader) -> Iterator[Finding]:
         # The unknown destination of a new rule is most often a security group of the same plan.
         is_new = change.before is None
         added = {rule for rule in added if _is_public(rule[1]) and not (is_new and rule[1] is UNKNOWN)}
+    if not reader.denies:
+        added = {rule for rule in added if not any(_covers(other, rule) for other in before)}
     rules = sorted(added, key=lambda rule: (not _is_public(rule[1]), str(rule)))
     if rules:
         items = tuple(Difference(reader.path, None, " ".join(map(str, rule)).strip()) for rule in rules)
@@ -198,9 +203,32 @@ def _find_rules(change: Change, reader: _RuleReader) -> Iterator[Finding]:
         yield _build_finding(change, reader.text, items, public=public)
 
 
+def _covers(other: tuple[str, Any], rule: tuple[str, Any]) -> bool:
+    """Return whether one rule lets in or out all that another one does."""
+    try:
+        wide, narrow = (ip_network(str(source), strict=False) for _, source in (other, rule))
+    except ValueError:
+        return False
+    return (
+        wide.version == narrow.version
+        and narrow.subnet_of(wide)  # type: ignore[arg-type] # same version
+        and (other[0] == rule[0] or _covers_ports(other[0], rule[0]))
+    )
+
+
+def _covers_ports(other: str, rule: str) -> bool:
+    if other.startswith("all traffic"):
+        return other.rpartition(" ")[2] == rule.rpartition(" ")[2]
+    wide, narrow = _PORTS.fullmatch(other), _PORTS.fullmatch(rule)
+    if wide is None or narrow is None or wide.group(1, 4) != narrow.group(1, 4):
+        return False
+    return int(wide[2]) <= int(narrow[2]) and int(narrow[3] or narrow[2]) <= int(wide[3] or wide[2])
+
+
 def _find_network_policy(change: Change) -> Iterator[Finding]:
     if change.action == "delete":
-        yield _build_finding(change, "no longer limits the traffic of pods", (), public=False)
+        # Kubernetes, "Network Policies": pods that no policy selects take and send everything.
+        yield _build_finding(change, "no longer limits the traffic of pods", (), public=True)
     elif change.action == "update":
         items = tuple(item for item in change.differences if item.path.startswith("spec"))
         if items:
@@ -348,6 +376,22 @@ def _read_bucket_acl(state: _State) -> _Rules:
     return {("", given)} if given.startswith(("public-", "authenticated-")) else set()
 
 
+def _read_image_groups(state: _State) -> _Rules:
+    # Amazon EC2, "Make your AMI publicly available for use in Amazon EC2".
+    return {("", "all")} if state.get("group") == "all" else set()
+
+
+def _read_balancer(state: _State) -> _Rules:
+    """Return the load balancer of a Service, if no annotation says that it is an internal one."""
+    if get_nested(state, "spec.type") != "LoadBalancer":
+        return set()
+    annotations = get_nested(state, "metadata.annotations")
+    for name, value in annotations.items() if isinstance(annotations, dict) else ():
+        if name.endswith(("aws-load-balancer-internal", "aws-load-balancer-scheme")):
+            return set() if value in ("true", "internal") else {("", "LoadBalancer")}
+    return {("", "LoadBalancer")}
+
+
 _GROUP = (
     _RuleReader("ingress", _read_group),
     _RuleReader("egress", _read_group_egress, "lets out to the internet", outbound=True),
@@ -390,6 +434,21 @@ _READERS: dict[str, tuple[_RuleReader, ...]] = {
     "aws_eks_node_group": (_RuleReader("remote_access", _read_ssh),),
     "aws_ec2_managed_prefix_list": _PREFIX_LIST,
     "aws_ec2_managed_prefix_list_entry": _PREFIX_LIST,
+    "aws_ami_launch_permission": (
+        _RuleReader("group", _read_image_groups, "lets every account start the image", is_public=True),
+    ),
+    **dict.fromkeys(
+        ("kubernetes_service", "kubernetes_service_v1"),
+        (
+            _RuleReader(
+                "spec.type",
+                _read_balancer,
+                "gets a load balancer that may take connections from the internet",
+                is_public=True,
+                ends_with_resource=True,
+            ),
+        ),
+    ),
     "aws_lambda_function_url": (
         _RuleReader("authorization_type", _read_function_url, "can be called by anybody", is_public=True),
     ),

@@ -9,6 +9,7 @@ from plan_review.values import Difference, is_within
 class Category(IntEnum):
     """The categories, in the order of the report."""
 
+    REFUSAL = 0
     DESTRUCTION = 1
     ACTION = 2
     ESCALATION = 3
@@ -26,6 +27,7 @@ class Category(IntEnum):
 
 
 TITLES = {
+    Category.REFUSAL: "The apply will fail",
     Category.DESTRUCTION: "Deleted or replaced",
     Category.ACTION: "Actions that the apply runs",
     Category.ESCALATION: "Ways to more rights",

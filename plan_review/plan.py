@@ -12,6 +12,7 @@ from plan_review.values import (
     Difference,
     Unknown,
     find_differences,
+    has_mark,
     is_unknown,
     is_within,
     mark_unknown,
@@ -96,9 +97,18 @@ class Change:
     region: str = ""
 
     @cached_property
+    def changed(self) -> list[str]:
+        """The names of the attributes whose values are not the same. Comparing them so costs little."""
+        before, after = self.before or {}, self.after or {}
+        return [name for name in dict.fromkeys([*before, *after]) if before.get(name) != after.get(name)]
+
+    @cached_property
     def differences(self) -> list[Difference]:
         """The attributes that differ, without those that the provider computes during the apply."""
-        before, after = ({} if side is None else side for side in (self.before, self.after))
+        before, after = (
+            {name: side[name] for name in self.changed if name in side}
+            for side in (self.before or {}, self.after or {})
+        )
         return [
             replace(item, after=Unknown(self._get_expression(item.path))) if item.after == UNKNOWN else item
             for item in find_differences(before, after)
@@ -328,7 +338,11 @@ def _read_resources(
     for item in items or []:
         if item["mode"] == "managed":
             change = _read_change(item, configured, regions)
-            if not isinstance(change.before, dict | None) or not isinstance(change.after, dict | None):
+            states = (change.before, change.after)
+            # Only a resource that comes or goes lacks one of the two.
+            if not all(isinstance(state, dict | None) for state in states) or (
+                change.action == "update" and None in states
+            ):
                 raise TypeError
             yield change
 
@@ -443,9 +457,14 @@ def _read_action(address: str, change: Mapping[str, Any]) -> str:
 
 def _read_values(change: Mapping[str, Any]) -> tuple[Any, Any]:
     """Return the values before and after; a part that is sensitive on one side is masked on both."""
+    before, after, unknown = change.get("before"), change.get("after"), change.get("after_unknown")
+    if has_mark(unknown):
+        after = mark_unknown(after, unknown)
     marks = (change.get("before_sensitive"), change.get("after_sensitive"))
-    before = reduce(mask_sensitive, marks, change.get("before"))
-    after = reduce(mask_sensitive, marks, mark_unknown(change.get("after"), change.get("after_unknown")))
+    # Most resources have no sensitive value, and masking reads all of their values.
+    if not any(map(has_mark, marks)):
+        return before, after
+    before, after = reduce(mask_sensitive, marks, before), reduce(mask_sensitive, marks, after)
     return mask_secrets_of(before, after), mask_secrets_of(after, before)
 
 

@@ -16,6 +16,7 @@ from plan_review import (
     exposure,
     outputs,
     rbac,
+    refusals,
     safety,
     tokens,
     versions,
@@ -162,6 +163,7 @@ class Review:
 def _find_all(plan: Plan) -> Iterator[Finding]:
     for change in plan.changes:
         yield from _find_in_change(change, plan)
+    yield from refusals.find(plan)
     yield from capacity.find(plan.resources)
     for action in plan.actions:
         yield from actions.find(action)

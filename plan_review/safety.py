@@ -6,12 +6,13 @@ not in a plan: Terraform refuses the plan instead.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from plan_review.chart_values import read_keys
 from plan_review.findings import Category, Finding
 from plan_review.plan import Change
-from plan_review.values import UNKNOWN, Difference, Sensitive, list_blocks
+from plan_review.values import UNKNOWN, Difference, Sensitive, list_blocks, top_level
 
 _FOREVER = float("inf")
 
@@ -59,6 +60,10 @@ def _count_or(default: float) -> Callable[[Any], float]:
 def _count_days(value: Any) -> float:
     # 0 keeps logs for ever (Amazon CloudWatch Logs, "PutRetentionPolicy"), and is no rule of a bucket.
     return _count(value) or _FOREVER
+
+
+def _is_immutable(value: Any) -> float:
+    return float(str(value).startswith("IMMUTABLE"))
 
 
 def _is_retained(value: Any) -> float:
@@ -118,6 +123,11 @@ _EVERY_TYPE: tuple[_Guard, ...] = (
         _Guard(path, "no longer uses a KMS key of its own", _is_set)
         for path in ("kms_key_id", "kms_key_arn", "kms_master_key_id")
     ),
+    # Amazon RDS, "Configuring and managing a Multi-AZ deployment for Amazon RDS", and so in ElastiCache.
+    *(
+        _Guard(path, "has no standby in another zone any more", _is_on)
+        for path in ("multi_az", "multi_az_enabled", "automatic_failover_enabled")
+    ),
     _Guard("access_logs.enabled", "no longer logs its requests", _is_on, Category.AUDIT),
 )
 # Attributes of single types.
@@ -165,6 +175,10 @@ _GUARDS: dict[str, tuple[_Guard, ...]] = {
     "aws_secretsmanager_secret": (
         # AWS Secrets Manager, "DeleteSecret": 30 days if it is not set, and 0 deletes at once.
         _Guard("recovery_window_in_days", "leaves less time to restore it after its deletion", _count_or(30)),
+    ),
+    # Amazon ECR, "Preventing image tags from being overwritten in Amazon ECR".
+    "aws_ecr_repository": (
+        _Guard("image_tag_mutability", "lets the images behind its tags be replaced", _is_immutable),
     ),
     "aws_s3_bucket": (
         _Guard("versioning.enabled", "no longer keeps old versions", _is_on),
@@ -316,12 +330,10 @@ def _find_removed(change: Change, changes: Sequence[Change]) -> Iterator[Finding
 
 def _find_weaker(change: Change) -> Iterator[Finding]:
     found: dict[tuple[Category, str], list[Difference]] = {}
-    for guard in (*_EVERY_TYPE, *_GUARDS.get(change.type, ())):
-        if guard.path.partition(".")[0] not in change.before and guard.rank(None) <= 0:
-            continue  # most attributes are not of this type
+    guards = _sort_guards(change.type)
+    for guard in (guard for name in change.changed for guard in guards.get(name, ())):
         before = _get_weakest(change.before, guard)
         rank = _rank(before, guard)
-        # The first test is cheap, and few resources pass it.
         if rank <= 0:
             continue
         after = _get_weakest(change.after, guard)
@@ -331,6 +343,15 @@ def _find_weaker(change: Change) -> Iterator[Finding]:
             found.setdefault((guard.category, guard.text), []).append(item)
     for (category, text), items in found.items():
         yield _build_finding(change, category, text, items)
+
+
+@cache
+def _sort_guards(kind: str) -> dict[str, list[_Guard]]:
+    """Return the guards of a type by the attribute that they are in."""
+    guards: dict[str, list[_Guard]] = {}
+    for guard in (*_EVERY_TYPE, *_GUARDS.get(kind, ())):
+        guards.setdefault(top_level(guard.path), []).append(guard)
+    return guards
 
 
 def _get_weakest(state: Any, guard: _Guard) -> Any:
@@ -347,7 +368,7 @@ def _rank(value: Any, guard: _Guard) -> float:
 
 
 def _find_fewer_logs(change: Change) -> Iterator[Finding]:
-    for name in _LOG_LISTS:
+    for name in (name for name in _LOG_LISTS if name in change.changed):
         before, after = (value or [] for value in change.get(name))
         if isinstance(before, list) and isinstance(after, list):
             items = [Difference(name, item, None) for item in before if item not in after]

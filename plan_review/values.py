@@ -105,15 +105,16 @@ def mark_unknown(value: Any, marks: Any) -> Any:
     if marks is True:
         return UNKNOWN
     if isinstance(marks, dict) and isinstance(value, dict | None):
-        value = {key: None for key in marks if _has_mark(marks[key])} | (value or {})
+        value = {key: None for key in marks if has_mark(marks[key])} | (value or {})
     elif isinstance(marks, list) and isinstance(value, list | None):
         value = [*(value or []), *[None] * (len(marks) - len(value or []))]
     return _map_parts(value, marks, mark_unknown)
 
 
-def _has_mark(marks: Any) -> bool:
+def has_mark(marks: Any) -> bool:
+    """Return whether marks have true for any part of a value."""
     if isinstance(marks, dict | list):
-        return any(map(_has_mark, marks.values() if isinstance(marks, dict) else marks))
+        return any(map(has_mark, marks.values() if isinstance(marks, dict) else marks))
     return marks is True
 
 
@@ -173,7 +174,7 @@ def find_differences(before: Any, after: Any, path: str = "") -> Iterator[Differ
 
 def is_equal(before: Any, after: Any) -> bool:
     """Return whether two values are equal; to Terraform null, an empty list and an empty map are."""
-    if isinstance(before, Unknown) or isinstance(after, Unknown):
+    if isinstance(after, Unknown) or isinstance(before, Unknown):
         return False
     if is_empty(before) and is_empty(after):
         return True
@@ -222,9 +223,13 @@ def find_unmatched(
     return [(index, before[index]) for index in left], added
 
 
+_KEYS = json.JSONEncoder(sort_keys=True, default=lambda item: [str(item), getattr(item, "value", None)])
+
+
 def equality_key(value: Any) -> str:
     """Return a string that is the same for equal values."""
-    return json.dumps(value, sort_keys=True, default=lambda item: [str(item), getattr(item, "value", None)])
+    # A text, the most frequent value, needs no escapes to differ from all others.
+    return f'"{value}' if isinstance(value, str) else _KEYS.encode(value)
 
 
 def _has_parts(value: Any) -> bool:

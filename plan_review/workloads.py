@@ -32,21 +32,31 @@ def find(change: Change) -> Iterator[Finding]:
         if old.get(path) != new.get(path)
     ]
     unprotected = [item for item in items if item.path.endswith(_SAFE_TO_EVICT) and _is_false(item.before)]
-    settings = [item for item in items if not item.path.endswith(_SAFE_TO_EVICT)]
+    privileged = [item for item in items if item.path.endswith("privileged") and _is_true(item.after)]
+    settings = [item for item in items if not item.path.endswith(_SAFE_TO_EVICT) and item not in privileged]
+    if privileged:
+        # Kubernetes, "Pod Security Standards": a privileged container has the rights of its node's root.
+        yield _build_finding(change, "lets jobs be root on their nodes", privileged, needs_approval=True)
     if unprotected:
         yield _build_finding(change, "no longer protects its pods from eviction", unprotected)
     if settings:
         yield _build_finding(change, "runs jobs in another way", settings)
 
 
+def _is_true(value: object) -> bool:
+    return str(value).lower() == "true"
+
+
 def _is_false(value: object) -> bool:
     return str(value).lower() == "false"
 
 
-def _build_finding(change: Change, text: str, items: list[Difference]) -> Finding:
+def _build_finding(
+    change: Change, text: str, items: list[Difference], *, needs_approval: bool = False
+) -> Finding:
     return Finding(
         Category.WORKLOAD,
-        needs_approval=False,
+        needs_approval=needs_approval,
         address=change.address,
         text=text,
         differences=tuple(items),

@@ -300,6 +300,17 @@ def test_another_role_or_way_to_a_role_needs_an_approval(
     assert found.needs_approval
 
 
+def test_what_only_limits_needs_no_approval() -> None:
+    """Tokens for instance metadata, and the policy of a new endpoint, give nobody more than before."""
+    states = (
+        {"metadata_options": [{"http_tokens": tokens, "http_put_response_hop_limit": hops}]}
+        for tokens, hops in (("optional", 2), ("required", 1))
+    )
+    endpoint = resource("aws_vpc_endpoint", None, {"policy": policy(allow(Principal="*"))})
+    for change in (resource("aws_launch_template", *states), endpoint):
+        assert not any(found.needs_approval for found in findings(Category.ACCESS, change))
+
+
 @pytest.mark.parametrize(
     ("old", "new", "needs_approval"),
     [

@@ -50,6 +50,19 @@ def test_more_nodes_of_a_type_need_an_approval(
     assert found.needs_approval is needs_approval
 
 
+@pytest.mark.parametrize(
+    ("after", "needs_approval"), [("m5.4xlarge", True), ("m5.large", False), ("p5.48xlarge", True)]
+)
+def test_a_larger_machine_of_a_template_needs_an_approval(
+    after: str,
+    needs_approval: bool,  # noqa: FBT001
+) -> None:
+    """A smaller one of the same family costs less; another family may cost more."""
+    states = ({"instance_type": kind} for kind in ("m5.xlarge", after))
+    (found,) = findings(Category.CAPACITY, resource("aws_launch_template", *states))
+    assert found.needs_approval is needs_approval
+
+
 def test_each_changed_group_is_shown() -> None:
     """The finding shows the number and the types of each changed group, and no unchanged group."""
     changes = groups(a=(group(2), group(5, "m6.large")), b=(group(1), group(1)), c=(None, group(1)))

@@ -24,6 +24,9 @@ PUBLIC = [
     pytest.param("aws_security_group", {"ingress": []}, {"ingress": [TCP | {"ipv6_cidr_blocks": ["::/0"]}]}),
     pytest.param("aws_default_security_group", None, {"ingress": [TCP | {"cidr_blocks": ["8.8.8.8/32"]}]}),
     pytest.param("aws_security_group_rule", None, {"type": "ingress", **TCP, "cidr_blocks": ["0.0.0.0/0"]}),
+    pytest.param("kubernetes_network_policy_v1", {"spec": [{"egress": []}]}, None),
+    pytest.param("kubernetes_service_v1", None, {"spec": [{"type": "LoadBalancer"}]}),
+    pytest.param("aws_ami_launch_permission", None, {"group": "all"}),
     pytest.param(
         "aws_vpc_security_group_ingress_rule", None, {"ip_protocol": "-1", "cidr_ipv4": "0.0.0.0/0"}
     ),
@@ -101,7 +104,6 @@ PRIVATE = [
         {"remote_access": [{"ec2_ssh_key": "key", "source_security_group_ids": ["sg-1"]}]},
     ),
     pytest.param("aws_vpc_peering_connection", None, {"peer_vpc_id": "vpc-1"}),
-    pytest.param("kubernetes_network_policy_v1", {"spec": [{"egress": []}]}, None),
     pytest.param("kubernetes_network_policy_v1", {"spec": [{"a": 1}]}, {"spec": [{"a": 2}]}),
 ]
 
@@ -129,6 +131,44 @@ def test_exposure_within_private_networks_is_shown(kind: str, before: Any, after
 def test_changes_without_exposure_are_no_finding(kind: str, before: Any, after: Any) -> None:
     """Outbound and deny rules, removed rules and private resources expose nothing."""
     assert not exposures(kind, before, after)
+
+
+ALL = {"protocol": "-1", "from_port": 0, "to_port": 0, "cidr_blocks": ["0.0.0.0/0"]}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_wider"),
+    [
+        (ALL, TCP | {"cidr_blocks": ["0.0.0.0/0"]}, False),
+        (ALL, TCP | {"ipv6_cidr_blocks": ["::/0"]}, True),
+        (TCP | {"cidr_blocks": ["8.0.0.0/8"]}, TCP | {"cidr_blocks": ["8.8.0.0/16"]}, False),
+        (TCP | {"cidr_blocks": ["8.8.0.0/16"]}, TCP | {"cidr_blocks": ["8.0.0.0/8"]}, True),
+        (TCP | {"to_port": 450, "cidr_blocks": ["8.8.8.8/32"]}, TCP | {"cidr_blocks": ["8.8.8.8/32"]}, False),
+        (TCP | {"cidr_blocks": ["8.8.8.8/32"]}, TCP | {"to_port": 450, "cidr_blocks": ["8.8.8.8/32"]}, True),
+        (
+            TCP | {"cidr_blocks": ["8.0.0.0/8"]},
+            TCP | {"protocol": "udp", "cidr_blocks": ["8.8.8.8/32"]},
+            True,
+        ),
+    ],
+)
+@pytest.mark.parametrize("direction", ["ingress", "egress"])
+def test_a_rule_within_an_old_one_is_no_exposure(
+    direction: str,
+    before: dict[str, Any],
+    after: dict[str, Any],
+    is_wider: bool,  # noqa: FBT001
+) -> None:
+    """Fewer ports or addresses than before are no finding, and more are."""
+    found = exposures("aws_security_group", {direction: [before]}, {direction: [after]})
+    assert bool(found) is is_wider
+
+
+def test_an_internal_load_balancer_is_no_exposure() -> None:
+    """Its annotation says so (AWS Load Balancer Controller, "Network Load Balancer")."""
+    name = "service.beta.kubernetes.io/aws-load-balancer-scheme"
+    state = {"spec": [{"type": "LoadBalancer"}], "metadata": [{"annotations": {name: "internal"}}]}
+    assert not exposures("kubernetes_service_v1", None, state)
 
 
 def test_a_rule_is_described_in_words() -> None:

@@ -30,6 +30,7 @@ def refusal(text: str) -> str:
         ('{"format_version": "2.0", "planned_values": {}}', "format_version: 2.0: unknown"),
         (json.dumps(document(errored=True)), "a run that failed"),
         (json.dumps(document(resource("a", None, {}, actions=("dance",)))), 'a.this: actions: ["dance"]'),
+        (json.dumps(document(resource("a", None, {}, actions=("update",)))), "not laid out as a plan"),
     ],
 )
 def test_other_files_are_refused(text: str, message: str) -> None:

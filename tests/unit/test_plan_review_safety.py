@@ -34,6 +34,13 @@ WEAKER: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
     ("aws_cognito_user_pool", {"deletion_protection": "ACTIVE"}, {"deletion_protection": "INACTIVE"}, "from"),
     ("aws_lb", {"enable_deletion_protection": True}, {"enable_deletion_protection": False}, "from deletion"),
     ("aws_instance", {"disable_api_termination": True}, {"disable_api_termination": False}, "from deletion"),
+    ("aws_db_instance", {"multi_az": True}, {"multi_az": False}, "no standby"),
+    (
+        "aws_ecr_repository",
+        {"image_tag_mutability": "IMMUTABLE"},
+        {"image_tag_mutability": "MUTABLE"},
+        "be replaced",
+    ),
     ("aws_rds_cluster", {"skip_final_snapshot": False}, {"skip_final_snapshot": True}, "leaves no snapshot"),
     ("aws_s3_bucket", {"force_destroy": False}, {"force_destroy": True}, "with everything in it"),
     ("aws_ecr_repository", {"force_delete": None}, {"force_delete": True}, "with everything in it"),

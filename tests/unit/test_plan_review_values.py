@@ -14,6 +14,7 @@ from plan_review.values import UNKNOWN, Sensitive, find_differences
         pytest.param({"a": 1}, {"a": 2}, [("a", 1, 2)], id="an attribute"),
         pytest.param({"a": {"b c": 1}}, {"a": {"b c": 2}}, [('a["b c"]', 1, 2)], id="a key"),
         pytest.param({"a": [1, 2]}, {"a": [2, 3]}, [("a", 1, None), ("a", None, 3)], id="entries"),
+        pytest.param({"a": ["x", "y"]}, {"a": ["x", "z"]}, [("a", "y", None), ("a", None, "z")], id="texts"),
         pytest.param({"a": [1, 1]}, {"a": [1]}, [("a", 1, None)], id="one of two equal entries"),
         pytest.param({"a": [1, 2]}, {"a": [2, 1]}, [("a", [1, 2], [2, 1])], id="another order"),
         pytest.param(

@@ -32,12 +32,21 @@ def changes(old: str, new: str) -> tuple[list[str], list[str]]:
     ("old", "new", "name"),
     [
         ("concurrent: 10", "concurrent: 20", "values: concurrent"),
-        ("privileged = false", "privileged = true", "privileged"),
+        ("privileged = false", "", "privileged"),
     ],
 )
 def test_the_settings_of_jobs_are_shown(old: str, new: str, name: str) -> None:
     """Concurrency and privileges are found in the chart's values and in the runner's TOML."""
     assert changes(old, new) == (["runs jobs in another way"], [name])
+
+
+def test_privileged_jobs_need_an_approval() -> None:
+    """A privileged container is root on its node; the way back needs none."""
+    on = {"values": [VALUES.replace("privileged = false", "privileged = true")]}
+    (found,) = findings(Category.WORKLOAD, resource("helm_release", {"values": [VALUES]}, on))
+    assert found.needs_approval
+    (found,) = findings(Category.WORKLOAD, resource("helm_release", on, {"values": [VALUES]}))
+    assert not found.needs_approval
 
 
 @pytest.mark.parametrize("new", ['safe-to-evict" = "true"', 'other" = "false"'])
