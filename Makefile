@@ -175,6 +175,10 @@ released: setup ## Write tests/fixtures/released: the JSON of the local environm
 	@ENV=local CDKTF_OUTDIR=.work/released $(VENV)/python main.py
 	@for stack in network cluster workloads; do $(VENV)/python -m json.tool --compact .work/released/stacks/$$stack/cdk.tf.json tests/fixtures/released/$$stack.json; done
 
+.PHONY: newer-versions
+newer-versions: setup ## Report what is newer than the tested versions, from public registries
+	@$(VENV)/python -m tools.newer_versions
+
 .PHONY: bench
 bench: setup ## Compare two ways of a synth; OPTIONS="--demo --test" measures these targets too
 	@$(VENV)/python -m tools.bench $(OPTIONS)

@@ -83,6 +83,14 @@ def test_every_pipeline_but_a_schedule_lints_and_tests(name: str) -> None:
     assert split_conditions(JOBS[name]["rules"]) == [[NO_SCHEDULE]]
 
 
+def test_a_schedule_reports_newer_versions_and_never_fails_by_it() -> None:
+    """The job needs no role, and the drift of an environment alone decides about the pipeline."""
+    job = JOBS["newer versions"]
+    assert split_conditions(job["rules"]) == [[SCHEDULE]]
+    assert job["allow_failure"] is True
+    assert job["script"] == "make newer-versions"
+
+
 @pytest.mark.parametrize(
     ("name", "conditions"),
     [
