@@ -42,19 +42,28 @@ def test_a_node_group_can_be_held_back(deployed: Project) -> None:
     ("now", "wanted", "accepted"),
     [
         pytest.param("1.35", "1.34", "1.35 or 1.36", id="back by one"),
-        pytest.param("1.35", "1.33", "1.35 or 1.36", id="back by two"),
+        pytest.param("1.35", "1.99", "1.35 or 1.36", id="a version that EKS does not have"),
         pytest.param("1.33", "1.35", "1.33 or 1.34", id="on by two"),
     ],
 )
 def test_a_jump_or_a_way_back_is_refused(deployed: Project, now: str, wanted: str, accepted: str) -> None:
-    """The plan fails, with the setting, the version that runs, and what is accepted."""
-    with running(deployed, now), deployed.changed({"cluster.kubernetes_version": wanted}):
+    """The plan fails, with the setting, the version that runs, and what is accepted.
+
+    Of a version that this project does not test, EKS is asked whether it exists.
+    """
+    changes = {
+        "cluster.kubernetes_version": wanted,
+        "versions.cluster_autoscaler_image_tag": f"v{wanted}.0",
+    }
+    with running(deployed, now), deployed.changed(changes):
         plan = deployed.plan("cluster")
     assert plan.returncode == 1
     assert (
         f"cluster.kubernetes_version: {wanted}: the cluster runs {now}. Accepted: {accepted}, since EKS"
         in plan.stderr
     )
+    unknown = "1.99: EKS does not have it. Accepted: 1.33, 1.34, 1.35, 1.36."
+    assert (unknown in plan.stderr) == (wanted == "1.99")
 
 
 def test_a_new_cluster_may_have_any_version(deployed: Project) -> None:
