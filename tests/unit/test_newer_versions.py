@@ -130,3 +130,4 @@ def test_each_registry_that_can_not_be_reached_is_one_line(
             "npm packages",
         )
     ]
+    assert "ECONNREFUSED" in lines[-1], "npm's own words"
