@@ -211,6 +211,10 @@ released: setup ## Write tests/fixtures/released: the JSON of the local environm
 compare-reviewers: setup .work/reviewers/ready ## Compare plan_review with other reviewers, and write docs/plan_review.md
 	@$(VENV)/python -m tools.compare_reviewers $(OPTIONS)
 
+.PHONY: newer-versions
+newer-versions: setup ## Report what is newer than the tested versions, from public registries
+	@$(VENV)/python -m tools.newer_versions
+
 .PHONY: bench
 bench: setup ## Compare two ways of a synth; OPTIONS="--demo --test" measures these targets too
 	@$(VENV)/python -m tools.bench $(OPTIONS)

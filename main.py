@@ -7,7 +7,12 @@ import argparse
 import os
 import sys
 
-from stacks.backend import find_output_folder, forget_other_environments, read_backend
+from stacks.backend import (
+    find_output_folder,
+    forget_other_environments,
+    forget_other_versions,
+    read_backend,
+)
 from stacks.errors import UserError
 from stacks.settings.load import PROJECT, load_environment
 
@@ -35,6 +40,7 @@ def main() -> None:
     build(app, settings, backend)
     app.synth()
     forget_other_environments(output, is_local=settings.aws.is_local)
+    forget_other_versions(output)
 
 
 if __name__ == "__main__":

@@ -48,7 +48,9 @@ def stack_types() -> frozenset[str]:
     """Return the AWS types of the resources, data sources and ephemeral resources in the stacks' code."""
     code = "\n".join(path.read_text(encoding="utf-8") for path in (PROJECT / "stacks").glob("*.py"))
     modules = re.findall(r"cdktf_cdktf_provider_aws\.(?:data_aws_)?(?!provider\b)(\w+)", code)
-    return frozenset({f"aws_{module}" for module in modules} | set(re.findall(r"\baws_\w+", code)))
+    return frozenset(
+        {f"aws_{module}" for module in modules} | set(re.findall(r"\baws_(?!provider\b)\w+", code))
+    )
 
 
 def installed_provider() -> Path:

@@ -22,6 +22,7 @@ def build(app: App, settings: Settings, backend: Backend) -> None:
         resource_prefix=settings.resource_prefix,
         aws=settings.aws,
         backend=backend,
+        versions=settings.versions,
     )
     network = _build_network(app, settings, environment)
     cluster = ClusterStack(
@@ -45,6 +46,7 @@ def build(app: App, settings: Settings, backend: Backend) -> None:
         cache_expiration_days=settings.cache_expiration_days,
         protect_running_jobs=settings.protect_running_jobs,
     )
+    _warn_of_untested_versions(settings, network, cluster, workloads)
     cluster.add_dependency(network)
     workloads.add_dependency(cluster)
 
@@ -65,3 +67,13 @@ def _build_network(app: App, settings: Settings, environment: Environment) -> En
         settings=settings.network,
         cluster_name=settings.cluster.name,
     )
+
+
+def _warn_of_untested_versions(
+    settings: Settings, network: EnvironmentStack, cluster: EnvironmentStack, workloads: EnvironmentStack
+) -> None:
+    untested = settings.versions.find_untested(settings.cluster.kubernetes_version)
+    aws_provider, kubernetes = "versions.aws_provider", "cluster.kubernetes_version"
+    for stack, used in ((network, {aws_provider}), (cluster, {aws_provider, kubernetes})):
+        stack.warn_of_untested_versions({path: untested[path] for path in untested if path in used})
+    workloads.warn_of_untested_versions(untested)

@@ -16,7 +16,7 @@ from stacks.runner_config import NEVER_EVICT
 from stacks.settings.autoscaler import AutoscalerSettings
 from stacks.settings.node_groups import NODE_GROUP_LABEL
 from stacks.steady_pods import AFFINITY, AUTOSCALER_NAMESPACE
-from stacks.versions import CLUSTER_AUTOSCALER_CHART, CLUSTER_AUTOSCALER_IMAGE_TAGS
+from stacks.versions import CLUSTER_AUTOSCALER_REPOSITORY
 
 NAME = "cluster-autoscaler"
 # "Pod Security Standards", "Restricted"; the user of the chart's example (values.yaml, securityContext). The
@@ -45,12 +45,13 @@ class ClusterAutoscaler(Construct):
         *,
         identities: PodIdentities,
         region: str,
-        kubernetes_version: str,
+        chart_version: str,
+        image_tag: str,
         node_group: str,
         node_group_names: Mapping[str, Sequence[str]],
         settings: AutoscalerSettings,
     ) -> None:
-        """Install the autoscaler on `node_group`; its image has the minor version of the cluster.
+        """Install the autoscaler on `node_group`.
 
         `node_group_names` has for each node group of the settings its names in EKS.
         """
@@ -66,9 +67,9 @@ class ClusterAutoscaler(Construct):
             "release",
             name=NAME,
             namespace=AUTOSCALER_NAMESPACE,
-            repository="https://kubernetes.github.io/autoscaler",
+            repository=CLUSTER_AUTOSCALER_REPOSITORY,
             chart=NAME,
-            version=CLUSTER_AUTOSCALER_CHART,
+            version=chart_version,
             wait=True,
             timeout=600,
             max_history=5,
@@ -79,7 +80,7 @@ class ClusterAutoscaler(Construct):
                         "cloudProvider": "aws",
                         "awsRegion": region,
                         "autoDiscovery": {"clusterName": identities.cluster_name},
-                        "image": {"tag": CLUSTER_AUTOSCALER_IMAGE_TAGS[kubernetes_version]},
+                        "image": {"tag": image_tag},
                         "rbac": {"serviceAccount": {"create": True, "name": NAME}},
                         "extraArgs": _build_flags(settings),
                         **_build_priorities(settings, node_group_names),

@@ -5,6 +5,7 @@ Not here: Terraform's backend blocks (state.py). No cdktf import.
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,6 +19,7 @@ from stacks.settings.model import Region
 # Terraform, "CLI Configuration File", "Implied Local Mirror Directories".
 PROVIDER_LINK = Path("terraform.d/plugins")
 PROVIDER_LOCK = ".terraform.lock.hcl"
+_LOCKED = re.compile(r'^provider "(.+)" \{\n +version += "(.+)"$', re.MULTILINE)
 
 _ACCEPTED = "terraform.backend.s3 with bucket, region, encrypt and use_lockfile, and no other key"
 
@@ -98,7 +100,7 @@ def forget_other_environments(output: Path, *, is_local: bool) -> None:
     """
     for folder in output.glob("stacks/*"):
         record = folder / ".terraform" / "terraform.tfstate"
-        if record.exists() and _read_recorded_backend(record) != _read_synthesized_backend(folder):
+        if record.exists() and _read_recorded_backend(record) != _read_synthesized(folder)["backend"]["s3"]:
             record.unlink()
         link = folder / PROVIDER_LINK
         if link.is_symlink() and not is_local:
@@ -107,13 +109,24 @@ def forget_other_environments(output: Path, *, is_local: bool) -> None:
             shutil.rmtree(folder / ".terraform" / "providers", ignore_errors=True)
 
 
+def forget_other_versions(output: Path) -> None:
+    """Remove each lock file that holds another version of a provider than the stack requires.
+
+    `terraform init` refuses such a lock file. The stacks require exact versions, so it holds no choice.
+    """
+    for lock in output.glob(f"stacks/*/{PROVIDER_LOCK}"):
+        locked = dict(_LOCKED.findall(lock.read_text(encoding="utf-8")))
+        required = _read_synthesized(lock.parent)["required_providers"].values()
+        if any(locked.get(item["source"], item["version"]) != item["version"] for item in required):
+            lock.unlink()
+
+
 def _read_recorded_backend(record: Path) -> Any:
     return _drop_unset(json.loads(record.read_text(encoding="utf-8")).get("backend", {}).get("config"))
 
 
-def _read_synthesized_backend(folder: Path) -> Any:
-    document = json.loads((folder / "cdk.tf.json").read_text(encoding="utf-8"))
-    return document["terraform"]["backend"]["s3"]
+def _read_synthesized(folder: Path) -> Any:
+    return json.loads((folder / "cdk.tf.json").read_text(encoding="utf-8"))["terraform"]
 
 
 def _drop_unset(value: Any) -> Any:

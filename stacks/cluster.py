@@ -39,6 +39,7 @@ from stacks.running_cluster import RunningCluster
 from stacks.settings.alarms import AlarmSettings
 from stacks.settings.cluster import AddonName, ClusterSettings
 from stacks.state import output, publish_outputs, read_outputs
+from stacks.versions import CLUSTER_AUTOSCALER_IMAGE_TAGS
 from stacks.volume_key import grant_volume_key
 from stacks.zone_failure import warn_of_steady_nodes_in_few_zones
 
@@ -239,6 +240,8 @@ class ClusterStack(EnvironmentStack):
             upgrade_precondition(self, running=running, version=settings.kubernetes_version),
             self._require_subnets(running),
         ]
+        if settings.kubernetes_version not in CLUSTER_AUTOSCALER_IMAGE_TAGS:  # the settings know no better
+            checks.append(support.existence_precondition())
         if settings.support_type == "STANDARD":
             checks.append(support.creation_precondition(running))
         if path := self._environment.aws.role_path:

@@ -5,6 +5,7 @@ from typing import Any
 
 from stacks.backend import Backend, state_key
 from stacks.settings.aws import EMULATOR_CREDENTIALS, AwsSettings
+from stacks.settings.versions import VersionSettings
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class Environment:
     resource_prefix: str
     aws: AwsSettings
     backend: Backend
+    versions: VersionSettings
 
     @property
     def tags(self) -> dict[str, str]:

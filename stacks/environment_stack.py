@@ -3,9 +3,11 @@
 Not here: the helm and kubernetes providers, which only the workloads stack has.
 """
 
+import json
+from collections.abc import Mapping
 from typing import Any
 
-from cdktf import Aspects, TerraformStack
+from cdktf import Aspects, TerraformLocal, TerraformStack
 from cdktf_cdktf_provider_aws.provider import (
     AwsProvider,
     AwsProviderAssumeRole,
@@ -18,7 +20,7 @@ from stacks.environment import Environment
 from stacks.role_settings import RoleSettings
 from stacks.settings.aws import EMULATOR_CREDENTIALS
 from stacks.state import use_backend
-from stacks.versions import AWS_PROVIDER, TERRAFORM, TERRAFORM_REGISTRY
+from stacks.versions import TERRAFORM, TERRAFORM_REGISTRY
 
 # Every AWS service that the stacks use. The provider would send requests to any other service to the real
 # AWS, with the emulator's placeholder credentials.
@@ -37,7 +39,7 @@ class EnvironmentStack(TerraformStack):
         use_backend(self, environment)
         self.add_override("terraform.required_version", TERRAFORM)
         add_aws_provider(self, "aws", environment=environment)
-        self.require_provider("aws", AWS_PROVIDER)
+        self.require_provider("aws", environment.versions.aws_provider)
         aws = environment.aws
         if aws.permissions_boundary_arn or aws.role_path:
             roles = RoleSettings(permissions_boundary_arn=aws.permissions_boundary_arn, path=aws.role_path)
@@ -52,6 +54,32 @@ class EnvironmentStack(TerraformStack):
         self.add_override(
             f"terraform.required_providers.{name}",
             {"source": f"{TERRAFORM_REGISTRY}/hashicorp/{name}", "version": version},
+        )
+
+    def warn_of_untested_versions(self, untested: Mapping[str, tuple[str, list[str]]]) -> None:
+        """Let each plan warn of versions that this project does not test.
+
+        `untested` has each version by the path of its setting, with the tested versions. A check also reaches
+        people who use cdktf's or Terraform's own command line.
+        """
+        if not untested:
+            return
+        chosen = {path: version for path, (version, _) in untested.items()}
+        # The condition of a check must refer to something, so it can't be `false`.
+        versions = TerraformLocal(self, "untested_versions", chosen).fqn
+        self.add_override(
+            "check.tested_versions",
+            {
+                "assert": [
+                    {
+                        "condition": f"${{contains({json.dumps(tested)}, {versions}[{json.dumps(path)}])}}",
+                        "error_message": f"{path}: {version}: not tested here. Tested: {', '.join(tested)}. "
+                        "Read the release notes, and try it in a spare environment (docs/operations.md, "
+                        '"Upgrade").',
+                    }
+                    for path, (version, tested) in untested.items()
+                ]
+            },
         )
 
 

@@ -1,6 +1,6 @@
 """Checks of a cluster's Kubernetes version: one minor version at a time, and a warning about its age.
 
-Not here: the versions that the settings accept (settings/cluster.py, versions.py).
+Not here: the versions that the settings accept (settings/).
 """
 
 from cdktf import Precondition, TerraformLocal, TerraformStack
@@ -37,11 +37,20 @@ class SupportedVersion:
         versions = DataAwsEksClusterVersions(stack, "kubernetes_version", cluster_versions_only=[version])
         listed = f"{versions.fqn}.cluster_versions"
         found = f'[for item in {listed} : item if item.cluster_version == "{version}"][0]'
+        self._versions = f"{listed}[*].cluster_version"
         self._stack = stack
         self._version = version
         self._is_standard = f'try({found}.version_status, "") != "EXTENDED_SUPPORT"'
         self._end = (
             f'${{try(formatdate("YYYY-MM-DD", {found}.end_of_standard_support_date), "an earlier day")}}'
+        )
+
+    def existence_precondition(self) -> Precondition:
+        """Return the precondition that refuses a version that EKS does not have in this region."""
+        return Precondition(
+            condition=f'${{contains({self._versions}, "{self._version}")}}',
+            error_message=f"cluster.kubernetes_version: {self._version}: EKS does not have it. Accepted: "
+            f'${{join(", ", sort({self._versions}))}}.',
         )
 
     def creation_precondition(self, running: RunningCluster) -> Precondition:

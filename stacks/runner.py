@@ -38,7 +38,7 @@ from stacks.runner_config import NEVER_EVICT, runner_toml
 from stacks.settings.node_groups import NODE_GROUP_LABEL, NodeGroupSettings
 from stacks.settings.runners import FLEET_LABEL, MANAGER_PRIORITY, RunnerSettings
 from stacks.steady_pods import AFFINITY, MANAGER_LABELS
-from stacks.versions import GITLAB_RUNNER_CHART
+from stacks.versions import GITLAB_RUNNER_REPOSITORY
 
 NAME = "gitlab-runner"
 TOKEN_SECRET = "gitlab-runner-token"  # noqa: S105 - the Secret's name, not the token
@@ -63,11 +63,12 @@ MANAGER_PERMISSIONS = {
 }
 
 
-class ManagerPlacement(NamedTuple):
-    """The node group and the priority of all managers of a cluster."""
+class ManagerRelease(NamedTuple):
+    """The node group, the priority and the chart's version of all managers of a cluster."""
 
     node_group: str
     priority: PriorityClassV1
+    chart_version: str
 
 
 class RunnerFleet(Construct):
@@ -80,7 +81,7 @@ class RunnerFleet(Construct):
         *,
         name: str,
         identities: PodIdentities,
-        managers: ManagerPlacement,
+        managers: ManagerRelease,
         node_groups: Mapping[str, NodeGroupSettings],
         allocatable: NodeAllocatable,
         cache: RunnerCache,
@@ -121,6 +122,7 @@ class RunnerFleet(Construct):
             protect_running_jobs=protect_running_jobs,
         )
         self.release = self._build_release(
+            chart_version=managers.chart_version,
             values=self._build_values(
                 config,
                 node_group=managers.node_group,
@@ -258,16 +260,21 @@ class RunnerFleet(Construct):
         ).resources
 
     def _build_release(
-        self, *, values: str, depends_on: list[ITerraformDependable], preconditions: list[Precondition]
+        self,
+        *,
+        chart_version: str,
+        values: str,
+        depends_on: list[ITerraformDependable],
+        preconditions: list[Precondition],
     ) -> Release:
         return Release(
             self,
             "release",
             name=NAME,
             namespace=self.manager_namespace,
-            repository="https://charts.gitlab.io",
+            repository=GITLAB_RUNNER_REPOSITORY,
             chart=NAME,
-            version=GITLAB_RUNNER_CHART,
+            version=chart_version,
             wait=True,
             timeout=600,
             max_history=5,

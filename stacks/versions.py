@@ -1,6 +1,7 @@
-"""All pinned versions that are not in `requirements.txt` and `package.json`.
+"""All tested versions that are not in `requirements.txt` and `package.json`.
 
-A bot may raise them; the tests show whether the new versions work together.
+They are the defaults of the settings below `versions`. `make newer-versions` says which are newer; the tests
+show whether the new versions work together.
 """
 
 TERRAFORM = ">= 1.11.0"  # write-only attributes need 1.11
@@ -9,12 +10,14 @@ AWS_PROVIDER = "5.100.0"  # the bindings in requirements.txt were generated from
 HELM_PROVIDER = "3.1.1"
 KUBERNETES_PROVIDER = "2.38.0"
 
+GITLAB_RUNNER_REPOSITORY = "https://charts.gitlab.io"
 GITLAB_RUNNER_CHART = "0.86.0"  # GitLab Runner 18.9.0
+CLUSTER_AUTOSCALER_REPOSITORY = "https://kubernetes.github.io/autoscaler"
 CLUSTER_AUTOSCALER_CHART = "9.59.0"
 
 # Kubernetes version → newest patch of the autoscaler with the same minor version, which "Cluster
-# Autoscaler: Releases" requires. The settings refuse a version that is missing here. There is no fallback:
-# an autoscaler of another version fails in ways that are hard to see.
+# Autoscaler: Releases" requires. Each has a tag cluster-autoscaler-<version> in kubernetes/autoscaler. There
+# is no fallback: for a version that is missing here, the settings must name an image.
 CLUSTER_AUTOSCALER_IMAGE_TAGS = {
     "1.33": "v1.33.6",
     "1.34": "v1.34.5",

@@ -21,12 +21,11 @@ from stacks.environment_stack import EnvironmentStack, add_aws_provider
 from stacks.iam import PodIdentities
 from stacks.node_allocatable import NodeAllocatable
 from stacks.node_groups import name_node_groups
-from stacks.runner import ManagerPlacement, RunnerFleet
+from stacks.runner import ManagerRelease, RunnerFleet
 from stacks.settings.autoscaler import AutoscalerSettings
 from stacks.settings.cluster import ClusterSettings
 from stacks.settings.runners import MANAGER_PRIORITY, RunnerSettings
 from stacks.state import output, publish_outputs, read_outputs
-from stacks.versions import HELM_PROVIDER, KUBERNETES_PROVIDER
 
 
 @dataclass(frozen=True)
@@ -59,6 +58,7 @@ class WorkloadsStack(EnvironmentStack):
         """Install the workloads in the cluster that the cluster stack published."""
         super().__init__(scope, id_, environment=environment)
         self._environment = environment
+        versions = environment.versions
         self._cluster = read_outputs(self, "cluster", ClusterOutputs, environment=environment)
         self._configure_kubernetes()
 
@@ -72,7 +72,8 @@ class WorkloadsStack(EnvironmentStack):
             "cluster_autoscaler",
             identities=identities,
             region=environment.aws.region,
-            kubernetes_version=cluster.kubernetes_version,
+            chart_version=versions.cluster_autoscaler_chart,
+            image_tag=versions.choose_autoscaler_image_tag(cluster.kubernetes_version),
             node_group=cluster.steady_node_group,
             node_group_names=name_node_groups(
                 cluster.node_groups, one_per_zone=protect_running_jobs, availability_zones=availability_zones
@@ -91,7 +92,9 @@ class WorkloadsStack(EnvironmentStack):
             cluster=cluster,
             identities=identities,
             cache=cache,
-            managers=ManagerPlacement(cluster.steady_node_group, self._build_manager_priority()),
+            managers=ManagerRelease(
+                cluster.steady_node_group, self._build_manager_priority(), versions.gitlab_runner_chart
+            ),
             protect_running_jobs=protect_running_jobs,
         )
 
@@ -113,7 +116,7 @@ class WorkloadsStack(EnvironmentStack):
         cluster: ClusterSettings,
         identities: PodIdentities,
         cache: RunnerCache,
-        managers: ManagerPlacement,
+        managers: ManagerRelease,
         protect_running_jobs: bool,
     ) -> dict[str, RunnerFleet]:
         placements = {name: settings.placed_on(cluster.node_groups) for name, settings in runners.items()}
@@ -176,5 +179,5 @@ class WorkloadsStack(EnvironmentStack):
             "helm",
             kubernetes=HelmProviderKubernetes(host=host, cluster_ca_certificate=authority, token=token),
         )
-        self.require_provider("kubernetes", KUBERNETES_PROVIDER)
-        self.require_provider("helm", HELM_PROVIDER)
+        self.require_provider("kubernetes", self._environment.versions.kubernetes_provider)
+        self.require_provider("helm", self._environment.versions.helm_provider)

@@ -20,7 +20,9 @@ from stacks.settings.cluster import ClusterSettings
 from stacks.settings.model import MAP_KEY_RULE, MapKey, Mistake, SettingsModel, refuse
 from stacks.settings.network import NetworkSettings
 from stacks.settings.runners import RunnerSettings
+from stacks.settings.versions import PROVIDERS, VersionSettings
 from stacks.settings.waiting_times import WaitingTimeSettings
+from stacks.versions import CLUSTER_AUTOSCALER_IMAGE_TAGS
 
 # Amazon EKS, "View and manage Amazon EKS and Fargate service quotas": managed node groups per cluster.
 MAX_NODE_GROUPS = 30
@@ -70,6 +72,11 @@ class Settings(SettingsModel):
         description="What `make jobs` expects of the time until a job runs on a new node. Nothing else reads "
         "it.",
     )
+    versions: VersionSettings = Field(
+        default=VersionSettings(),
+        description="Versions of charts, providers and the autoscaler's image. Without the block they are "
+        "the tested ones.",
+    )
     name_prefix: EnvironmentName | None = Field(
         default=None,
         description="Start of all names in AWS (`<name_prefix>-<name>`); by default the environment's name. "
@@ -96,6 +103,8 @@ class Settings(SettingsModel):
                 *self._find_number_of_groups(),
                 *self._find_alarm_mistakes(),
                 *self._find_region_of_arn_mistakes(),
+                *self._find_autoscaler_mistakes(),
+                *self._find_provider_mistakes(),
             ]
         )
         return self
@@ -228,3 +237,29 @@ class Settings(SettingsModel):
         account = self.aws.account_id
         if credential and account and credential.split(":")[4] != account:
             yield ("cluster", "docker_hub_credential_arn"), credential, f"must be of the account {account}"
+
+    def _find_autoscaler_mistakes(self) -> Iterator[Mistake]:
+        """Yield what would give the cluster an autoscaler of another minor version.
+
+        "Cluster Autoscaler: Releases" requires the same one. Another one fails in ways that are hard to see.
+        """
+        version = self.cluster.kubernetes_version
+        tag = self.versions.cluster_autoscaler_image_tag
+        if tag is None and version not in CLUSTER_AUTOSCALER_IMAGE_TAGS:
+            accepted = (
+                f"must be one of {', '.join(CLUSTER_AUTOSCALER_IMAGE_TAGS)}, which this project tests. For "
+                "another version of EKS set versions.cluster_autoscaler_image_tag to a release of "
+                f"kubernetes/autoscaler with the same minor version, such as v{version}.0"
+            )
+            yield ("cluster", "kubernetes_version"), version, accepted
+        elif tag and not tag.startswith(f"v{version}."):
+            example = CLUSTER_AUTOSCALER_IMAGE_TAGS.get(version, f"v{version}.0")
+            accepted = f"must have the minor version of cluster.kubernetes_version, such as {example}"
+            yield ("versions", "cluster_autoscaler_image_tag"), tag, accepted
+
+    def _find_provider_mistakes(self) -> Iterator[Mistake]:
+        """Yield providers that the local environment does not have: it runs the tested ones only."""
+        for name in PROVIDERS if self.aws.is_local else ():
+            version, tested = getattr(self.versions, name), VersionSettings.model_fields[name].default
+            if version != tested:
+                yield ("versions", name), version, f"must be {tested} in an environment on the emulated AWS"

@@ -52,7 +52,11 @@ class ClusterSettings(SettingsModel):
         pattern=r"^[0-9A-Za-z][0-9A-Za-z_-]{0,99}$",
     )
     kubernetes_version: str = Field(
-        default="1.35", description=f"One of {', '.join(CLUSTER_AUTOSCALER_IMAGE_TAGS)}, in quotes."
+        default="1.35",
+        description="Version of Kubernetes, in quotes: one of "
+        f"{', '.join(CLUSTER_AUTOSCALER_IMAGE_TAGS)}, which are tested, or any other one that EKS has "
+        "together with `versions.cluster_autoscaler_image_tag`.",
+        pattern=r"^1\.[1-9][0-9]?$",
     )
     support_type: Literal["STANDARD", "EXTENDED"] = Field(
         default="STANDARD",
@@ -159,16 +163,6 @@ class ClusterSettings(SettingsModel):
         "once for each zone.",
         min_length=1,
     )
-
-    @field_validator("kubernetes_version")
-    @classmethod
-    def _require_known_autoscaler(cls, version: str) -> str:
-        if version not in CLUSTER_AUTOSCALER_IMAGE_TAGS:
-            raise ValueError(
-                f"must be one of {', '.join(CLUSTER_AUTOSCALER_IMAGE_TAGS)}; for another version add the "
-                "cluster autoscaler of the same minor version to stacks/versions.py"
-            )
-        return version
 
     @field_validator("addon_versions")
     @classmethod

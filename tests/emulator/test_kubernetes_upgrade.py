@@ -74,16 +74,25 @@ def test_a_node_group_can_be_held_back(deployed: Project) -> None:
         assert set(deployed.planned_changes("cluster")) == {CLUSTER}
 
 
-@pytest.mark.parametrize("wanted", ["1.34", "1.33"])
+@pytest.mark.parametrize("wanted", ["1.34", "1.99"])
 def test_a_way_back_is_refused(deployed: Project, wanted: str) -> None:
-    """The plan fails, with the setting, the version that runs, and what is accepted."""
-    with deployed.changed({"cluster.kubernetes_version": wanted}):
+    """The plan fails, with the setting, the version that runs, and what is accepted.
+
+    Of a version that this project does not test, EKS is asked whether it exists.
+    """
+    changes = {
+        "cluster.kubernetes_version": wanted,
+        "versions.cluster_autoscaler_image_tag": f"v{wanted}.0",
+    }
+    with deployed.changed(changes):
         plan = deployed.plan("cluster")
     assert plan.returncode == 1
     assert (
         f"cluster.kubernetes_version: {wanted}: the cluster runs 1.35. Accepted: 1.35 or 1.36, since EKS"
         in plan.stderr
     )
+    unknown = "1.99: EKS does not have it. Accepted: 1.33, 1.34, 1.35, 1.36."
+    assert (unknown in plan.stderr) == (wanted == "1.99")
 
 
 def test_a_jump_is_refused(deployed: Project, old_cluster: str) -> None:

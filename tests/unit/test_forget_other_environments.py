@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from stacks.backend import PROVIDER_LINK, PROVIDER_LOCK, forget_other_environments
+from stacks.backend import PROVIDER_LINK, PROVIDER_LOCK, forget_other_environments, forget_other_versions
 
 BACKEND: dict[str, Any] = {
     "bucket": "cicd-terraform-state",
@@ -76,3 +76,14 @@ def test_the_lock_file_of_a_registry_stays(folder: Path) -> None:
     (folder / PROVIDER_LOCK).touch()
     forget_other_environments(folder.parents[1], is_local=False)
     assert (folder / PROVIDER_LOCK).exists()
+
+
+@pytest.mark.parametrize("version", ["2.38.0", "3.2.1"])
+def test_a_lock_file_with_another_version_of_a_provider_is_removed(folder: Path, version: str) -> None:
+    """`terraform init` refuses it, and only it."""
+    source, lock = "registry.terraform.io/hashicorp/kubernetes", folder / PROVIDER_LOCK
+    required = {"kubernetes": {"source": source, "version": "2.38.0"}}
+    (folder / "cdk.tf.json").write_text(json.dumps({"terraform": {"required_providers": required}}))
+    lock.write_text(f'provider "{source}" {{\n  version     = "{version}"\n  constraints = "{version}"\n}}\n')
+    forget_other_versions(folder.parents[1])
+    assert lock.exists() == (version == "2.38.0")

@@ -91,6 +91,14 @@ def test_a_schedule_scans() -> None:
     assert JOBS["scan"]["script"][-1] == 'make scan REQUIRE="stacks plan python node"'
 
 
+def test_a_schedule_reports_newer_versions_and_never_fails_by_it() -> None:
+    """The job needs no role, and the drift of an environment alone decides about the pipeline."""
+    job = JOBS["newer versions"]
+    assert split_conditions(job["rules"]) == [[SCHEDULE]]
+    assert job["allow_failure"] is True
+    assert job["script"] == "make newer-versions"
+
+
 @pytest.mark.parametrize(
     ("name", "conditions"),
     [

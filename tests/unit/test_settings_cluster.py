@@ -22,13 +22,20 @@ def test_a_cluster_name_may_have_100_characters(write_environment: WriteEnvironm
     assert load_settings(write_environment({"cluster.name": "a" * 100}))
 
 
-@pytest.mark.parametrize("version", ["1.20", "1.35.1", "latest"])
-def test_an_unknown_kubernetes_version_says_what_to_add(mistakes: Mistakes, version: str) -> None:
-    """Each version needs an autoscaler of its own, and the message names the file that lists them."""
+@pytest.mark.parametrize("version", ["1.35.1", "latest", "v1.35", "2.0"])
+def test_a_kubernetes_version_is_a_minor_version(mistakes: Mistakes, version: str) -> None:
+    """EKS chooses the patch."""
     (line,) = mistakes({"cluster.kubernetes_version": version})
+    assert line.startswith(f'example.yaml: cluster.kubernetes_version: "{version}": not of the accepted form')
+
+
+def test_a_kubernetes_version_without_a_tested_autoscaler_needs_its_image(mistakes: Mistakes) -> None:
+    """Each version needs an autoscaler of its own, and the message names the setting for its image."""
+    (line,) = mistakes({"cluster.kubernetes_version": "1.99"})
     known = ", ".join(CLUSTER_AUTOSCALER_IMAGE_TAGS)
-    assert line.startswith(f'example.yaml: cluster.kubernetes_version: "{version}": must be one of {known}; ')
-    assert "add the cluster autoscaler of the same minor version to stacks/versions.py" in line
+    assert line.startswith(f'example.yaml: cluster.kubernetes_version: "1.99": must be one of {known}, ')
+    assert "set versions.cluster_autoscaler_image_tag to a release of kubernetes/autoscaler" in line
+    assert line.endswith("such as v1.99.0")
 
 
 def test_a_kubernetes_version_is_a_string(mistakes: Mistakes) -> None:

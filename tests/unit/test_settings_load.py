@@ -211,7 +211,7 @@ def test_each_mistake_gets_one_line(mistakes: Mistakes) -> None:
         {
             "aws.region": "mars",
             "network.cidr": "10.0.0.0/8",
-            "cluster.kubernetes_version": "1.20",
+            "cluster.kubernetes_version": "1.35.1",
             "cluster.node_groups.big.max_size": 0,
             "autoscaler.scale_down_unneeded_time": "soon",
             "runners.default.build.memory_request": "4GB",
