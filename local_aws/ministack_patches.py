@@ -7,8 +7,8 @@ eks_refusals.py). They add to ECR its cache rules (ecr_cache_rules.py), and to E
 the sizes and the zones of instance types (from moto's copies of EC2's answers), the addresses of NAT
 gateways, and the filter of DescribeRouteTables by ID. They add to Auto Scaling: the filters of
 DescribeTags, and to CloudWatch the descriptions of alarms (alarm_descriptions.py). They add to IAM the
-condition keys of conditional writes. They add Service Quotas (service_quotas.py). Delete a patch when
-ministack no longer needs it.
+condition keys of conditional writes, and the tags of Auto Scaling groups (group_permissions.py). They add
+Service Quotas (service_quotas.py). Delete a patch when ministack no longer needs it.
 """
 
 import datetime as dt
@@ -31,6 +31,7 @@ from local_aws import (
     eks_limits,
     eks_offers,
     eks_refusals,
+    group_permissions,
     node_groups_on_ec2,
     service_quotas,
 )
@@ -87,6 +88,7 @@ def apply() -> None:
     eks._create_nodegroup = create_node_group_and_echo
     eks._handle_request_sync = handle_or_update
     node_groups_on_ec2.apply()
+    group_permissions.apply()
     eks._tag_resource = _change_record_too(eks._tag_resource)
     eks._untag_resource = _change_record_too(eks._untag_resource)
     ssm._PUBLIC_AMI_PARAMETERS.update(eks_offers.public_parameters())
