@@ -1,0 +1,37 @@
+"""A record of the IAM actions that Terraform's requests to ministack need, one a line, each once.
+
+The permissions of docs/deployer_policy.json are compared with it. Terraform, its providers and its S3 backend
+say in the header User-Agent who they are.
+"""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from ministack import app
+from ministack.core import iam_actions
+
+Dispatch = Callable[..., Awaitable[Any]]
+
+
+def apply(file: Path) -> None:
+    """Record into a file; call this once, before ministack serves."""
+    app._dispatch_service_request = _record(app._dispatch_service_request, file)
+
+
+def _record(dispatch: Dispatch, file: Path) -> Dispatch:
+    seen: set[str] = set()
+
+    async def dispatch_and_record(method: str, path: str, headers: Any, body: bytes, *rest: Any) -> Any:
+        if "Terraform/" in headers.get("user-agent", ""):
+            parameters = app._routing_params(method, path, headers, body, rest[0])
+            service = app.detect_service(method, path, headers, parameters)
+            action = iam_actions.extract_iam_action(service, method, path, headers, body, parameters)
+            name = action or f"{service}: {method} {path}"
+            if name not in seen:
+                seen.add(name)
+                with file.open("a", encoding="utf-8") as record:
+                    record.write(f"{name}\n")
+        return await dispatch(method, path, headers, body, *rest)
+
+    return dispatch_and_record
