@@ -198,9 +198,10 @@ class Project:
         )
 
     @property
-    def actions(self) -> set[str]:
-        """The IAM actions that Terraform's requests needed so far."""
-        return set((self.folder / ".work" / "actions.txt").read_text(encoding="utf-8").split("\n")) - {""}
+    def actions(self) -> list[tuple[str, str]]:
+        """The IAM actions that Terraform's requests needed so far, each with its resource."""
+        lines = (self.folder / ".work" / "actions.txt").read_text(encoding="utf-8").splitlines()
+        return [(action, resource) for action, _, resource in (line.partition(" ") for line in lines)]
 
     def outputs(self, stack: str) -> dict[str, Any]:
         """Return a stack's outputs as any other project finds them: in its state in S3."""

@@ -16,6 +16,7 @@ from policy_sentry.querying.conditions import get_condition_keys_for_service
 from deployment.consumer_policy import consumer_policy
 from stacks.backend import read_backend
 from stacks.settings.load import PROJECT
+from tests.deployer_policy import read_policy
 from tests.environments import Changes, Synthesized
 from tests.platform_settings import PLATFORM_SETTINGS
 
@@ -27,6 +28,9 @@ GLOBAL_KEYS = {
     "aws:SourceAccount",
     "aws:SourceArn",
 }
+
+# "IAM and AWS STS quotas": the inline policies of one role together, without white space.
+INLINE_POLICY_CHARACTERS = 10_240
 
 # Settings with which the stacks write policies that the example has not.
 MORE_POLICIES: Changes = {
@@ -108,6 +112,13 @@ def test_the_policy_of_a_consumer_names_known_actions() -> None:
     policy = consumer_policy("prod", read_backend(PROJECT / "backend.tf.json"), ("network", "cluster"))
     assert list(_statements(policy))
     assert not find_mistakes(policy)
+
+
+def test_the_policy_of_a_deployer_names_known_actions_and_fits_a_role() -> None:
+    """docs/deployer_policy.json names only actions that AWS has, and is no longer than an inline policy."""
+    policy = read_policy()
+    assert not find_mistakes(policy)
+    assert len("".join(json.dumps(policy).split())) <= INLINE_POLICY_CHARACTERS
 
 
 @pytest.mark.parametrize(
