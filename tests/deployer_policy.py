@@ -11,8 +11,9 @@ from tests.trust_policies import ACCOUNT
 Statement = dict[str, Any]
 Needed = Iterable[tuple[str, str]]
 
-# `Optional...`: what a setting needs that not each environment has, and the removal of tags. `OnBehalf...`:
-# what AWS checks while it serves another request, and the check of the tokens before a plan.
+# `Optional...`: for settings that not every environment has, for the removal of tags, and for a cache that
+# holds objects. `OnBehalf...`: AWS checks it while it serves another request, or the check of the tokens
+# before a plan needs it.
 NOT_RECORDED = ("Optional", "OnBehalf")
 
 
