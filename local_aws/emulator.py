@@ -71,12 +71,13 @@ def stop(*, work: Path = WORK) -> bool:
 
 
 @contextlib.contextmanager
-def running(work: Path, *, auth: bool = False) -> Iterator[str]:
+def running(work: Path, *, auth: bool = False, actions: Path | None = None) -> Iterator[str]:
     """Run another emulator on a free port, and yield its URL; it ends with this program.
 
     Args:
         work: Folder for its log and temporary files.
         auth: Whether it checks signatures and evaluates IAM policies; `client` is then the account's root.
+        actions: File in which it records the IAM actions that Terraform's requests need.
 
     """
     with socket.socket() as free:
@@ -84,7 +85,15 @@ def running(work: Path, *, auth: bool = False) -> Iterator[str]:
         endpoint_url = f"http://127.0.0.1:{free.getsockname()[1]}"
     work.mkdir(parents=True, exist_ok=True)
     with _log(work).open("wb") as log:
-        process = _spawn(endpoint_url, work, "--stop-with-parent", stdin=subprocess.PIPE, log=log, auth=auth)
+        process = _spawn(
+            endpoint_url,
+            work,
+            "--stop-with-parent",
+            *([f"--record-actions={actions}"] if actions else []),
+            stdin=subprocess.PIPE,
+            log=log,
+            auth=auth,
+        )
     try:
         _wait_until_it_answers(process, endpoint_url, work)
         yield endpoint_url

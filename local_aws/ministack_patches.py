@@ -7,8 +7,8 @@ eks_refusals.py). They add to ECR its cache rules (ecr_cache_rules.py), and to E
 the sizes and the zones of instance types (from moto's copies of EC2's answers), the addresses of NAT
 gateways, and the filter of DescribeRouteTables by ID. They add to Auto Scaling: the filters of
 DescribeTags, and to CloudWatch the descriptions of alarms (alarm_descriptions.py). They add to IAM the
-condition keys of conditional writes. They add Service Quotas (service_quotas.py). Delete a patch when
-ministack no longer needs it.
+condition keys of conditional writes, and the tags of Auto Scaling groups (group_permissions.py). They add
+Service Quotas (service_quotas.py). Delete a patch when ministack no longer needs it.
 """
 
 import datetime as dt
@@ -31,6 +31,7 @@ from local_aws import (
     eks_limits,
     eks_offers,
     eks_refusals,
+    group_permissions,
     node_groups_on_ec2,
     service_quotas,
 )
@@ -87,6 +88,8 @@ def apply() -> None:
     eks._create_nodegroup = create_node_group_and_echo
     eks._handle_request_sync = handle_or_update
     node_groups_on_ec2.apply()
+    group_permissions.apply()
+    eks._resolve_tag_resource_arn = _know_associations(eks._resolve_tag_resource_arn)
     eks._tag_resource = _change_record_too(eks._tag_resource)
     eks._untag_resource = _change_record_too(eks._untag_resource)
     ssm._PUBLIC_AMI_PARAMETERS.update(eks_offers.public_parameters())
@@ -246,12 +249,29 @@ def _echo(record: dict[str, Any] | None, body: dict[str, Any], fields: tuple[str
         record.update({name: body[name] for name in fields if name in body})
 
 
+def _know_associations(resolve: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Return a function that also knows the ARNs of Pod Identity associations, which have tags, too."""
+
+    def resolve_or_know(arn: str) -> Any:
+        if any(item["associationArn"] == arn for item in eks._pod_identity_associations.values()):
+            return arn, None
+        return resolve(arn)
+
+    return resolve_or_know
+
+
 def _change_record_too(change: Callable[[str, Any], Response]) -> Callable[[str, Any], Response]:
     """Return a function that changes the tags of an ARN, and the tags in the EKS resource's description."""
 
     def change_both(arn: str, given: Any) -> Response:
         response = change(arn, given)
-        for kind in (eks._clusters, eks._nodegroups, eks._addons, eks._access_entries):
+        for kind in (
+            eks._clusters,
+            eks._nodegroups,
+            eks._addons,
+            eks._access_entries,
+            eks._pod_identity_associations,
+        ):
             for record in kind.values():
                 if arn in record.values():
                     record["tags"] = dict(eks._tags.get(arn, {}))

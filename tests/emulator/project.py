@@ -197,6 +197,12 @@ class Project:
             region=self.settings.aws.region,
         )
 
+    @property
+    def actions(self) -> list[tuple[str, str]]:
+        """The IAM actions that Terraform's requests needed so far, each with its resource."""
+        lines = (self.folder / ".work" / "actions.txt").read_text(encoding="utf-8").splitlines()
+        return [(action, resource) for action, _, resource in (line.partition(" ") for line in lines)]
+
     def outputs(self, stack: str) -> dict[str, Any]:
         """Return a stack's outputs as any other project finds them: in its state in S3."""
         found = self.client("s3").get_object(
@@ -236,7 +242,8 @@ def running_project(folder: Path, aws_reattach: dict[str, Any]) -> Iterator[Proj
     """Copy the project into a folder; start an emulated AWS with a state bucket and the tokens."""
     copy_project(folder)
     with ExitStack() as stack:
-        endpoint_url = stack.enter_context(emulator.running(folder / ".work"))
+        actions = folder / ".work" / "actions.txt"
+        endpoint_url = stack.enter_context(emulator.running(folder / ".work", actions=actions))
         local = folder / "environments" / "local.yaml"
         local.write_text(local.read_text().replace("http://127.0.0.1:4566", endpoint_url))
         settings = load_settings(local)

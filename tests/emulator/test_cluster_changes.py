@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 
 from plan_review.plan import read_plan
 from stacks.iam import trust
+from tests.deployer_policy import find_missing
 from tests.emulator.project import Project, running_project
 from tests.platform_settings import BOUNDARY, PLATFORM_SETTINGS
 
@@ -182,6 +183,11 @@ def test_a_destroyed_cluster_is_deployed_again_under_its_name(grown: Project) ->
     # Now all zones of the settings are the control plane's.
     subnets = describe_cluster(grown)["resourcesVpcConfig"]["subnetIds"]
     assert set(subnets) == set(grown.outputs("network")["private_subnet_ids"])
+
+
+def test_the_documented_permissions_suffice_for_the_settings_of_a_platform_team(small: Project) -> None:
+    """docs/deployer_policy.json has all that Terraform asked of AWS so far."""
+    assert find_missing(small.actions) == []
 
 
 def test_the_log_group_of_another_environment_is_not_adopted(grown: Project) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.deployer_policy import find_missing
 from tests.emulator.project import Project
 
 NODE_GROUPS = {
@@ -254,3 +255,8 @@ def test_destroy_leaves_the_vpc(adopted: Project, vpc: Vpc) -> None:
     assert {subnet["VpcId"] for subnet in subnets} == {vpc.id}
     in_vpc = [{"Name": "vpc-id", "Values": [vpc.id]}]
     assert [nat["State"] for nat in ec2.describe_nat_gateways(Filter=in_vpc)["NatGateways"]] == ["available"]
+
+
+def test_the_documented_permissions_suffice_for_alarms_and_an_existing_vpc(adopted: Project) -> None:
+    """docs/deployer_policy.json has all that Terraform asked of AWS so far."""
+    assert find_missing(adopted.actions) == []

@@ -1,6 +1,17 @@
 """Destroying: the last of the files, since nothing is left for others."""
 
+import subprocess
+
+import pytest
+
+from tests.deployer_policy import find_missing, find_unused
 from tests.emulator.project import Project
+
+CHANGE = {
+    "aws.tags": {"team": "platform"},
+    "cluster.kubernetes_version": "1.36",
+    "cluster.node_groups.main.labels": {"example.com/team": "platform"},
+}
 
 
 def test_a_stack_that_others_stand_on_is_not_destroyed_alone(deployed: Project) -> None:
@@ -12,10 +23,17 @@ def test_a_stack_that_others_stand_on_is_not_destroyed_alone(deployed: Project) 
     assert vpc["State"] == "available"
 
 
-def test_destroy_leaves_nothing(deployed: Project) -> None:
+@pytest.fixture(scope="module")
+def destroyed(deployed: Project) -> subprocess.CompletedProcess[str]:
+    """The end of a deployment that was changed before: its tags, its labels and its Kubernetes version."""
+    with deployed.changed(CHANGE):
+        deployed.apply("cluster")
+    return deployed.cdktf("destroy", "*", "--auto-approve")
+
+
+def test_destroy_leaves_nothing(deployed: Project, destroyed: subprocess.CompletedProcess[str]) -> None:
     """`cdktf destroy '*'` takes the stacks down in the reverse order, and AWS holds none of them."""
-    done = deployed.cdktf("destroy", "*", "--auto-approve")
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert destroyed.returncode == 0, destroyed.stdout + destroyed.stderr
     ec2 = deployed.client("ec2")
     ours = [{"Name": "tag:environment", "Values": ["local"]}]
     assert deployed.client("eks").list_clusters()["clusters"] == []
@@ -29,3 +47,10 @@ def test_destroy_leaves_nothing(deployed: Project) -> None:
     ] == []
     locks = deployed.client("s3").list_objects_v2(Bucket=deployed.state_bucket).get("Contents", [])
     assert not any(item["Key"].endswith(".tflock") for item in locks)
+
+
+@pytest.mark.usefixtures("destroyed")
+def test_the_documented_permissions_suffice_and_none_is_unused(deployed: Project) -> None:
+    """All that Terraform asked of AWS from deploy to destroy is in docs/deployer_policy.json, and no more."""
+    assert find_missing(deployed.actions) == []
+    assert find_unused(deployed.actions) == []
