@@ -162,8 +162,9 @@ class ExistingNetworkStack(EnvironmentStack):
             free = f"{subnet.fqn}.available_ip_address_count"
             warning = (
                 f"network.existing.private_subnet_ids.{index}: ${{{free}}} addresses are free in "
-                f"${{{subnet.fqn}.id}}. EKS recommends {FREE_ADDRESSES} for itself, and each node and each "
-                "pod takes one: use a larger subnet, or lower cluster.warm_ip_target."
+                f"${{{subnet.fqn}.id}}. EKS recommends {FREE_ADDRESSES} for itself, and a node takes 30 "
+                "or more at its start: use a larger subnet, or set cluster.minimum_ip_target and "
+                "cluster.warm_ip_target (docs/operations.md, \"Few addresses\")."
             )
             self.add_override(
                 f"check.free_addresses_{key}",
