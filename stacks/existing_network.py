@@ -164,7 +164,7 @@ class ExistingNetworkStack(EnvironmentStack):
                 f"network.existing.private_subnet_ids.{index}: ${{{free}}} addresses are free in "
                 f"${{{subnet.fqn}.id}}. EKS recommends {FREE_ADDRESSES} for itself, and a node takes 30 "
                 "or more at its start: use a larger subnet, or set cluster.minimum_ip_target and "
-                "cluster.warm_ip_target (docs/operations.md, \"Few addresses\")."
+                'cluster.warm_ip_target (docs/operations.md, "Few addresses").'
             )
             self.add_override(
                 f"check.free_addresses_{key}",
