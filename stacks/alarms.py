@@ -35,10 +35,10 @@ from stacks.environment import Environment
 from stacks.iam import policy
 from stacks.instance_quotas import find_quota_class
 from stacks.node_groups import autoscaling_group_name
+from stacks.routes import find_nat_gateways
 from stacks.settings.alarms import AlarmSettings
 
 QUOTA_PERCENT = 80
-EVERYWHERE = "0.0.0.0/0"
 
 # The autoscaler writes its status after each round, every 10 seconds, and once more at its start: one that
 # crashes over and over writes some three times in 15 minutes.
@@ -321,12 +321,10 @@ class ClusterAlarms:
                 self._stack,
                 f"private_route_table_{zone[-1]}",
                 route_table_id=Token.as_string(Fn.lookup_nested(route_table_ids, [index])),
-            ).fqn
+            )
             for index, zone in enumerate(zones)
         ]
-        routes = f"flatten([{', '.join(f'{table}.routes' for table in tables)}])"
-        found = f'[for route in {routes} : route.nat_gateway_id if route.cidr_block == "{EVERYWHERE}"]'
-        gateways = f"${{toset(compact({found}))}}"
+        gateways = find_nat_gateways(tables)
         ports = self._build_alarm(
             "nat_ports",
             name="nat-ports-${each.key}",
