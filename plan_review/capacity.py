@@ -21,7 +21,9 @@ GROUPS = {
 }
 # Their nodes or instances are counted elsewhere, or not at all.
 _TEMPLATES = frozenset({"aws_launch_template", "aws_launch_configuration", "aws_instance"})
-# The size of `large` and smaller, with xlarge as 1 (Amazon EC2, "Instance type naming conventions").
+# The size of `large` and smaller, with xlarge as 1 (Amazon EC2, "Instance type naming conventions"). The
+# settings have the same order (stacks/settings/node_groups.py): this folder reads plans of any project, and
+# imports no settings.
 _SMALL_SIZES = {"nano": 1 / 32, "micro": 1 / 16, "small": 1 / 8, "medium": 1 / 4, "large": 1 / 2}
 
 
@@ -169,9 +171,12 @@ def _add_by_family(maxima: Sequence[_Maximum]) -> dict[str, float]:
 
 
 def _split_type(name: str) -> tuple[str, float]:
-    """Return the family of an instance type and its size in xlarge; an unknown size is its own family."""
+    """Return the family of an instance type and its size in xlarge; an unknown size is its own family.
+
+    metal-24xl is 24xlarge. Plain metal has no number, so it is unknown.
+    """
     family, _, size = name.partition(".")
-    found = re.fullmatch(r"(\d*)xlarge", size)
+    found = re.fullmatch(r"(\d*)xlarge|metal-(\d+)xl", size)
     if found:
-        return family, float(found[1] or 1)
+        return family, float(found[1] or found[2] or 1)
     return (family, _SMALL_SIZES[size]) if size in _SMALL_SIZES else (name, 1.0)

@@ -35,10 +35,10 @@ from stacks.environment import Environment
 from stacks.iam import policy
 from stacks.instance_quotas import find_quota_class
 from stacks.node_groups import autoscaling_group_name
+from stacks.routes import find_nat_gateways
 from stacks.settings.alarms import AlarmSettings
 
 QUOTA_PERCENT = 80
-EVERYWHERE = "0.0.0.0/0"
 
 # The autoscaler writes its status after each round, every 10 seconds, and once more at its start: one that
 # crashes over and over writes some three times in 15 minutes.
@@ -190,9 +190,10 @@ class ClusterAlarms:
         )
 
     def _watch_autoscaler(self, log_group: str) -> None:
-        """Let the audit log show that the autoscaler works: EKS logs each request that changes a ConfigMap.
+        """Send an alarm when the audit log has had no status of the autoscaler for 15 minutes.
 
-        EKS Best Practices Guide, "Auditing and logging"; cluster-autoscaler, core/static_autoscaler.go.
+        EKS logs each request that changes a ConfigMap (EKS Best Practices Guide, "Auditing and logging";
+        cluster-autoscaler, core/static_autoscaler.go).
         """
         namespace, metric_name = f"{self._prefix}/EKS", "ClusterAutoscalerStatus"
         CloudwatchLogMetricFilter(
@@ -221,7 +222,10 @@ class ClusterAlarms:
         )
 
     def _watch_pods(self, cluster_name: str) -> None:
-        """Amazon EKS, "Monitor cluster data with Amazon CloudWatch": a basic metric, once a minute."""
+        """Send an alarm when pods have waited for a node for 30 minutes.
+
+        The metric comes once a minute (Amazon EKS, "Monitor cluster data with Amazon CloudWatch").
+        """
         self._build_alarm(
             "pods_waiting",
             name="pods-waiting",
@@ -240,10 +244,11 @@ class ClusterAlarms:
         )
 
     def _watch_steady_groups(self, node_groups: Mapping[str, EksNodeGroup]) -> None:
-        """Amazon EKS, "View metrics for Amazon EC2 Auto Scaling groups": fewer nodes than the minimum.
+        """Send an alarm when a node group has had fewer nodes than its minimum for 15 minutes.
 
         EKS publishes no metric and no event of a node group that is DEGRADED (aws/containers-roadmap
-        issue 1420). A group without a minimum has the alarm of its launches instead.
+        issue 1420). A group without a minimum has the alarm of its launches instead. The metric: Amazon
+        EKS, "View metrics for Amazon EC2 Auto Scaling groups".
         """
         for name, group in node_groups.items():
             minimum = group.scaling_config.min_size_input
@@ -265,7 +270,10 @@ class ClusterAlarms:
                 )
 
     def _watch_launches(self, node_groups: Mapping[str, EksNodeGroup]) -> None:
-        """Amazon EC2 Auto Scaling, "Amazon EC2 Auto Scaling event reference"."""
+        """Forward each failed start of a node, with Auto Scaling's reason.
+
+        Amazon EC2 Auto Scaling, "Amazon EC2 Auto Scaling event reference".
+        """
         self._build_rule(
             "launch_failures",
             name="launch-failures",
@@ -281,7 +289,10 @@ class ClusterAlarms:
         )
 
     def _watch_quotas(self, node_groups: Mapping[str, EksNodeGroup]) -> None:
-        """Amazon CloudWatch, "Visualizing your service quotas and setting alarms"."""
+        """Send an alarm when the account uses most of a vCPU quota of the node groups.
+
+        Amazon CloudWatch, "Visualizing your service quotas and setting alarms".
+        """
         classes = {
             usage_class(name, str(group.capacity_type_input))
             for group in node_groups.values()
@@ -312,7 +323,7 @@ class ClusterAlarms:
             )
 
     def _watch_nat_gateways(self, zones: Sequence[str], route_table_ids: Sequence[str]) -> None:
-        """Watch the NAT gateways to which the private subnets' default routes lead.
+        """Send an alarm when a NAT gateway of the private subnets has no free port or drops packets.
 
         Amazon VPC, "Monitor NAT gateways with Amazon CloudWatch": the metrics, and 0.01 percent.
         """
@@ -321,12 +332,10 @@ class ClusterAlarms:
                 self._stack,
                 f"private_route_table_{zone[-1]}",
                 route_table_id=Token.as_string(Fn.lookup_nested(route_table_ids, [index])),
-            ).fqn
+            )
             for index, zone in enumerate(zones)
         ]
-        routes = f"flatten([{', '.join(f'{table}.routes' for table in tables)}])"
-        found = f'[for route in {routes} : route.nat_gateway_id if route.cidr_block == "{EVERYWHERE}"]'
-        gateways = f"${{toset(compact({found}))}}"
+        gateways = find_nat_gateways(tables)
         ports = self._build_alarm(
             "nat_ports",
             name="nat-ports-${each.key}",

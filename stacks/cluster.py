@@ -34,7 +34,7 @@ from stacks.environment_stack import EnvironmentStack
 from stacks.iam import trust
 from stacks.kubernetes_version import SupportedVersion, upgrade_precondition
 from stacks.network import NetworkOutputs
-from stacks.node_groups import autoscaling_group_name, build_node_groups, name_node_groups
+from stacks.node_groups import autoscaling_group_name, build_node_groups
 from stacks.running_cluster import RunningCluster
 from stacks.settings.alarms import AlarmSettings
 from stacks.settings.cluster import AddonName, ClusterSettings
@@ -154,7 +154,13 @@ class ClusterStack(EnvironmentStack):
             depends_on=[*self._node_permissions, *self._node_addons.values()],
         )
         if nat_gateway_per_zone:
-            self._warn_of_zone_failure(availability_zones, one_per_zone=protect_running_jobs)
+            warn_of_steady_nodes_in_few_zones(
+                self,
+                entry=settings.steady_node_group,
+                min_size=settings.node_groups[settings.steady_node_group].min_size,
+                availability_zones=availability_zones,
+                subnet_ids=self._network.private_subnet_ids,
+            )
         self._build_addon("coredns", depends_on=list(self._node_groups.values()))
         if alarms:
             ClusterAlarms(
@@ -326,17 +332,6 @@ class ClusterStack(EnvironmentStack):
             error_message=f'network: the control plane is in ${{join(", ", {lost})}}, which the network does '
             "not have. Accepted: a network with all subnets of the control plane, since EKS can't move it to "
             "other zones.",
-        )
-
-    def _warn_of_zone_failure(self, availability_zones: Sequence[str], *, one_per_zone: bool) -> None:
-        groups, entry = self._settings.node_groups, self._settings.steady_node_group
-        names = name_node_groups(groups, one_per_zone=one_per_zone, availability_zones=availability_zones)
-        warn_of_steady_nodes_in_few_zones(
-            self,
-            entry=entry,
-            min_size=groups[entry].min_size,
-            groups=[self._node_groups[name] for name in names[entry]],
-            availability_zones=availability_zones,
         )
 
     def _require_secrets_key(self, running: RunningCluster, arn: str) -> Precondition:

@@ -21,7 +21,8 @@ from stacks.eks_zones import is_zone_without_eks, refuse_zone
 from stacks.environment import Environment
 from stacks.environment_stack import EnvironmentStack
 from stacks.interface_endpoints import endpoint_id
-from stacks.network import EVERYWHERE, NetworkOutputs
+from stacks.network import NetworkOutputs
+from stacks.routes import EVERYWHERE, find_nat_gateways
 from stacks.settings.network import EndpointService, ExistingNetworkSettings
 from stacks.state import publish_outputs
 
@@ -162,8 +163,9 @@ class ExistingNetworkStack(EnvironmentStack):
             free = f"{subnet.fqn}.available_ip_address_count"
             warning = (
                 f"network.existing.private_subnet_ids.{index}: ${{{free}}} addresses are free in "
-                f"${{{subnet.fqn}.id}}. EKS recommends {FREE_ADDRESSES} for itself, and each node and each "
-                "pod takes one: use a larger subnet, or lower cluster.warm_ip_target."
+                f"${{{subnet.fqn}.id}}. EKS recommends {FREE_ADDRESSES} for itself, and a node takes 30 "
+                "or more at its start: use a larger subnet, or set cluster.minimum_ip_target and "
+                'cluster.warm_ip_target (docs/operations.md, "Few addresses").'
             )
             self.add_override(
                 f"check.free_addresses_{key}",
@@ -204,10 +206,8 @@ class ExistingNetworkStack(EnvironmentStack):
 
     def _read_nat_addresses(self, route_tables: Sequence[DataAwsRouteTable]) -> list[str]:
         """Return the public addresses of the NAT gateways in the route tables."""
-        routes = f"flatten([{', '.join(f'{table.fqn}.routes' for table in route_tables)}])"
-        ids = f'[for route in {routes} : route.nat_gateway_id if route.cidr_block == "{EVERYWHERE}"]'
         gateway = DataAwsNatGateway(self, "nat_gateway", id="${each.value}")
-        gateway.add_override("for_each", f"${{toset(compact({ids}))}}")
+        gateway.add_override("for_each", find_nat_gateways(route_tables))
         # A private NAT gateway has no public address.
         addresses = f'[for gateway in {gateway.fqn} : gateway.public_ip if gateway.public_ip != ""]'
         return Token.as_list(f"${{{addresses}}}")

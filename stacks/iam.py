@@ -44,8 +44,8 @@ class PodIdentities:
         """Give the pods of one service account a role called `<resource_prefix>-<name>`, without policies.
 
         EKS gives a pod its role when the pod is created, and never later. So the resource of the association
-        is complete only when the association is in effect; whatever makes pods depends on it. Terraform runs
-        the wait when it creates the association, and at no other time.
+        is complete only when the association is in effect. Resources that make pods depend on it. Terraform
+        runs the wait when it creates the association, and at no other time.
 
         Args:
             scope: Construct that the role and its association belong to.

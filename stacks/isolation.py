@@ -31,13 +31,13 @@ from cdktf_cdktf_provider_kubernetes.resource_quota_v1 import ResourceQuotaV1
 from constructs import Construct
 
 from stacks.job_limits import container_limits
+from stacks.routes import EVERYWHERE
 from stacks.settings.addresses import PRIVATE_RANGES
 from stacks.settings.runners import FLEET_LABEL, RunnerSettings
 
 # More pods than any fleet has: 10 managers of 10000 jobs each, replaced several times within their grace.
 MORE_THAN_ALL_PODS = "1000000"
 
-EVERYWHERE = "0.0.0.0/0"
 LINK_LOCAL = "169.254.0.0/16"  # the instance metadata, and the agent that gives out pod identities
 
 # Amazon EKS, "Set up the Amazon EKS Pod Identity Agent": a pod asks for its credentials at this address.

@@ -26,10 +26,9 @@ from stacks.environment import Environment
 from stacks.environment_stack import EnvironmentStack
 from stacks.flow_logs import build_flow_logs
 from stacks.interface_endpoints import build_interface_endpoints
+from stacks.routes import EVERYWHERE
 from stacks.settings.network import NetworkSettings
 from stacks.state import output, publish_outputs
-
-EVERYWHERE = "0.0.0.0/0"
 
 
 @dataclass(frozen=True)

@@ -30,3 +30,9 @@ PRIVATE_RANGES = tuple(
     IPv4Network(block) for block in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")
 )
 """RFC 1918, "Private Address Space", and RFC 6598, "Shared Address Space", which AWS's networks use, too."""
+
+RESERVED_RANGES = tuple(
+    IPv4Network(block) for block in ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3")
+)
+"""This network, loopback, link-local, and multicast with reserved (IANA, "IPv4 Special-Purpose Address
+Registry"): no network of AWS has them, and no address on the internet."""

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from stacks.settings.addresses import PRIVATE_RANGES, Ipv4Range
+from stacks.settings.addresses import PRIVATE_RANGES, RESERVED_RANGES, Ipv4Range
 from stacks.settings.log_retention import RETENTION_RULE, RetentionDays
 from stacks.settings.model import MAP_KEY_RULE, MapKey, Mistake, SettingsModel, find_duplicates, refuse
 from stacks.settings.node_groups import RECOMMENDED_RELEASE, NodeGroupSettings
@@ -36,10 +36,7 @@ CacheCredentialArn = Annotated[
 ]
 AddonName = Literal["vpc-cni", "kube-proxy", "coredns", "eks-pod-identity-agent", "eks-node-monitoring-agent"]
 
-_PRIVATE_OR_RESERVED = [
-    *PRIVATE_RANGES,
-    *map(IPv4Network, ("127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3", "0.0.0.0/8")),
-]
+_PRIVATE_OR_RESERVED = (*PRIVATE_RANGES, *RESERVED_RANGES)
 
 
 class ClusterSettings(SettingsModel):

@@ -6,14 +6,9 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, field_validator, model_validator
 
-from stacks.settings.addresses import Ipv4Range
+from stacks.settings.addresses import RESERVED_RANGES, Ipv4Range
 from stacks.settings.log_retention import RETENTION_RULE, RetentionDays
 from stacks.settings.model import Mistake, SettingsModel, find_duplicates, refuse
-
-# Ranges that Amazon EC2 refuses for a VPC: this network, loopback, link-local, multicast and reserved.
-_UNUSABLE_RANGES = [
-    IPv4Network(block) for block in ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3")
-]
 
 # Amazon EC2, "Resource IDs": eight hexadecimal digits until 2018, seventeen since.
 VpcId = Annotated[str, Field(pattern=r"^vpc-([0-9a-f]{8}|[0-9a-f]{17})$")]
@@ -26,23 +21,10 @@ BucketArn = Annotated[
 ]
 
 # Services that nodes, the CNI, the autoscaler and EKS Pod Identity call; then those that others often need.
-ENDPOINTS_OF_NODES = ("ec2", "ecr.api", "ecr.dkr", "eks", "eks-auth", "autoscaling", "sts")
-EndpointService = Literal[
-    "ec2",
-    "ecr.api",
-    "ecr.dkr",
-    "eks",
-    "eks-auth",
-    "autoscaling",
-    "sts",
-    "logs",
-    "monitoring",
-    "kms",
-    "secretsmanager",
-    "ssm",
-    "ssmmessages",
-    "ec2messages",
-]
+_EndpointOfNodes = Literal["ec2", "ecr.api", "ecr.dkr", "eks", "eks-auth", "autoscaling", "sts"]
+_OtherEndpoint = Literal["logs", "monitoring", "kms", "secretsmanager", "ssm", "ssmmessages", "ec2messages"]
+ENDPOINTS_OF_NODES: tuple[str, ...] = get_args(_EndpointOfNodes)
+EndpointService = Literal[_EndpointOfNodes, _OtherEndpoint]
 
 
 class ExistingNetworkSettings(SettingsModel):
@@ -143,7 +125,7 @@ class NetworkSettings(SettingsModel):
         default=(),
         description="AWS services with an interface endpoint in each private subnet, which costs by the "
         f"hour and zone. Nodes call {', '.join(ENDPOINTS_OF_NODES)}; the rest of these is for others: "
-        f"{', '.join(name for name in get_args(EndpointService) if name not in ENDPOINTS_OF_NODES)}.",
+        f"{', '.join(get_args(_OtherEndpoint))}.",
     )
     existing: ExistingNetworkSettings | None = Field(
         default=None,
@@ -162,7 +144,7 @@ class NetworkSettings(SettingsModel):
     def _require_range_of_a_vpc(cls, cidr: IPv4Network) -> IPv4Network:
         if not 16 <= cidr.prefixlen <= 28:  # noqa: PLR2004 - Amazon VPC, "VPC CIDR blocks"
             raise ValueError("must be a /16 to /28")
-        if any(cidr.subnet_of(block) for block in _UNUSABLE_RANGES):
+        if any(cidr.subnet_of(block) for block in RESERVED_RANGES):
             raise ValueError("must be a range that AWS accepts for a VPC, such as 10.0.0.0/16")
         return cidr
 

@@ -252,7 +252,8 @@ class NodeGroupSettings(SettingsModel):
     def instance_size(self) -> tuple[int, int]:
         """The size of the group's nodes, for comparisons; its families do not count.
 
-        All types of a group have the same vCPU, so the first stands for them. metal-24xl is 24xlarge.
+        All types of a group have the same vCPU, so the first stands for them. metal-24xl is 24xlarge, as in
+        plan_review/capacity.py, which imports no settings.
         """
         match = _INSTANCE_TYPE.fullmatch(self.instance_types[0])
         assert match  # noqa: S101 - the settings accept no other name

@@ -36,6 +36,13 @@ def test_tables_are_current(path: Path) -> None:
     assert update_tables(text) == text
 
 
+@pytest.mark.parametrize("path", sorted((PROJECT / "docs").glob("*.md")), ids=lambda path: path.name)
+def test_each_section_has_a_blank_line_before_its_heading(path: Path) -> None:
+    """Markdown takes a heading that a merge has glued to the text above for a part of that text."""
+    text = path.read_text(encoding="utf-8")
+    assert not re.findall(r"[^\n]\n(## .*)", text)
+
+
 def test_every_model_and_every_output_has_a_table() -> None:
     """The tables are complete, and each exists once."""
     assert sorted(name for _, name, _ in TABLE.findall(SETTINGS)) == sorted(MODELS)

@@ -9,7 +9,7 @@ import pytest
 from stacks.settings.load import PROJECT
 
 STACKS = {"stacks.network", "stacks.existing_network", "stacks.cluster", "stacks.workloads"}
-PUBLISHED = {"NetworkOutputs", "ClusterOutputs", "EVERYWHERE"}
+PUBLISHED = {"NetworkOutputs", "ClusterOutputs"}
 REMOTE_STATE = {"S3Backend", "DataTerraformRemoteStateS3", "TerraformOutput"}
 BUILDERS = {PROJECT / "main.py", PROJECT / "stacks" / "app.py"}
 FILES = sorted((PROJECT / "stacks").rglob("*.py"))

@@ -1,10 +1,13 @@
 """The maximum number of nodes."""
 
+import re
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from plan_review.findings import Category
+from stacks.settings.node_groups import NodeGroupSettings
 from tests.plan_documents import State, findings, resource
 
 
@@ -61,6 +64,31 @@ def test_a_larger_machine_of_a_template_needs_an_approval(
     states = ({"instance_type": kind} for kind in ("m5.xlarge", after))
     (found,) = findings(Category.CAPACITY, resource("aws_launch_template", *states))
     assert found.needs_approval is needs_approval
+
+
+@pytest.mark.parametrize(
+    ("small", "large"),
+    list(
+        pairwise(
+            ["nano", "micro", "small", "medium", "large", "xlarge", "2xlarge", "metal-24xl", "metal-48xl"]
+        )
+    ),
+)
+def test_the_settings_and_the_plan_order_sizes_alike(small: str, large: str) -> None:
+    """A larger size ranks above a smaller one in both, and metal with a number is the size of that number."""
+    ranks = [
+        NodeGroupSettings(instance_types=(f"m7i.{size}",), max_size=1).instance_size
+        for size in (small, large)
+    ]
+    assert ranks == sorted(set(ranks))
+    plans = [
+        groups(a=(group(1, f"m7i.{old}"), group(1, f"m7i.{new}")))
+        for old, new in ((small, large), (large, small))
+    ]
+    assert [findings(Category.CAPACITY, *plan)[0].needs_approval for plan in plans] == [True, False]
+    number = re.sub("metal-(.+)xl", r"\1xlarge", large)
+    same = groups(a=(group(1, f"m7i.{large}"), group(1, f"m7i.{number}")))
+    assert not any(found.needs_approval for found in findings(Category.CAPACITY, *same))
 
 
 def test_each_changed_group_is_shown() -> None:
