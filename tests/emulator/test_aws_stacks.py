@@ -118,6 +118,12 @@ def test_an_empty_group_tells_the_autoscaler_what_its_nodes_will_be(deployed: Pr
     prefix = "k8s.io/cluster-autoscaler/node-template"
     assert {tag["Key"]: tag["Value"] for tag in tags} == {
         "environment": "local",
+        # EKS's own:
+        "eks:cluster-name": "cicd",
+        "eks:nodegroup-name": "big-a",
+        "k8s.io/cluster-autoscaler/enabled": "true",
+        "k8s.io/cluster-autoscaler/cicd": "owned",
+        "kubernetes.io/cluster/cicd": "owned",
         f"{prefix}/label/node-group": "big",
         f"{prefix}/resources/cpu": "31850m",  # m5.8xlarge: 32 vCPUs, less 150m for the kubelet
         f"{prefix}/resources/memory": "118312Mi",  # 128 GiB, less the machine's share and the kubelet's

@@ -13,12 +13,12 @@ def test_a_renamed_environment_differs_in_state_keys_and_tag_alone(
 ) -> None:
     """With the old name as the prefix, only state keys and the tag have the new name."""
     before = synthesize_changed({}, name="old")
-    after = synthesize_changed({"name_prefix": "old"}, name="new")
+    after = synthesize_changed({"name_prefix": "old"}, name="renamed")
     for stack in STACKS:
         moved = json.dumps(after[stack])
-        keys = moved.count('"key": "new/') + moved.count('"environment": "new"')
-        assert moved.count('"new') == keys
-        assert json.loads(moved.replace('"new/', '"old/').replace('"new"', '"old"')) == before[stack]
+        keys = moved.count('"key": "renamed/') + moved.count('"environment": "renamed"')
+        assert moved.count('"renamed') == keys
+        assert json.loads(moved.replace('"renamed/', '"old/').replace('"renamed"', '"old"')) == before[stack]
 
 
 @pytest.mark.parametrize("stack", STACKS)

@@ -14,7 +14,9 @@ PATH = re.compile(r"`((?:[\w.-]+/)*[\w.-]+\.(?:json|md|py|tf|toml|txt|ya?ml)|(?:
 MADE_BY_USERS = (
     ".work/",
     "cdktf.out/",
+    "code-quality.json",
     "environments/prod.yaml",
+    "gitlab.json",
     "plan_review.yaml",
     "plans/",
     "report.md",
