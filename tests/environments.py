@@ -18,6 +18,8 @@ from stacks.settings.load import PROJECT
 
 STACKS = ("network", "cluster", "workloads")
 RELEASED = PROJECT / "tests" / "fixtures" / "released"
+# The folders there, which are the versions from which an environment can be upgraded.
+RELEASES = sorted(folder.name for folder in RELEASED.iterdir())
 
 Changes = dict[str, Any]
 WriteEnvironment = Callable[..., Path]
@@ -64,9 +66,9 @@ def synthesize(settings: Settings, folder: Path) -> Synthesized:
     return {stack: json.loads((folder / "stacks" / stack / "cdk.tf.json").read_text()) for stack in STACKS}
 
 
-def read_released() -> Synthesized:
-    """Return the JSON of environments/local.yaml in the released version (`make released` writes it)."""
-    return {stack: json.loads((RELEASED / f"{stack}.json").read_text()) for stack in STACKS}
+def read_released(release: str) -> Synthesized:
+    """Return the JSON of environments/local.yaml in a released version (`make released` writes it)."""
+    return {stack: json.loads((RELEASED / release / f"{stack}.json").read_text()) for stack in STACKS}
 
 
 def runner_values(workloads: dict[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
