@@ -12,9 +12,14 @@ from tests.environments import RELEASES, STACKS, read_released
 
 pytestmark = pytest.mark.long  # it deploys each version, and then this one
 
-# The types that an upgrade from a version makes again, each with an entry in CHANGELOG.md.
-MADE_AGAIN: dict[str, set[str]] = {
-    "2026-11-25": set(),
+# Resources that the upgrade of a stack from a version replaces, with an entry in CHANGELOG.md. A cluster, a
+# node group, a subnet, a VPC, a bucket or a key is never among them.
+REPLACED = {
+    # `min_available` is no longer made of `concurrent`, and Kubernetes provider 2.38.0 replaces a budget that
+    # changes. Both budgets cover the same pods.
+    ("2026-11-25", "workloads"): {
+        "kubernetes_pod_disruption_budget_v1.runner_default_boundaries_disruption_budget_6B8EED7A"
+    },
 }
 
 
@@ -39,7 +44,7 @@ def write_json(folder: Path, document: dict[str, Any], endpoint_url: str) -> Non
 
 
 def test_an_upgrade_destroys_nothing(released: tuple[str, Project]) -> None:
-    """No plan of this version deletes or replaces a resource but those above; later plans are empty.
+    """No plan of this version deletes a resource or replaces one that is not listed; later plans are empty.
 
     Pods that have their AWS role already are not waited for.
     """
@@ -47,13 +52,10 @@ def test_an_upgrade_destroys_nothing(released: tuple[str, Project]) -> None:
     associated = project.association_times()
     project.synthesize()
     for stack in STACKS:
-        planned = project.planned_changes(stack).values()
-        destroyed = {
-            item["address"]
-            for item in planned
-            if "delete" in item["change"]["actions"] and item["type"] not in MADE_AGAIN.get(release, ())
-        }
-        assert destroyed == set()
+        planned = project.planned_changes(stack)
+        actions = {address: "/".join(item["change"]["actions"]) for address, item in planned.items()}
+        destroyed = {address: names for address, names in actions.items() if "delete" in names}
+        assert destroyed == dict.fromkeys(REPLACED.get((release, stack), ()), "delete/create")
         applied = project.terraform(stack, "apply", "-input=false", "test.tfplan")
         assert applied.returncode == 0, applied.stdout + applied.stderr
     assert project.association_times() == associated
