@@ -197,9 +197,11 @@ snapshots: setup ## Write tests/snapshots: the JSON of the example environment
 	@for stack in network cluster workloads; do cp .work/snapshots/stacks/$$stack/cdk.tf.json tests/snapshots/$$stack.json; done
 
 .PHONY: released
-released: setup ## Write tests/fixtures/released: the JSON of the local environment in the version of a release
+released: setup ## Write the JSON of the local environment to tests/fixtures/released/ (RELEASE=v1.2.0: the folder)
+	@test -n "$(RELEASE)" || { echo 'RELEASE: not set. Accepted: the name of a version, as in RELEASE=v1.2.0' >&2; exit 1; }
 	@ENV=local CDKTF_OUTDIR=.work/released $(VENV)/python main.py
-	@for stack in network cluster workloads; do $(VENV)/python -m json.tool --compact .work/released/stacks/$$stack/cdk.tf.json tests/fixtures/released/$$stack.json; done
+	@mkdir -p "tests/fixtures/released/$(RELEASE)"
+	@for stack in network cluster workloads; do $(VENV)/python -m json.tool --compact .work/released/stacks/$$stack/cdk.tf.json "tests/fixtures/released/$(RELEASE)/$$stack.json"; done
 
 # The other reviewers are no part of the set-up: they bring more than a hundred packages.
 .work/reviewers/ready: tools/compare_reviewers/requirements.txt

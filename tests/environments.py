@@ -18,6 +18,8 @@ from stacks.settings.load import PROJECT
 
 STACKS = ("network", "cluster", "workloads")
 RELEASED = PROJECT / "tests" / "fixtures" / "released"
+# The folders there, which are the versions from which an environment can be upgraded.
+RELEASES = sorted(folder.name for folder in RELEASED.iterdir())
 
 Changes = dict[str, Any]
 WriteEnvironment = Callable[..., Path]
@@ -45,15 +47,19 @@ def _read_environment(name: str) -> Any:
 
 def write_changed(folder: Path, changes: Changes, *, base: str, name: str) -> Path:
     """Write a copy of the environment `base` to `<folder>/<name>.yaml`, with some settings changed."""
-    yaml = YAML(typ="safe")
-    yaml.default_flow_style = False
-    # The order of node groups matters; ruamel.yaml sorts keys by default.
-    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     document = deepcopy(_read_environment(base))
     change_settings(document, changes)
     target = folder / f"{name}.yaml"
-    yaml.dump(document, target)
+    write_document(document, target)
     return target
+
+
+def write_document(document: dict[str, Any], target: Path) -> None:
+    """Write an environment's document, with its keys in their order: that of node groups matters."""
+    yaml = YAML(typ="safe")
+    yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    yaml.dump(document, target)
 
 
 def synthesize(settings: Settings, folder: Path) -> Synthesized:
@@ -64,9 +70,9 @@ def synthesize(settings: Settings, folder: Path) -> Synthesized:
     return {stack: json.loads((folder / "stacks" / stack / "cdk.tf.json").read_text()) for stack in STACKS}
 
 
-def read_released() -> Synthesized:
-    """Return the JSON of environments/local.yaml in the released version (`make released` writes it)."""
-    return {stack: json.loads((RELEASED / f"{stack}.json").read_text()) for stack in STACKS}
+def read_released(release: str) -> Synthesized:
+    """Return the JSON of environments/local.yaml in a released version (`make released` writes it)."""
+    return {stack: json.loads((RELEASED / release / f"{stack}.json").read_text()) for stack in STACKS}
 
 
 def runner_values(workloads: dict[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:

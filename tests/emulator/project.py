@@ -21,7 +21,7 @@ from stacks.backend import forget_other_environments, read_backend, state_key
 from stacks.settings import Settings
 from stacks.settings.load import PROJECT, load_settings
 from tests.emulator import terraform_commands
-from tests.environments import change_settings, synthesize
+from tests.environments import change_settings, synthesize, write_document
 
 COUNTING_TERRAFORM = Path(__file__).with_name("terraform")
 NOT_COPIED = (".git", ".venv", ".work", "node_modules", "cdktf.out", ".*_cache", "__pycache__")
@@ -119,7 +119,7 @@ class Project:
         """Change settings of the environment, by their paths, and synthesize; the block's end undoes it."""
         before = self._file.read_text()
         try:
-            YAML(typ="safe").dump(_changed(before, changes), self._file)
+            write_document(_changed(before, changes), self._file)
             self.synthesize()
             yield
         finally:
@@ -144,7 +144,7 @@ class Project:
 
     def _called(self, name: str, changes: dict[str, Any], **variables: str) -> "Project":
         file = self._file.with_stem(name)
-        YAML(typ="safe").dump(_changed(self._file.read_text(), changes), file)
+        write_document(_changed(self._file.read_text(), changes), file)
         called = replace(
             self,
             settings=load_settings(file),

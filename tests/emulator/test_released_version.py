@@ -1,4 +1,4 @@
-"""An environment of the released version is upgraded to this one: real Terraform, the real AWS provider."""
+"""An environment of a released version is upgraded to this one: real Terraform, the real AWS provider."""
 
 import json
 from collections.abc import Iterator
@@ -8,19 +8,32 @@ from typing import Any
 import pytest
 
 from tests.emulator.project import Project, running_project
-from tests.environments import STACKS, read_released
+from tests.environments import RELEASES, STACKS, read_released
 
-pytestmark = pytest.mark.long  # it deploys twice
+pytestmark = pytest.mark.long  # it deploys each version, and then this one
+
+# Resources that the upgrade of a stack from a version replaces, with an entry in CHANGELOG.md. A cluster, a
+# node group, a subnet, a VPC, a bucket or a key is never among them.
+REPLACED = {
+    # `min_available` is no longer made of `concurrent`, and Kubernetes provider 2.38.0 replaces a budget that
+    # changes. Both budgets cover the same pods.
+    ("2026-11-25", "workloads"): {
+        "kubernetes_pod_disruption_budget_v1.runner_default_boundaries_disruption_budget_6B8EED7A"
+    },
+}
 
 
-@pytest.fixture(scope="module")
-def released(tmp_path_factory: pytest.TempPathFactory, aws_reattach: dict[str, Any]) -> Iterator[Project]:
-    """The local environment, deployed with the JSON of the released version."""
+@pytest.fixture(scope="module", params=RELEASES)
+def released(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, aws_reattach: dict[str, Any]
+) -> Iterator[tuple[str, Project]]:
+    """A released version, and the local environment, deployed with the JSON of that version."""
+    release = request.param
     with running_project(tmp_path_factory.mktemp("project") / "project", aws_reattach) as project:
-        for stack, document in read_released().items():
+        for stack, document in read_released(release).items():
             write_json(project.stack_folder(stack), document, str(project.settings.aws.endpoint_url))
             project.apply(stack)
-        yield project
+        yield release, project
 
 
 def write_json(folder: Path, document: dict[str, Any], endpoint_url: str) -> None:
@@ -30,19 +43,21 @@ def write_json(folder: Path, document: dict[str, Any], endpoint_url: str) -> Non
     (folder / "cdk.tf.json").write_text(text)
 
 
-def test_an_upgrade_destroys_nothing(released: Project) -> None:
-    """No plan of this version deletes or replaces a resource, and the plans after it are empty.
+def test_an_upgrade_destroys_nothing(released: tuple[str, Project]) -> None:
+    """No plan of this version deletes a resource or replaces one that is not listed; later plans are empty.
 
     Pods that have their AWS role already are not waited for.
     """
-    associated = released.association_times()
-    released.synthesize()
+    release, project = released
+    associated = project.association_times()
+    project.synthesize()
     for stack in STACKS:
-        planned = released.planned_changes(stack)
-        destroyed = {address for address, item in planned.items() if "delete" in item["change"]["actions"]}
-        assert destroyed == set()
-        applied = released.terraform(stack, "apply", "-input=false", "test.tfplan")
+        planned = project.planned_changes(stack)
+        actions = {address: "/".join(item["change"]["actions"]) for address, item in planned.items()}
+        destroyed = {address: names for address, names in actions.items() if "delete" in names}
+        assert destroyed == dict.fromkeys(REPLACED.get((release, stack), ()), "delete/create")
+        applied = project.terraform(stack, "apply", "-input=false", "test.tfplan")
         assert applied.returncode == 0, applied.stdout + applied.stderr
-    assert released.association_times() == associated
+    assert project.association_times() == associated
     for stack in STACKS:
-        assert released.planned_changes(stack) == {}, stack
+        assert project.planned_changes(stack) == {}, stack

@@ -1,61 +1,20 @@
 """New nodes beside the old ones, step by step as docs/operations.md says: no step touches anything else."""
 
 from collections.abc import Callable
-from typing import Any
 
 from stacks.versions import CLUSTER_AUTOSCALER_IMAGE_TAGS
-from tests.environments import Changes, Synthesized, runner_values
+from tests.environments import Synthesized, runner_values
+from tests.node_upgrade import STEPS, find_changes
 from tests.unit.test_placement import executor, groups_of
-
-GROUPS = "cluster.node_groups"
-OLD: dict[str, Any] = {"instance_types": ["m5.2xlarge"], "min_size": 1, "max_size": 10}
-BIG: dict[str, Any] = {"instance_types": ["m5.8xlarge"], "max_size": 4}
-HELD = {"kubernetes_version": "1.35"}
-
-FLEET = "runners.default.node_groups"
-CONTROL_PLANE: Changes = {"cluster.kubernetes_version": "1.36"}
-STEPS: dict[str, Changes] = {
-    "before": {GROUPS: {"main": OLD, "big": BIG}},
-    "upgrade": CONTROL_PLANE | {GROUPS: {"main": OLD | HELD, "big": BIG | HELD}, FLEET: ["main", "big"]},
-    "add": CONTROL_PLANE
-    | {GROUPS: {"main": OLD | HELD, "big": BIG | HELD, "main-2": OLD}, FLEET: ["main", "big"]},
-    "move": CONTROL_PLANE
-    | {
-        GROUPS: {"main-2": OLD, "main": OLD | HELD, "big": BIG | HELD},
-        FLEET: ["main-2", "big"],
-    },
-    "remove": CONTROL_PLANE
-    | {
-        GROUPS: {"main-2": OLD, "big": BIG | HELD},
-        FLEET: ["main-2", "big"],
-    },
-}
-
-
-def find_changes(before: dict[str, Any], after: dict[str, Any]) -> set[str]:
-    """Return the addresses that differ between the JSON of a stack before and after.
-
-    A resource that only waits for other ones counts as unchanged.
-    """
-
-    def resources(stack: dict[str, Any]) -> dict[str, Any]:
-        return {
-            f"{kind}.{name}": {key: value for key, value in item.items() if key != "depends_on"}
-            for kind, named in stack["resource"].items()
-            for name, item in named.items()
-        }
-
-    old, new = resources(before), resources(after)
-    return {address for address in old | new if old.get(address) != new.get(address)}
 
 
 def test_only_the_control_plane_is_upgraded_while_groups_are_held(
     synthesize_changed: Callable[..., Synthesized],
 ) -> None:
     """With a version of its own each group stays as it is; the autoscaler follows the control plane."""
-    before, after = (synthesize_changed(STEPS[step]) for step in ("before", "upgrade"))
+    before, after = (synthesize_changed(STEPS[step]) for step in ("update add-ons", "upgrade"))
     changed = find_changes(before["cluster"], after["cluster"])
-    assert changed == {"aws_eks_cluster.cluster"}
+    assert changed == {"aws_eks_cluster.cluster", "aws_eks_addon.addon_kube-proxy"}
     changed = find_changes(before["workloads"], after["workloads"])
     (release,) = changed
     values = after["workloads"]["resource"]["helm_release"][release.partition(".")[2]]["values"][0]
@@ -103,4 +62,14 @@ def test_the_old_group_alone_is_removed(synthesize_changed: Callable[..., Synthe
         assert name not in after["cluster"]["resource"][kind]
         assert "main" in name
         assert "main-2" not in name
+    assert find_changes(before["workloads"], after["workloads"]) == set()
+
+
+def test_the_held_group_alone_gets_the_new_version(synthesize_changed: Callable[..., Synthesized]) -> None:
+    """After the last step every group has the cluster's version, and no workload has changed."""
+    before, after = (synthesize_changed(STEPS[step]) for step in ("remove", "release"))
+    changed = find_changes(before["cluster"], after["cluster"])
+    assert changed == {f"aws_eks_node_group.node_group_big-{zone}" for zone in "abc"}
+    groups = after["cluster"]["resource"]["aws_eks_node_group"].values()
+    assert {group["version"] for group in groups} == {"1.36"}
     assert find_changes(before["workloads"], after["workloads"]) == set()

@@ -1,6 +1,6 @@
-"""An environment of the released version keeps what can't be made again, judged by the synthesized JSON.
+"""An environment of a released version keeps what can't be made again, judged by the synthesized JSON.
 
-`make released` has written the JSON of the released version. A test in tests/emulator deploys it
+`make released` has written the JSON of each released version. A test in tests/emulator deploys them
 (`make test-long`); this one takes no time.
 """
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from local_aws.rehearsal import generate
-from tests.environments import STACKS, Synthesized, read_released
+from tests.environments import RELEASES, STACKS, Synthesized, read_released
 
 # The arguments whose change replaces a resource: "Forces new resource" in the documentation of AWS provider
 # 5.100.0, and what a plan of that provider names in `replace_paths`.
@@ -97,16 +97,18 @@ def find_value(arguments: Any, path: str) -> Any:
     return arguments
 
 
-def test_every_type_of_the_released_version_is_judged() -> None:
+@pytest.mark.parametrize("release", RELEASES)
+def test_every_type_of_a_released_version_is_judged(release: str) -> None:
     """A type is in one of the two lists, or its provider is rehearsed."""
-    kinds = {kind for stack in read_released().values() for kind in stack["resource"]}
+    kinds = {kind for stack in read_released(release).values() for kind in stack["resource"]}
     assert kinds - find_create_only().keys() - REPLACEABLE == set()
 
 
+@pytest.mark.parametrize("release", RELEASES)
 @pytest.mark.parametrize("stack", STACKS)
-def test_an_upgrade_makes_no_stateful_resource_again(stack: str, local: Synthesized) -> None:
-    """Each stateful resource of the released version has its address and its create-only arguments."""
-    released, now = read_released()[stack]["resource"], local[stack]["resource"]
+def test_an_upgrade_makes_no_stateful_resource_again(release: str, stack: str, local: Synthesized) -> None:
+    """Each stateful resource of a released version has its address and its create-only arguments."""
+    released, now = read_released(release)[stack]["resource"], local[stack]["resource"]
     judged = 0
     for kind, paths in find_create_only().items():
         for name, arguments in released.get(kind, {}).items():
