@@ -238,11 +238,10 @@ class ClusterStack(EnvironmentStack):
         checks = [
             upgrade_precondition(self, running=running, version=settings.kubernetes_version),
             self._require_subnets(running),
+            self._require_role_path(running),
         ]
         if settings.support_type == "STANDARD":
             checks.append(support.creation_precondition(running))
-        if path := self._environment.aws.role_path:
-            checks.append(self._require_role_path(running, path, role_name=self._prefix("cluster")))
         if settings.secrets_key_arn:
             checks.append(self._require_secrets_key(running, settings.secrets_key_arn))
         public_cidrs = [str(cidr) for cidr in settings.endpoint_public_access_cidrs]
@@ -350,13 +349,15 @@ class ClusterStack(EnvironmentStack):
             "setting if there is no tag.",
         )
 
-    def _require_role_path(self, running: RunningCluster, path: str, *, role_name: str) -> Precondition:
+    def _require_role_path(self, running: RunningCluster) -> Precondition:
         """Refuse another path in a running cluster: IAM would replace the role, and EKS the cluster."""
-        found = f"{running.address}.role_arn"
+        role_arn, path = f"{running.address}.role_arn", self._environment.aws.role_path
+        found = f'regex(":role(/(?:.*/)?)", {role_arn})[0]'  # a role's name has no slash
         return Precondition(
-            condition=f'${{!{running.exists} || try(endswith({found}, ":role{path}{role_name}"), false)}}',
-            error_message=f'aws.role_path: {path}: the running cluster has the role ${{try({found}, "")}}, '
-            "and EKS can't give it another. Accepted: the path of that role; without the setting it is /.",
+            condition=f'${{!{running.exists} || try({found} == "{path or "/"}", false)}}',
+            error_message=f"aws.role_path: {path or 'not set'}: the running cluster has the role "
+            f'${{try({role_arn}, "")}}, and EKS can\'t give it another. Accepted: the path of that role; '
+            "without the setting it is /.",
         )
 
     def _build_addon(self, name: AddonName, *, depends_on: Sequence[EksNodeGroup] = ()) -> EksAddon:

@@ -85,6 +85,14 @@ def test_a_running_cluster_keeps_its_roles_and_its_key(small: Project) -> None:
     assert f"cluster.secrets_key_arn: {key}: the running cluster was not created with this key" in plan.stderr
 
 
+def test_a_running_cluster_keeps_the_role_path_that_is_taken_out(small: Project) -> None:
+    """Without it the roles and the cluster would be replaced."""
+    with small.changed({"aws.role_path": None}):
+        plan = small.plan("cluster")
+    assert plan.returncode == 1
+    assert "aws.role_path: not set: the running cluster has the role arn:aws:iam::" in plan.stderr
+
+
 @pytest.fixture(scope="module")
 def grown(small: Project) -> Project:
     """The same environment with a third zone, its network deployed."""
