@@ -239,11 +239,10 @@ class ClusterStack(EnvironmentStack):
             upgrade_precondition(self, running=running, version=settings.kubernetes_version),
             self._require_subnets(running),
             self._require_role_path(running),
+            self._require_secrets_key(running),
         ]
         if settings.support_type == "STANDARD":
             checks.append(support.creation_precondition(running))
-        if settings.secrets_key_arn:
-            checks.append(self._require_secrets_key(running, settings.secrets_key_arn))
         public_cidrs = [str(cidr) for cidr in settings.endpoint_public_access_cidrs]
         return EksCluster(
             self,
@@ -335,18 +334,21 @@ class ClusterStack(EnvironmentStack):
             availability_zones=availability_zones,
         )
 
-    def _require_secrets_key(self, running: RunningCluster, arn: str) -> Precondition:
-        """Refuse the key in a running cluster that was created without it.
+    def _require_secrets_key(self, running: RunningCluster) -> Precondition:
+        """Refuse another key than that with which the running cluster was created.
 
         Amazon EKS, "Encrypt Kubernetes secrets with KMS on existing clusters": the key of a cluster can't be
-        changed. The plan would change nothing in EKS, and delete the key that the cluster really uses.
+        changed. The plan would change nothing in EKS. A new key would delete the stack's key, which the
+        cluster uses; without the key the tag would go, which says the right one.
         """
         created_with = f'try({running.address}.tags["{SECRETS_KEY_TAG}"], "")'
+        key = f'{created_with} == "" ? "a key of the cluster stack" : {created_with}'
+        arn = self._settings.secrets_key_arn
         return Precondition(
-            condition=f'${{!{running.exists} || {created_with} == "{arn}"}}',
-            error_message=f"cluster.secrets_key_arn: {arn}: the running cluster was not created with this "
-            f"key, and EKS can't change it. Accepted: the key in the cluster's tag {SECRETS_KEY_TAG}, or no "
-            "setting if there is no tag.",
+            condition=f'${{!{running.exists} || {created_with} == "{arn or ""}"}}',
+            error_message=f"cluster.secrets_key_arn: {arn or 'not set'}: the running cluster was created "
+            f"with ${{{key}}}, and EKS can't change it. Accepted: the key in the cluster's tag "
+            f"{SECRETS_KEY_TAG}, or no setting if there is no tag.",
         )
 
     def _require_role_path(self, running: RunningCluster) -> Precondition:

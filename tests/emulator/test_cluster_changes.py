@@ -82,15 +82,18 @@ def test_a_running_cluster_keeps_its_roles_and_its_key(small: Project) -> None:
         plan = small.plan("cluster")
     assert plan.returncode == 1
     assert "aws.role_path: /other/: the running cluster has the role arn:aws:iam::" in plan.stderr
-    assert f"cluster.secrets_key_arn: {key}: the running cluster was not created with this key" in plan.stderr
+    created_with = f"the running cluster was created with {small.settings.cluster.secrets_key_arn}, and EKS"
+    assert f"cluster.secrets_key_arn: {key}: {created_with}" in plan.stderr
 
 
-def test_a_running_cluster_keeps_the_role_path_that_is_taken_out(small: Project) -> None:
-    """Without it the roles and the cluster would be replaced."""
-    with small.changed({"aws.role_path": None}):
+def test_the_settings_of_a_running_cluster_keep_its_role_path_and_its_key(small: Project) -> None:
+    """Without the path the cluster would be replaced, and without the key the tag would go that names it."""
+    with small.changed({"aws.role_path": None, "cluster.secrets_key_arn": None}):
         plan = small.plan("cluster")
     assert plan.returncode == 1
     assert "aws.role_path: not set: the running cluster has the role arn:aws:iam::" in plan.stderr
+    created_with = f"the running cluster was created with {small.settings.cluster.secrets_key_arn}, and EKS"
+    assert f"cluster.secrets_key_arn: not set: {created_with}" in plan.stderr
 
 
 @pytest.fixture(scope="module")
