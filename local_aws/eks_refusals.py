@@ -47,6 +47,15 @@ def refuse_cluster(body: dict[str, Any]) -> Refusal:
     return None
 
 
+def refuse_upgrade_policy(cluster: dict[str, Any], body: dict[str, Any]) -> Refusal:
+    """Refuse another support type in extended support (Amazon EKS, "View current cluster upgrade policy")."""
+    _, status = VERSIONS.get(cluster["version"], ("", ""))
+    before, after = (item.get("upgradePolicy", {}).get("supportType") for item in (cluster, body))
+    if status == "EXTENDED_SUPPORT" and after not in (None, before):
+        return INVALID, f"Kubernetes {cluster['version']} is in extended support: supportType can't change"
+    return None
+
+
 def refuse_subnets(network: dict[str, Any], changed: dict[str, Any]) -> Refusal:
     """Refuse to move a control plane to other zones.
 

@@ -268,6 +268,8 @@ def _update_cluster(body: dict[str, Any], cluster: str) -> Response:
     changed = network | body.get("resourcesVpcConfig", {})
     if refusal := eks_refusals.refuse_subnets(network, changed):
         return _refuse(*refusal)
+    if refusal := eks_refusals.refuse_upgrade_policy(record, body):
+        return _refuse(*refusal)
     network.update(changed)
     _echo(record, body, ("logging", "upgradePolicy"))
     return _updated(next(iter(body), "Config"))

@@ -56,6 +56,7 @@ SECRETS_KEY_TAG = "secrets-key-arn"
 ADDONS_FOR_NODES: tuple[AddonName, ...] = ("vpc-cni", "kube-proxy", "eks-pod-identity-agent")
 # kube-proxy follows the control plane. A version of these fits several Kubernetes versions, and goes first.
 ADDONS_BEFORE_UPGRADE: tuple[AddonName, ...] = ("vpc-cni", "eks-pod-identity-agent", "coredns")
+NODE_MONITORING_AGENT: AddonName = "eks-node-monitoring-agent"  # one of them, if the settings have it
 
 
 @dataclass(frozen=True)
@@ -169,7 +170,7 @@ class ClusterStack(EnvironmentStack):
                 private_route_table_ids=self._network.private_route_table_ids,
             )
         if settings.node_monitoring_agent:
-            self._build_addon("eks-node-monitoring-agent")
+            self._build_addon(NODE_MONITORING_AGENT)
         oidc_provider_arn = self._build_oidc_provider().arn if settings.enable_irsa else ""
 
         publish_outputs(
@@ -233,13 +234,17 @@ class ClusterStack(EnvironmentStack):
             running=running,
             cluster_name=settings.name,
             version=settings.kubernetes_version,
-            addons=ADDONS_BEFORE_UPGRADE,
+            addons=[
+                *ADDONS_BEFORE_UPGRADE,
+                *([NODE_MONITORING_AGENT] if settings.node_monitoring_agent else []),
+            ],
         )
         checks = [
             upgrade_precondition(self, running=running, version=settings.kubernetes_version),
             self._require_subnets(running),
             self._require_role_path(running),
             self._require_secrets_key(running),
+            support.support_type_precondition(running, settings.support_type),
         ]
         if settings.support_type == "STANDARD":
             checks.append(support.creation_precondition(running))
