@@ -1,6 +1,6 @@
 """Versions that the emulated EKS offers for each Kubernetes version: add-ons and AMIs.
 
-A small part of AWS's own answers, as users recorded them in public repositories between August and October
+A small part of AWS's own answers, as users recorded them in public repositories between March and October
 2026 (DescribeAddonVersions; the public parameters under /aws/service/eks/optimized-ami). Tests do not depend
 on their day. Where nobody recorded the limits of an add-on's version, and for a version that is not listed
 here, every Kubernetes version counts as fitting.
@@ -28,6 +28,10 @@ _ADDONS = {  # from the newest version on
         "v1.4.0-eksbuild.1": (33, _NEWEST),
         "v1.3.10-eksbuild.3": (33, _NEWEST),
     },
+    "eks-node-monitoring-agent": {
+        "v1.6.0-eksbuild.1": (33, _NEWEST),
+        "v1.5.2-eksbuild.1": (33, _NEWEST),
+    },
     # A kube-proxy also fits the three minor versions after its own.
     "kube-proxy": {
         "v1.36.0-eksbuild.17": (36, 39),
@@ -53,7 +57,11 @@ _AMI_RELEASES = {
 
 def find_default_addon(name: str, kubernetes_version: str) -> str:
     """Return the version that a new add-on gets; an empty text if nobody has recorded it."""
-    defaults = {"vpc-cni": "v1.22.4-eksbuild.3", "eks-pod-identity-agent": "v1.3.10-eksbuild.3"}
+    defaults = {
+        "vpc-cni": "v1.22.4-eksbuild.3",
+        "eks-pod-identity-agent": "v1.3.10-eksbuild.3",
+        "eks-node-monitoring-agent": "v1.6.0-eksbuild.1",
+    }
     if kubernetes_version in _DEFAULTS:
         defaults |= dict(zip(("coredns", "kube-proxy"), _DEFAULTS[kubernetes_version], strict=True))
     return defaults.get(name, "")

@@ -3,6 +3,7 @@
 Each function returns the code and the message of EKS's error, or None.
 """
 
+import functools
 import gzip
 import json
 from pathlib import Path
@@ -12,7 +13,7 @@ import moto.ec2
 from ministack.core.responses import get_region
 from ministack.services import ec2, eks, kms
 
-from local_aws import eks_offers
+from local_aws import eks_offers, service_quotas
 
 Refusal = tuple[str, str] | None
 
@@ -44,6 +45,15 @@ def refuse_cluster(body: dict[str, Any]) -> Refusal:
     _, status = VERSIONS.get(version, ("", ""))
     if status == "EXTENDED_SUPPORT" and policy.get("supportType") == "STANDARD":
         return INVALID, f"Kubernetes {version} is in extended support: supportType must be EXTENDED"
+    return None
+
+
+def refuse_upgrade_policy(cluster: dict[str, Any], body: dict[str, Any]) -> Refusal:
+    """Refuse another support type in extended support (Amazon EKS, "View current cluster upgrade policy")."""
+    _, status = VERSIONS.get(cluster["version"], ("", ""))
+    before, after = (item.get("upgradePolicy", {}).get("supportType") for item in (cluster, body))
+    if status == "EXTENDED_SUPPORT" and after not in (None, before):
+        return INVALID, f"Kubernetes {cluster['version']} is in extended support: supportType can't change"
     return None
 
 
@@ -144,7 +154,33 @@ def refuse_node_group(cluster: str, body: dict[str, Any]) -> Refusal:
                 f"Your requested instance type ({types[0]}) is not supported in your requested Availability "
                 f"Zone ({zone})."
             )
-    return None
+    return _refuse_above_quota(body)
+
+
+def _refuse_above_quota(body: dict[str, Any]) -> Refusal:
+    """Refuse the nodes of a new group that would be above a vCPU quota, beside all nodes that run.
+
+    EKS takes the group, and its creation fails some minutes later. A group that grows later does not fail:
+    its nodes above the quota never start.
+    """
+    name, capacity_type = body["instanceTypes"][0], body.get("capacityType", "ON_DEMAND")
+    nodes = body.get("scalingConfig", {}).get("desiredSize", 0)
+    quota = service_quotas.find_quota(name, capacity_type)
+    if nodes == 0 or quota is None:
+        return None
+    running = [
+        (group["instanceTypes"][0], group["scalingConfig"]["desiredSize"])
+        for group in eks._nodegroups.values()
+        if service_quotas.find_quota(group["instanceTypes"][0], group["capacityType"]) == quota
+    ]
+    vcpus = {key: facts["VCpuInfo"]["DefaultVCpus"] for key, facts in read_instance_types().items()}
+    if sum(count * vcpus[key] for key, count in [(name, nodes), *running]) <= quota[1]:
+        return None
+    return "InvalidRequestException", (
+        "AsgInstanceLaunchFailures: Could not launch instances. VcpuLimitExceeded - You have "
+        f"requested more vCPU capacity than your current vCPU limit of {quota[1]:.0f} allows for the "
+        f"instance bucket that the specified instance type belongs to ({quota[0]})."
+    )
 
 
 def _find_locked_key(template_id: str | None) -> str | None:
@@ -174,6 +210,14 @@ def refuse_scaling(scaling: dict[str, int]) -> Refusal:
     if desired > most:
         return INVALID, f"desired capacity {desired} can't be greater than max size {most}"
     return None
+
+
+@functools.cache
+def read_instance_types() -> dict[str, Any]:
+    """Return EC2's facts about instance types by name, from moto's copy of its answer."""
+    file = Path(moto.ec2.__file__).parent / "resources" / "instance_types.json.gz"
+    facts: dict[str, Any] = json.loads(gzip.decompress(file.read_bytes()))
+    return facts
 
 
 def read_offerings() -> list[dict[str, str]]:

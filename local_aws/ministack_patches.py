@@ -12,15 +12,12 @@ Service Quotas (service_quotas.py). Delete a patch when ministack no longer need
 """
 
 import datetime as dt
-import gzip
 import json
 import re
 import uuid
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import moto.ec2
 from ministack.core import iam_actions
 from ministack.services import autoscaling, cloudwatch_logs, ec2, eks, ssm
 
@@ -157,8 +154,7 @@ def _add_conditional_write(build: Callable[..., dict[str, Any]]) -> Callable[...
 
 
 def _describe_instance_types(parameters: dict[str, Any]) -> Response:
-    listing = Path(moto.ec2.__file__).parent / "resources" / "instance_types.json.gz"
-    known = json.loads(gzip.decompress(listing.read_bytes()))
+    known = eks_refusals.read_instance_types()
     unknown = [name for name in ec2._parse_member_list(parameters, "InstanceType") if name not in known]
     if unknown:
         message = f"The following supplied instance types do not exist: [{', '.join(unknown)}]"
@@ -287,6 +283,8 @@ def _update_cluster(body: dict[str, Any], cluster: str) -> Response:
     network = record["resourcesVpcConfig"]
     changed = network | body.get("resourcesVpcConfig", {})
     if refusal := eks_refusals.refuse_subnets(network, changed):
+        return _refuse(*refusal)
+    if refusal := eks_refusals.refuse_upgrade_policy(record, body):
         return _refuse(*refusal)
     network.update(changed)
     _echo(record, body, ("logging", "upgradePolicy"))

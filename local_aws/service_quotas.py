@@ -6,6 +6,7 @@ more is granted at once.
 """
 
 import json
+import re
 from typing import Any
 
 from ministack import app
@@ -27,7 +28,8 @@ _NAMES = {
     "L-43DA4232": "Running On-Demand High Memory instances",
     "L-34B43A08": f"All {_STANDARD} Spot Instance Requests",
     "L-3819A6DF": "All G and VT Spot Instance Requests",
-    "L-7212CCBC": "All P Spot Instance Requests",
+    "L-7212CCBC": "All P4, P3 and P2 Spot Instance Requests",
+    "L-C4BD4855": "All P5 Spot Instance Requests",
     "L-B5D1601B": "All Inf Spot Instance Requests",
     "L-6B0D517C": "All Trn Spot Instance Requests",
     "L-88CF9481": "All F Spot Instance Requests",
@@ -45,6 +47,22 @@ def add() -> None:
     app.SERVICE_HANDLERS["servicequotas"] = _handle
 
 
+def find_quota(instance_type: str, capacity_type: str) -> tuple[str, float] | None:
+    """Return name and vCPUs of the quota that an instance counts against; None if no name has its family."""
+    match = re.match("[a-z]+[0-9]*", instance_type)
+    family = match.group().upper() if match else ""
+    for length in range(len(family), 0, -1):
+        for code, name in _NAMES.items():
+            families = {word.upper() for word in re.findall(r"\b(?:[A-Z]{1,3}[0-9]?|Inf|Trn)\b", name)}
+            if family[:length] in families and ("Spot" in name) == (capacity_type == "SPOT"):
+                return name, _applied.get(code, _default(code))
+    return None
+
+
+def _default(code: str) -> float:
+    return 5.0 if _STANDARD in _NAMES[code] else 0.0
+
+
 async def _handle(_method: str, _path: str, headers: Any, body: bytes, _query: Any) -> Response:
     request = json.loads(body)
     code = request.get("QuotaCode")
@@ -52,7 +70,7 @@ async def _handle(_method: str, _path: str, headers: Any, body: bytes, _query: A
         return _answer({"__type": "NoSuchResourceException", "Message": "The quota does not exist."}, 400)
     match headers.get("x-amz-target", "").partition(".")[2]:
         case "GetAWSDefaultServiceQuota":
-            return _answer({"Quota": _describe(code, 5.0 if _STANDARD in _NAMES[code] else 0.0)})
+            return _answer({"Quota": _describe(code, _default(code))})
         case "GetServiceQuota" if code in _applied:
             return _answer({"Quota": _describe(code, _applied[code])})
         case "GetServiceQuota":  # an account that has never asked for more has only the default

@@ -77,9 +77,9 @@ def warn_of_old_kube_proxy(stack: TerraformStack, *, kube_proxy: EksAddon, versi
     addon_version = f"{kube_proxy.fqn}.addon_version"
     minor = version.partition(".")[2]
     message = (
-        f"cluster.addon_versions.kube-proxy: ${{{addon_version}}}: older than the cluster, {version}. Set "
-        f"the version that this command prints: aws eks describe-addon-versions --region {region} "
-        f"--addon-name kube-proxy --kubernetes-version {version} "
+        f"cluster.addon_versions.kube-proxy: ${{{addon_version}}}: older than cluster.kubernetes_version, "
+        f"{version}. Set the version that this command prints: aws eks describe-addon-versions "
+        f"--region {region} --addon-name kube-proxy --kubernetes-version {version} "
         '--query "addons[].addonVersions[?compatibilities[0].defaultVersion].addonVersion" --output text'
     )
     condition = f'${{try(tonumber(split(".", {addon_version})[1]), {minor}) >= {minor}}}'

@@ -52,7 +52,7 @@ _AUTOSCALER_STATUS = (
 
 def usage_class(instance_type: str, capacity_type: str) -> str | None:
     """Return the class of the vCPU usage metric, such as Standard/OnDemand; None if AWS publishes none."""
-    quota = find_quota_class(instance_type)
+    quota = find_quota_class(instance_type, capacity_type)
     way_to_pay = "Spot" if capacity_type == "SPOT" else "OnDemand"
     return f"{quota.usage}/{way_to_pay}" if quota and quota.usage else None
 

@@ -57,6 +57,7 @@ SECRETS_KEY_TAG = "secrets-key-arn"
 ADDONS_FOR_NODES: tuple[AddonName, ...] = ("vpc-cni", "kube-proxy", "eks-pod-identity-agent")
 # kube-proxy follows the control plane. A version of these fits several Kubernetes versions, and goes first.
 ADDONS_BEFORE_UPGRADE: tuple[AddonName, ...] = ("vpc-cni", "eks-pod-identity-agent", "coredns")
+NODE_MONITORING_AGENT: AddonName = "eks-node-monitoring-agent"  # one of them, if the settings have it
 
 
 @dataclass(frozen=True)
@@ -176,7 +177,7 @@ class ClusterStack(EnvironmentStack):
                 private_route_table_ids=self._network.private_route_table_ids,
             )
         if settings.node_monitoring_agent:
-            self._build_addon("eks-node-monitoring-agent")
+            self._build_addon(NODE_MONITORING_AGENT)
         oidc_provider_arn = self._build_oidc_provider().arn if settings.enable_irsa else ""
 
         publish_outputs(
@@ -240,20 +241,22 @@ class ClusterStack(EnvironmentStack):
             running=running,
             cluster_name=settings.name,
             version=settings.kubernetes_version,
-            addons=ADDONS_BEFORE_UPGRADE,
+            addons=[
+                *ADDONS_BEFORE_UPGRADE,
+                *([NODE_MONITORING_AGENT] if settings.node_monitoring_agent else []),
+            ],
         )
         checks = [
             upgrade_precondition(self, running=running, version=settings.kubernetes_version),
             self._require_subnets(running),
+            self._require_role_path(running),
+            self._require_secrets_key(running),
+            support.support_type_precondition(running, settings.support_type),
         ]
         if settings.kubernetes_version not in CLUSTER_AUTOSCALER_IMAGE_TAGS:  # the settings know no better
             checks.append(support.existence_precondition())
         if settings.support_type == "STANDARD":
             checks.append(support.creation_precondition(running))
-        if path := self._environment.aws.role_path:
-            checks.append(self._require_role_path(running, path, role_name=self._prefix("cluster")))
-        if settings.secrets_key_arn:
-            checks.append(self._require_secrets_key(running, settings.secrets_key_arn))
         public_cidrs = [str(cidr) for cidr in settings.endpoint_public_access_cidrs]
         return EksCluster(
             self,
@@ -334,27 +337,32 @@ class ClusterStack(EnvironmentStack):
             "other zones.",
         )
 
-    def _require_secrets_key(self, running: RunningCluster, arn: str) -> Precondition:
-        """Refuse the key in a running cluster that was created without it.
+    def _require_secrets_key(self, running: RunningCluster) -> Precondition:
+        """Refuse another key than that with which the running cluster was created.
 
         Amazon EKS, "Encrypt Kubernetes secrets with KMS on existing clusters": the key of a cluster can't be
-        changed. The plan would change nothing in EKS, and delete the key that the cluster really uses.
+        changed. The plan would change nothing in EKS. A new key would delete the stack's key, which the
+        cluster uses; without the key the tag would go, which says the right one.
         """
         created_with = f'try({running.address}.tags["{SECRETS_KEY_TAG}"], "")'
+        key = f'{created_with} == "" ? "a key of the cluster stack" : {created_with}'
+        arn = self._settings.secrets_key_arn
         return Precondition(
-            condition=f'${{!{running.exists} || {created_with} == "{arn}"}}',
-            error_message=f"cluster.secrets_key_arn: {arn}: the running cluster was not created with this "
-            f"key, and EKS can't change it. Accepted: the key in the cluster's tag {SECRETS_KEY_TAG}, or no "
-            "setting if there is no tag.",
+            condition=f'${{!{running.exists} || {created_with} == "{arn or ""}"}}',
+            error_message=f"cluster.secrets_key_arn: {arn or 'not set'}: the running cluster was created "
+            f"with ${{{key}}}, and EKS can't change it. Accepted: the key in the cluster's tag "
+            f"{SECRETS_KEY_TAG}, or no setting if there is no tag.",
         )
 
-    def _require_role_path(self, running: RunningCluster, path: str, *, role_name: str) -> Precondition:
+    def _require_role_path(self, running: RunningCluster) -> Precondition:
         """Refuse another path in a running cluster: IAM would replace the role, and EKS the cluster."""
-        found = f"{running.address}.role_arn"
+        role_arn, path = f"{running.address}.role_arn", self._environment.aws.role_path
+        found = f'regex(":role(/(?:.*/)?)", {role_arn})[0]'  # a role's name has no slash
         return Precondition(
-            condition=f'${{!{running.exists} || try(endswith({found}, ":role{path}{role_name}"), false)}}',
-            error_message=f'aws.role_path: {path}: the running cluster has the role ${{try({found}, "")}}, '
-            "and EKS can't give it another. Accepted: the path of that role; without the setting it is /.",
+            condition=f'${{!{running.exists} || try({found} == "{path or "/"}", false)}}',
+            error_message=f"aws.role_path: {path or 'not set'}: the running cluster has the role "
+            f'${{try({role_arn}, "")}}, and EKS can\'t give it another. Accepted: the path of that role; '
+            "without the setting it is /.",
         )
 
     def _build_addon(self, name: AddonName, *, depends_on: Sequence[EksNodeGroup] = ()) -> EksAddon:

@@ -32,8 +32,9 @@ STANDARD = QuotaClass(
     "standard", "Standard (A, C, D, H, I, M, R, T, Z) instances", "L-1216C47A", "L-34B43A08", "Standard"
 )
 _GRAPHICS = QuotaClass("g_and_vt", "G and VT instances", "L-DB2E81BA", "L-3819A6DF", "G")
-# By the letters before the first digit of an instance type (Amazon EC2, "Instance type naming conventions").
-# The longest beginning counts: dl2q is of DL and not of D, gr6 of G.
+_P = QuotaClass("p", "P instances", "L-417A185B", "L-7212CCBC", "P")
+# By the beginning of an instance type (Amazon EC2, "Instance type naming conventions"). The longest one
+# counts: dl2q is of DL and not of D, gr6 of G.
 QUOTA_CLASSES: dict[str, QuotaClass | None] = {
     **dict.fromkeys(("a", "c", "d", "h", "i", "m", "r", "t", "z"), STANDARD),
     **dict.fromkeys(("g", "vt"), _GRAPHICS),
@@ -42,19 +43,26 @@ QUOTA_CLASSES: dict[str, QuotaClass | None] = {
     "hpc": QuotaClass("hpc", "HPC instances", "L-F7808C92", None),
     "inf": QuotaClass("inf", "Inf instances", "L-1945791B", "L-B5D1601B", "Inf"),
     "mac": None,  # they run on Dedicated Hosts, whose quotas count hosts
-    "p": QuotaClass("p", "P instances", "L-417A185B", "L-7212CCBC", "P"),
+    "p": _P,
     "trn": QuotaClass("trn", "Trn instances", "L-2C3B7624", "L-6B0D517C"),
     "u": QuotaClass("high_memory", "High Memory instances", "L-43DA4232", None),
     "x": QuotaClass("x", "X instances", "L-7295265B", "L-E3A00192", "X"),
 }
+# On-Demand all P instances share one quota. The Spot quotas divide them, and none names a later one than P5.
+SPOT_CLASSES = QUOTA_CLASSES | {
+    **dict.fromkeys(("p2", "p3", "p4"), _P._replace(name="P4, P3 and P2 instances")),
+    "p5": QuotaClass("p5", "P5 instances", "L-417A185B", "L-C4BD4855"),
+    "p": None,
+}
 
 
-def find_quota_class(instance_type: str) -> QuotaClass | None:
+def find_quota_class(instance_type: str, capacity_type: str) -> QuotaClass | None:
     """Return the class of an instance type; None for a family that is newer than the table."""
-    match = re.match("[a-z]+", instance_type)
-    letters = match.group() if match else ""
-    beginnings = (letters[:length] for length in range(len(letters), 0, -1))
-    return next((QUOTA_CLASSES[name] for name in beginnings if name in QUOTA_CLASSES), None)
+    classes = SPOT_CLASSES if capacity_type == "SPOT" else QUOTA_CLASSES
+    match = re.match("[a-z]+[0-9]*", instance_type)
+    family = match.group() if match else ""
+    beginnings = (family[:length] for length in range(len(family), 0, -1))
+    return next((classes[name] for name in beginnings if name in classes), None)
 
 
 def warn_above_quotas(
@@ -82,7 +90,7 @@ def warn_above_quotas(
     for entry, group in settings.items():
         by_class: dict[QuotaClass, list[str]] = {}
         for name in group.instance_types:
-            if (quota := find_quota_class(name)) is not None:
+            if (quota := find_quota_class(name, group.capacity_type)) is not None:
                 by_class.setdefault(quota, []).append(f"{instance_types[name]}.default_vcpus")
         for quota, vcpus in by_class.items():
             entries = needs.setdefault((quota, group.capacity_type), {})

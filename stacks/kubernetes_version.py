@@ -66,6 +66,22 @@ class SupportedVersion:
             "version, or cluster.support_type: EXTENDED, which costs more.",
         )
 
+    def support_type_precondition(self, running: RunningCluster, support_type: str) -> Precondition:
+        """Return the precondition that refuses another support_type for a cluster in extended support.
+
+        Amazon EKS, "View current cluster upgrade policy": it can be changed only in standard support. An
+        upgrade comes first, so the version of the settings counts.
+        """
+        present = f"{running.address}.upgrade_policy[0].support_type"
+        is_kept = f'try({present} == "{support_type}", true)'
+        return Precondition(
+            condition=f"${{!{running.exists} || {self._is_standard} || {is_kept}}}",
+            error_message=f"cluster.support_type: {support_type}: the standard support of {self._version} "
+            f"ended on {self._end}, and EKS changes no support_type afterwards. Accepted: "
+            f'${{try({present}, "")}}, which the cluster has, or an upgrade to a version in standard '
+            "support.",
+        )
+
     def warn_after_standard_support(self) -> None:
         """Let each plan warn while the version is in extended support."""
         warning = (

@@ -59,7 +59,7 @@ class ClusterSettings(SettingsModel):
         default="STANDARD",
         description="STANDARD: AWS upgrades the control plane when standard support ends, and creates no "
         "cluster of a version after that. EXTENDED: AWS keeps the version for 12 more months, at a higher "
-        "price.",
+        "price. It can't be changed while the cluster's version is in extended support.",
     )
     force_update_version: bool = Field(
         default=False,

@@ -35,14 +35,41 @@ SETTINGS = {
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory, aws_reattach: dict[str, Any]) -> Iterator[Project]:
-    """An environment of two zones, with network and cluster deployed by plain Terraform."""
+def fresh(tmp_path_factory: pytest.TempPathFactory, aws_reattach: dict[str, Any]) -> Iterator[Project]:
+    """An environment of two zones with its network, in an account that has never used Auto Scaling."""
     # On an emulated AWS of its own, which needs no destroy at the end.
     with running_project(tmp_path_factory.mktemp("changed") / "project", aws_reattach) as project:
         environment = project.another("changed", SETTINGS | prepare_account(project))
-        for stack in STACKS:
-            environment.apply(stack)
+        environment.apply("network")
         yield environment
+
+
+@pytest.fixture(scope="module")
+def refused(fresh: Project) -> str:
+    """What the plan of the cluster says in this account."""
+    assert fresh.terraform("cluster", "init").returncode == 0
+    plan = fresh.plan("cluster")
+    assert plan.returncode == 1, plan.stdout
+    return plan.stderr
+
+
+@pytest.fixture(scope="module")
+def small(fresh: Project, refused: str) -> Project:
+    """The same environment with its cluster, after the account got the role of Auto Scaling."""
+    assert refused
+    fresh.client("iam").create_role(  # ministack spells the role's name in another way than AWS
+        RoleName="AWSServiceRoleForAutoScaling",
+        Path="/aws-service-role/autoscaling.amazonaws.com/",
+        AssumeRolePolicyDocument=trust({"Service": "autoscaling.amazonaws.com"}),
+    )
+    fresh.apply("cluster")
+    return fresh
+
+
+def test_a_key_for_volumes_needs_the_role_of_auto_scaling(refused: str) -> None:
+    """The plan of an account without the role has the command that makes it."""
+    assert "the account does not have the role that Auto Scaling uses the key with." in refused
+    assert "aws iam create-service-linked-role --aws-service-name autoscaling.amazonaws.com" in refused
 
 
 @pytest.mark.parametrize("stack", STACKS)
@@ -76,6 +103,25 @@ def test_aws_holds_what_the_settings_of_a_platform_team_name(small: Project) -> 
     assert rule["ecrRepositoryPrefix"] == "changed-dockerhub"
 
 
+def test_the_emulated_eks_starts_no_nodes_with_a_key_that_is_not_granted(small: Project) -> None:
+    """Their instances would end at once, since Auto Scaling may not use the key of their volumes."""
+    eks, ec2 = small.client("eks"), small.client("ec2")
+    present = eks.describe_nodegroup(clusterName="changed", nodegroupName="main-a")["nodegroup"]
+    key = small.client("kms").create_key()["KeyMetadata"]["Arn"]
+    volume = {"DeviceName": "/dev/xvda", "Ebs": {"KmsKeyId": key, "Encrypted": True}}
+    template = ec2.create_launch_template(
+        LaunchTemplateName="locked", LaunchTemplateData={"BlockDeviceMappings": [volume]}
+    )["LaunchTemplate"]
+    with pytest.raises(ClientError, match=f"InvalidKMSKey.*{key}"):
+        eks.create_nodegroup(
+            clusterName="changed",
+            nodegroupName="locked",
+            launchTemplate={"id": template["LaunchTemplateId"]},
+            **{name: present[name] for name in ("subnets", "nodeRole", "instanceTypes", "scalingConfig")},
+        )
+    ec2.delete_launch_template(LaunchTemplateId=template["LaunchTemplateId"])
+
+
 def test_a_running_cluster_keeps_its_roles_and_its_key(small: Project) -> None:
     """Another path or another key for Secrets is refused, before anything is replaced or deleted."""
     key = f"arn:aws:kms:eu-central-1:000000000000:key/{uuid.UUID(int=1)}"
@@ -83,7 +129,18 @@ def test_a_running_cluster_keeps_its_roles_and_its_key(small: Project) -> None:
         plan = small.plan("cluster")
     assert plan.returncode == 1
     assert "aws.role_path: /other/: the running cluster has the role arn:aws:iam::" in plan.stderr
-    assert f"cluster.secrets_key_arn: {key}: the running cluster was not created with this key" in plan.stderr
+    created_with = f"the running cluster was created with {small.settings.cluster.secrets_key_arn}, and EKS"
+    assert f"cluster.secrets_key_arn: {key}: {created_with}" in plan.stderr
+
+
+def test_the_settings_of_a_running_cluster_keep_its_role_path_and_its_key(small: Project) -> None:
+    """Without the path the cluster would be replaced, and without the key the tag would go that names it."""
+    with small.changed({"aws.role_path": None, "cluster.secrets_key_arn": None}):
+        plan = small.plan("cluster")
+    assert plan.returncode == 1
+    assert "aws.role_path: not set: the running cluster has the role arn:aws:iam::" in plan.stderr
+    created_with = f"the running cluster was created with {small.settings.cluster.secrets_key_arn}, and EKS"
+    assert f"cluster.secrets_key_arn: not set: {created_with}" in plan.stderr
 
 
 @pytest.fixture(scope="module")
@@ -206,11 +263,6 @@ def test_the_log_group_of_another_environment_is_not_adopted(grown: Project) -> 
 def prepare_account(project: Project) -> dict[str, Any]:
     """Make what the settings of a platform team name, and return these settings."""
     kms, secrets = project.client("kms"), project.client("secretsmanager")
-    project.client("iam").create_role(  # ministack spells the role's name in another way than AWS
-        RoleName="AWSServiceRoleForAutoScaling",
-        Path="/aws-service-role/autoscaling.amazonaws.com/",
-        AssumeRolePolicyDocument=trust({"Service": "autoscaling.amazonaws.com"}),
-    )
     secrets_key, volumes_key = (kms.create_key()["KeyMetadata"]["Arn"] for _ in range(2))
     credential = secrets.create_secret(Name="ecr-pullthroughcache/hub", SecretString=project.token)["ARN"]
     return PLATFORM_SETTINGS | {

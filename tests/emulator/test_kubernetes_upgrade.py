@@ -62,8 +62,9 @@ def test_the_plan_names_the_addons_that_an_upgrade_would_leave_behind(upgrade: P
     addons, kube_proxy = sorted(upgrade.failed_checks)
     # The other two have EKS's default for 1.36 already.
     assert "cluster.addon_versions: {coredns: v1.14.3-eksbuild.14}." in addons
-    assert "cluster.addon_versions.kube-proxy: v1.35.3-eksbuild.21: older than the cluster, 1.36." in (
-        kube_proxy
+    assert (
+        "cluster.addon_versions.kube-proxy: v1.35.3-eksbuild.21: older than cluster.kubernetes_version, 1.36."
+        in kube_proxy
     )
 
 
@@ -106,6 +107,15 @@ def test_a_jump_is_refused(deployed: Project, old_cluster: str) -> None:
     )
 
 
+def test_a_cluster_in_extended_support_keeps_its_support_type(deployed: Project, old_cluster: str) -> None:
+    """The plan fails with the day on which standard support ended, and with the type that the cluster has."""
+    with deployed.changed({"cluster.name": old_cluster, "cluster.kubernetes_version": "1.33"}):
+        plan = deployed.plan("cluster")
+    assert plan.returncode == 1
+    assert "cluster.support_type: STANDARD: the standard support of 1.33 ended on 2026-07-29" in plan.stderr
+    assert "Accepted: EXTENDED, which the cluster has, or an upgrade" in plan.stderr
+
+
 def test_the_emulated_eks_upgrades_as_eks_does(deployed: Project, old_cluster: str) -> None:
     """One minor version at a time, when all node groups have the cluster's, and never back."""
     eks = deployed.client("eks")
@@ -116,6 +126,8 @@ def test_the_emulated_eks_upgrades_as_eks_does(deployed: Project, old_cluster: s
     def update_nodes(**options: Any) -> None:
         eks.update_nodegroup_version(clusterName=old_cluster, nodegroupName=GROUP, **options)
 
+    with pytest.raises(ClientError, match=r"1\.33 is in extended support: supportType can't change"):
+        eks.update_cluster_config(name=old_cluster, upgradePolicy={"supportType": "STANDARD"})
     with pytest.raises(ClientError, match=r"Unsupported Kubernetes minor version update from 1\.33 to 1\.35"):
         upgrade_cluster("1.35")
     with pytest.raises(ClientError, match=r"Nodegroup version 1\.34 must be from 1\.33.* to 1\.33"):

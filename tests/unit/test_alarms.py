@@ -89,6 +89,7 @@ def test_the_quota_of_an_instance_type(name: str, kind: str) -> None:
 def test_some_quotas_have_no_usage_metric(name: str) -> None:
     """An alarm on a metric that nobody publishes would never change."""
     assert usage_class(name, "ON_DEMAND") is None
+    assert usage_class("p5.48xlarge", "SPOT") is None
 
 
 def test_cloudwatch_publishes_from_the_own_account_alone(resources: dict[str, Any]) -> None:

@@ -32,14 +32,24 @@ from tests.environments import Synthesized
 )
 def test_the_letters_of_a_family_name_its_quota(instance_type: str, key: str) -> None:
     """The longest documented beginning counts: dl is not d, and inf is not i."""
-    quota = find_quota_class(instance_type)
+    quota = find_quota_class(instance_type, "ON_DEMAND")
     assert quota is not None
     assert quota.key == key
 
 
+@pytest.mark.parametrize(
+    ("instance_type", "code"),
+    [("p4d.24xlarge", "L-7212CCBC"), ("p5en.48xlarge", "L-C4BD4855"), ("p6-b200.48xlarge", None)],
+)
+def test_the_spot_quotas_divide_the_p_instances(instance_type: str, code: str | None) -> None:
+    """P5 has a quota of its own, and AWS documents none for later ones ("Spot Instance quotas")."""
+    quota = find_quota_class(instance_type, "SPOT")
+    assert (quota.spot if quota else None) == code
+
+
 def test_a_family_that_no_quota_names_has_none() -> None:
     """A plan does not compare it with the quota of another family."""
-    assert find_quota_class("y1.large") is None
+    assert find_quota_class("y1.large", "ON_DEMAND") is None
 
 
 def vcpus(instance_type: str) -> str:

@@ -129,6 +129,12 @@ def test_eks_repairs_nodes_with_the_help_of_the_agent(stacks: Synthesized) -> No
     assert "eks-node-monitoring-agent" in {item["addon_name"] for item in resources["aws_eks_addon"].values()}
 
 
+def test_a_plan_that_upgrades_warns_of_an_old_agent(stacks: Synthesized) -> None:
+    """It is one of the add-ons that go before the control plane."""
+    read = stacks["cluster"]["data"]["aws_eks_addon"]["deployed_addon"]
+    assert '"coredns","eks-node-monitoring-agent"]' in read["for_each"].replace(" ", "")
+
+
 def test_the_capacity_check_leaves_room_for_the_agent(stacks: Synthesized) -> None:
     """The plan and `make jobs` take its requests from what a job can have: 10m CPU and 30 MiB."""
     largest = stacks["workloads"]["locals"]["largest_nodes_default"]
