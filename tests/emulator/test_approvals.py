@@ -12,7 +12,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from deployment.apply import ApplyError, read_record, refuse_without_approval
+from deployment.apply import ApplyError, find_dangers, read_record, refuse_without_approval
 from deployment.approvals import ApprovalError, Approvals
 from deployment.approve import approve, show_approvals
 from deployment.plan import find_plans_folder
@@ -227,8 +227,8 @@ def approve_plan(settings: Settings, **options: Any) -> None:
 
 def check(settings: Settings, *, is_required: bool = True) -> None:
     """Look the last plan up in the record, as `apply` does."""
-    record = read_record(find_plans_folder(settings.environment))
-    refuse_without_approval(record, settings, BACKEND, is_required=is_required)
+    dangers = find_dangers(read_record(find_plans_folder(settings.environment)))
+    refuse_without_approval(dangers, settings, BACKEND, is_required=is_required)
 
 
 def test_an_apply_needs_the_approval_of_what_it_applies(
