@@ -207,6 +207,18 @@ def test_a_region_without_prices_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
         main()
 
 
+@pytest.mark.parametrize("arguments", [[], ["show"], ["show", "--region"], ["update", "--all"]])
+def test_a_wrong_command_line_ends_with_1(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    """The commands of this project have one status for an error; argparse's own is 2."""
+    monkeypatch.setattr(sys, "argv", ["prices", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    assert capsys.readouterr().err.startswith("usage: python -m prices")
+
+
 def test_update_writes_the_table(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The command reads a table, asks AWS for its regions, and writes it with the day's date."""
     write_table(OLD, tmp_path / "table.csv")
