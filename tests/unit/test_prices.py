@@ -39,7 +39,7 @@ def test_every_price_has_a_date_and_a_source() -> None:
 
 
 def test_sizes_of_a_family_cost_in_proportion() -> None:
-    """EC2 sells a family by its size, so a slip of the pen in a row is found."""
+    """EC2 sells a family by its size, so a typing error in a row is found."""
     sizes = {"medium": 0.25, "large": 0.5, "xlarge": 1.0}
     by_family: dict[tuple[str, str], list[float]] = {}
     for (region, item), row in known_prices().rows.items():
