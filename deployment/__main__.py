@@ -81,7 +81,7 @@ def _parse_command_line() -> argparse.Namespace:
     add_question(approve)
     add_command("approvals", "show the record of approvals, and verify it")
     for name, text in (
-        ("deploy", "plan and apply stacks one after the other, and ask before each apply"),
+        ("deploy", "plan and apply stacks, and ask before each apply; the record of approvals is not read"),
         ("destroy", "destroy stacks in the reverse order, after one question"),
     ):
         command = add_command(name, text)

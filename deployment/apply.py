@@ -9,9 +9,19 @@ from pydantic import ValidationError
 
 from deployment.approvals import Approvals
 from deployment.node_numbers import find_fewer_nodes
-from deployment.plan import PlansRecord, compute_sha256, describe_state, find_plans_folder, shorten_path
+from deployment.plan import (
+    PlansRecord,
+    StackRecord,
+    compute_sha256,
+    describe_state,
+    find_plans_folder,
+    read_project_accepted,
+    shorten_path,
+)
 from deployment.terraform import Stack, TerraformError
 from plan_review.exit_status import ExitStatus
+from plan_review.plan import read_plan
+from plan_review.review import PlannedStack, Review
 from stacks.backend import PROVIDER_LOCK, Backend
 from stacks.errors import UserError
 from stacks.settings import Settings
@@ -41,10 +51,12 @@ def apply(stacks: Sequence[Stack], settings: Settings, backend: Backend, *, requ
     folder = find_plans_folder(settings.environment)
     again = _advise_plan(folder)
     record = read_record(folder)
-    refuse_without_approval(record, settings, backend, is_required=require_approval)
     problem = next(_find_changes_since(record, stacks, folder, settings.aws), None)
     if problem:
         raise ApplyError(f"{shorten_path(folder)}: stale, nothing was applied: {problem}. {again}")
+    # A pipeline keeps plans.json as an artifact, so the required approval is of what the plan files say.
+    dangers = _review_plan_files(record, stacks, folder) if require_approval else find_dangers(record)
+    refuse_without_approval(dangers, settings, backend, is_required=require_approval)
     results = {
         stack.name: _apply_stack(stack, record, folder, again=again, aws=settings.aws) for stack in stacks
     }
@@ -79,17 +91,44 @@ def _apply_stack(stack: Stack, record: PlansRecord, folder: Path, *, again: str,
     return "applied"
 
 
+def find_dangers(record: PlansRecord) -> set[str]:
+    """Return the digests of the recorded findings that need an approval, of the stacks that are applied."""
+    return {name for stack in record.stacks.values() if _is_applied(stack) for name in stack.dangers}
+
+
+def _review_plan_files(record: PlansRecord, stacks: Sequence[Stack], folder: Path) -> set[str]:
+    """Return the digests of the findings that need an approval, from the plan files that are applied."""
+    planned = [
+        PlannedStack(
+            stack.name, read_plan(stack.capture("show", "-json", str(folder / f"{stack.name}.tfplan")))
+        )
+        for stack in stacks
+        if _is_applied(record.stacks[stack.name])
+    ]
+    review = Review("", planned, accepted=read_project_accepted(dt.datetime.now(dt.UTC).date()))
+    return {name for found in review.dangers.values() for name in found}
+
+
+def _is_applied(planned: StackRecord) -> bool:
+    return planned.plan_sha256 is not None and not planned.preview and planned.has_changes
+
+
 def refuse_without_approval(
-    record: PlansRecord, settings: Settings, backend: Backend, *, is_required: bool
+    dangers: set[str], settings: Settings, backend: Backend, *, is_required: bool
 ) -> None:
-    """Look the findings of the stacks that would be applied up in the record of approvals.
+    """Look findings up in the record of approvals.
+
+    Args:
+        dangers: The digests of the findings that need an approval.
+        settings: The environment's settings.
+        backend: The state bucket.
+        is_required: Whether they must be approved; else only a refusal counts.
 
     Raises:
         ApplyError: If they are refused, or if they are not approved and have to be.
         ApprovalError: If the record was changed.
 
     """
-    dangers = {name for stack in record.stacks.values() if not stack.preview for name in stack.dangers}
     if not dangers:
         return
     report = f"{shorten_path(find_plans_folder(settings.environment))}/report.md"

@@ -165,11 +165,12 @@ class Approvals:
             fields: The fields of the entry but number, environment and previous.
 
         Raises:
-            ApprovalError: If the chain is broken, or if other writers are always first.
+            ApprovalError: If the record was changed, or if other writers are always first.
 
         """
         for _ in range(_ATTEMPTS):
             records = self.read()
+            self.refuse_overwritten()
             entry = Entry(
                 number=len(records) + 1,
                 environment=self._environment,
@@ -196,11 +197,13 @@ class Approvals:
         A refusal decides if it has one of them.
 
         Raises:
-            ApprovalError: If the chain is broken, or a signature is wrong.
+            ApprovalError: If the record was changed, or a signature is wrong.
 
         """
         reason = f"{self.place} has no approval of them"
-        for record in reversed(self.read()):
+        records = self.read()
+        self.refuse_overwritten()
+        for record in reversed(records):
             entry = record.entry
             if entry.verdict == "refused" and entry.names & dangers:
                 return Decision(record)
@@ -208,7 +211,7 @@ class Approvals:
                 continue
             missing = len(dangers - entry.names)
             if missing:
-                reason = f"approval {entry.number} has {missing} of them not, or has them with other values"
+                reason = f"approval {entry.number} lacks {missing} of them, or has them with other values"
             elif entry.valid_until <= now:
                 reason = f"approval {entry.number} ended on {entry.valid_until:%Y-%m-%d %H:%M} UTC"
             elif not self.is_signed(record):
@@ -242,16 +245,31 @@ class Approvals:
             raise self._break(key, "approvals.kms_key_arn did not sign it") from None
         return True
 
-    def find_overwritten(self) -> Iterator[str]:
-        """Yield the keys of entries that were overwritten or deleted, if S3 still has older versions."""
+    def refuse_overwritten(self) -> None:
+        """Check that no entry was overwritten or deleted, as far as S3 still has older versions.
+
+        The chain alone can't show that its end was deleted.
+
+        Raises:
+            ApprovalError: If one was.
+
+        """
         pages = self._s3.get_paginator("list_object_versions").paginate(
             Bucket=self._bucket, Prefix=self._prefix
         )
-        seen: dict[str, int] = {}
-        for page in pages:
-            for item in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]:
-                seen[item["Key"]] = seen.get(item["Key"], 0) + 1
-        yield from (key for key, number in sorted(seen.items()) if number > 1)
+        changed = {
+            item["Key"]
+            for page in pages
+            for item in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+            # An older version, or the marker of a deletion: an object that was written once has neither.
+            if not item["IsLatest"] or "ETag" not in item
+        }
+        if changed:
+            raise ApprovalError(
+                f"{self.place}: the record of approvals was changed: overwritten or deleted: "
+                f"{', '.join(sorted(changed))}. Find out who; no approval counts until the versions of these "
+                "objects that were added later are deleted"
+            )
 
     def _sign(self, digest: bytes) -> str:
         if self._settings.kms_key_arn is None:

@@ -96,12 +96,7 @@ def show_approvals(settings: Settings, backend: Backend) -> None:
     for line in describe(records):
         print(line)
     unsigned = [record.entry.number for record in records if not approvals.is_signed(record)]
-    overwritten = list(approvals.find_overwritten())
-    if overwritten:
-        raise ApprovalError(
-            f"{approvals.place}: overwritten or deleted: {', '.join(overwritten)}. See who did it, and "
-            "compare the versions of these objects"
-        )
+    approvals.refuse_overwritten()
     if unsigned:
         print(f"Not signed with approvals.kms_key_arn, and without effect: {', '.join(map(str, unsigned))}")
     print(f"{approvals.place}: unchanged, number of entries: {len(records)}")

@@ -1,4 +1,7 @@
-"""The parts that commands share: the option that names the environment, and the end of a command."""
+"""The parts that commands share: the option that names the environment, and the end of a command.
+
+plan_review and prices end their commands by themselves: other projects copy these two folders alone.
+"""
 
 import argparse
 import os

@@ -81,7 +81,7 @@ def plan(stacks: Sequence[Stack], settings: Settings) -> int:
         0 nothing to do, 2 changes, 3 changes that need an explicit approval, 1 if a stack failed.
 
     """
-    accepted = _read_accepted(dt.datetime.now(dt.UTC).date())
+    accepted = read_project_accepted(dt.datetime.now(dt.UTC).date())
     folder = find_plans_folder(settings.environment)
     shutil.rmtree(folder, ignore_errors=True)
     # A plan file holds everything that the state holds.
@@ -122,7 +122,7 @@ def plan(stacks: Sequence[Stack], settings: Settings) -> int:
     return review.exit_status
 
 
-def _read_accepted(today: dt.date) -> Accepted:
+def read_project_accepted(today: dt.date) -> Accepted:
     """Return the findings that the project accepts; none if it has no file for them."""
     if not ACCEPTED_FILE.exists():
         return Accepted()

@@ -6,6 +6,7 @@ Not here: writing the report.
 """
 
 import http.client
+import ipaddress
 import json
 import os
 import re
@@ -54,13 +55,36 @@ def post(report: str, name: str, variables: Mapping[str, str] = os.environ) -> s
     api = _Api(variables)
     marker = f"<!-- plan_review: {re.sub(r'[^A-Za-z0-9_.-]', '_', name)} -->"
     body = _fit(f"{marker}\n{report.rstrip()}\n", variables.get("CI_JOB_URL", ""))
-    author = api.call("GET", "/user")["id"]
+    me = _read_number(api.call("GET", "/user"), "id")
     for note in api.list_notes():
-        if note["author"]["id"] == author and str(note["body"]).startswith(marker):
-            api.call("PUT", f"{api.notes}/{note['id']}", {"body": body})
-            return f"updated comment {note['id']}"
-    note = api.call("POST", api.notes, {"body": body})
-    return f"wrote comment {note['id']}"
+        author, number = _read_number(note, "author", "id"), _read_number(note, "id")
+        if author == me and str(note.get("body")).startswith(marker):
+            api.call("PUT", f"{api.notes}/{number}", {"body": body})
+            return f"updated comment {number}"
+    number = _read_number(api.call("POST", api.notes, {"body": body}), "id")
+    return f"wrote comment {number}"
+
+
+def _read_number(answer: Any, *keys: str) -> int:
+    """Return a number of GitLab's answer, such as the author's id.
+
+    Raises:
+        CommentError: If the answer does not have it.
+
+    """
+    found = answer
+    for key in keys:
+        found = found.get(key) if isinstance(found, dict) else None
+    if not isinstance(found, int):
+        raise CommentError(f"GitLab: the answer has no number {'.'.join(keys)}. Is CI_API_V4_URL right?")
+    return found
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _fit(text: str, job: str) -> str:
@@ -93,13 +117,25 @@ class _Api:
         self._token = variables["GITLAB_TOKEN"].strip()
         if not re.fullmatch(r"[!-~]+", self._token):
             raise CommentError("GITLAB_TOKEN: is no token. Accepted: printable ASCII without spaces")
-        if not self._url.startswith(("https://", "http://")):
-            raise CommentError(f"CI_API_V4_URL: {self._url}: refused. Accepted: an address with https://")
+        self._check_url()
         project, number = (
             urllib.parse.quote(variables[key], safe="") for key in ("CI_PROJECT_ID", "CI_MERGE_REQUEST_IID")
         )
         self.notes = f"/projects/{project}/merge_requests/{number}/notes"
         self._opener = urllib.request.build_opener(_NoRedirect)
+
+    def _check_url(self) -> None:
+        """Refuse an address that the token would go to in the clear."""
+        try:
+            url = urllib.parse.urlsplit(self._url)
+            is_safe = url.scheme == "https" or (url.scheme == "http" and _is_loopback(url.hostname or ""))
+        except ValueError:
+            is_safe = False
+        if not is_safe:
+            raise CommentError(
+                f"CI_API_V4_URL: {self._url}: refused. Accepted: an address with https://, and http:// only "
+                "to this machine"
+            )
 
     def list_notes(self) -> Iterator[dict[str, Any]]:
         """Yield the comments of the merge request, the oldest first."""
@@ -107,6 +143,8 @@ class _Api:
         while True:
             query = {"sort": "asc", "order_by": "created_at", "per_page": _PER_PAGE, "page": page}
             notes = self.call("GET", f"{self.notes}?{urllib.parse.urlencode(query)}")
+            if not isinstance(notes, list):
+                raise CommentError("GitLab: the answer is no list of comments. Is CI_API_V4_URL right?")
             yield from notes
             if len(notes) < _PER_PAGE:
                 return
@@ -135,7 +173,7 @@ class _Api:
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", None) or error
             raise CommentError(f"{where}: no answer from {self._url}: {reason}") from None
-        except ValueError:
+        except (ValueError, RecursionError):
             raise CommentError(f"{where}: the answer is not JSON. Is CI_API_V4_URL right?") from None
 
     def _read_message(self, error: urllib.error.HTTPError) -> str:
@@ -143,7 +181,7 @@ class _Api:
         try:
             answer = json.loads(error.read(10_000))
             message = answer.get("message") or answer.get("error")
-        except (OSError, ValueError, AttributeError, http.client.HTTPException):
+        except (OSError, ValueError, AttributeError, RecursionError, http.client.HTTPException):
             return ""
         text = " ".join(str(message or "").split())[:300]
         return f" ({text})" if text and self._token not in text else ""

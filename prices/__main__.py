@@ -5,16 +5,23 @@ import datetime as dt
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from prices.table import TABLE, PriceError, known_prices, read_table, write_table
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser that ends with 1 on a wrong command line, as the project's other commands do."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the usage and the message, and end with 1."""
+        self.print_usage(sys.stderr)
+        self.exit(1, f"{self.prog}: {message}\n")
+
+
 def main() -> None:
     """Run the command; an expected error ends in one message and the exit status 1."""
-    parser = argparse.ArgumentParser(
-        prog="python -m prices", description="Prices of AWS, with date and source."
-    )
+    parser = Parser(prog="python -m prices", description="Prices of AWS, with date and source.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     show = commands.add_parser("show", help="show the prices of instance types or services in a region")
     show.add_argument("items", nargs="*", metavar="ITEM", help="such as m5.2xlarge or gp3; without one: all")

@@ -12,7 +12,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from deployment.apply import ApplyError, read_record, refuse_without_approval
+from deployment.apply import ApplyError, find_dangers, read_record, refuse_without_approval
 from deployment.approvals import ApprovalError, Approvals
 from deployment.approve import approve, show_approvals
 from deployment.plan import find_plans_folder
@@ -86,7 +86,7 @@ def test_an_approval_belongs_to_findings(environment: Callable[..., Settings]) -
     write(approvals, "a", "b")
     assert decides(approvals, "a", "b") is True
     assert decides(approvals, "b") is True
-    assert "approval 1 has 1 of them not" in str(decides(approvals, "a", "b", "c"))
+    assert "approval 1 lacks 1 of them" in str(decides(approvals, "a", "b", "c"))
     assert "has no approval of them" in str(decides(approvals, "c"))
     assert decides(approvals, "a", now=NOW + WEEK - dt.timedelta(seconds=1)) is True
     assert decides(approvals, "a", now=NOW + WEEK) == "approval 1 ended on 2026-12-03 12:00 UTC"
@@ -153,18 +153,22 @@ def test_a_changed_record_is_refused(
         write(approvals, "d")
 
 
-def test_a_replaced_last_entry_is_found_in_the_versions(
-    environment: Callable[..., Settings], s3: Any
-) -> None:
-    """The chain can't show that its end is missing; the bucket's versions do."""
+def test_a_deleted_last_entry_is_found_in_the_versions(environment: Callable[..., Settings], s3: Any) -> None:
+    """A refusal that somebody deletes at the end of the chain does not bring the older approval back."""
     settings = environment()
     approvals = Approvals(settings, BACKEND)
     write(approvals, "a")
     write(approvals, "a", verdict="refused")
-    assert not list(approvals.find_overwritten())
+    assert decides(approvals, "a") is False
     key = f"{settings.environment}/approvals/000002.json"
-    s3.delete_object(Bucket=BACKEND.bucket, Key=key)
-    assert list(approvals.find_overwritten()) == [key]
+    marker = s3.delete_object(Bucket=BACKEND.bucket, Key=key)["VersionId"]
+    with pytest.raises(ApprovalError, match=f"overwritten or deleted: {key}"):
+        approvals.decide({"a"}, NOW)
+    with pytest.raises(ApprovalError, match=f"overwritten or deleted: {key}"):
+        write(approvals, "a")
+    # As the message says: the record is whole again without the version that was added.
+    s3.delete_object(Bucket=BACKEND.bucket, Key=key, VersionId=marker)
+    assert decides(approvals, "a") is False
 
 
 def test_with_a_key_only_signed_approvals_count(
@@ -190,6 +194,12 @@ def test_with_a_key_only_signed_approvals_count(
     stored["entry"]["valid_until"] = "2099-01-01T00:00:00Z"
     s3.delete_object(Bucket=BACKEND.bucket, Key=key.replace("2.", "3."))
     s3.put_object(Bucket=BACKEND.bucket, Key=key, Body=json.dumps(stored))
+    # And removes the traces.
+    for kind in ("Versions", "DeleteMarkers"):
+        listed = s3.list_object_versions(Bucket=BACKEND.bucket, Prefix=f"{settings.environment}/")
+        for item in listed.get(kind, []):
+            if not item["IsLatest"] or kind == "DeleteMarkers":
+                s3.delete_object(Bucket=BACKEND.bucket, Key=item["Key"], VersionId=item["VersionId"])
     with pytest.raises(ApprovalError, match=r"000002.json: .* did not sign it"):
         approvals.decide({"a"}, NOW)
 
@@ -227,8 +237,8 @@ def approve_plan(settings: Settings, **options: Any) -> None:
 
 def check(settings: Settings, *, is_required: bool = True) -> None:
     """Look the last plan up in the record, as `apply` does."""
-    record = read_record(find_plans_folder(settings.environment))
-    refuse_without_approval(record, settings, BACKEND, is_required=is_required)
+    dangers = find_dangers(read_record(find_plans_folder(settings.environment)))
+    refuse_without_approval(dangers, settings, BACKEND, is_required=is_required)
 
 
 def test_an_apply_needs_the_approval_of_what_it_applies(

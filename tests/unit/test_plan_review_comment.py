@@ -144,11 +144,19 @@ def test_folded_parts_that_are_too_much_are_left_out(gitlab: GitLab) -> None:
         ({"CI_PROJECT_ID": "8"}, None, "404: there is no such merge request, or the token can't see"),
         ({"CI_PROJECT_ID": "../../x"}, None, "404: there is no such merge request"),
         ({"CI_API_V4_URL": "file:///etc"}, None, "CI_API_V4_URL: file:///etc: refused"),
+        ({"CI_API_V4_URL": "http://gitlab.example/api/v4"}, None, "refused. Accepted: .* https://, and http"),
+        ({"CI_API_V4_URL": "https://[x/api"}, None, r"CI_API_V4_URL: https://\[x/api: refused"),
         ({"CI_API_V4_URL": "http://127.0.0.1:1"}, None, "no answer from http://127.0.0.1:1: "),
         ({}, (302, b""), "GET /user: 302"),
         ({}, (200, b"<html>"), "the answer is not JSON"),
+        ({}, (200, b"null"), "the answer has no number id. Is CI_API_V4_URL right?"),
+        ({}, (200, b"[1]"), "the answer has no number id"),
+        ({}, (200, b'{"id": "../x"}'), "the answer has no number id"),
+        ({}, (200, b'{"id": 1}'), "the answer is no list of comments"),
+        ({}, (200, b"[" * 100_000), "the answer is not JSON"),
         ({}, (403, b'{"error": "insufficient_scope"}'), "403: the token lacks .* \\(insufficient_scope\\)"),
         ({}, (500, TOKEN.encode()), "GET /user: 500$"),
+        ({}, (500, b"[" * 9_000), "GET /user: 500$"),
         ({}, (400, json.dumps({"message": f"bad {TOKEN}"}).encode()), "400: the request is refused$"),
     ],
 )
@@ -163,6 +171,14 @@ def test_a_refusal_is_one_line_without_the_token(
     assert "\n" not in str(refused.value)
     assert len(gitlab.notes) == 1
     assert not any("elsewhere" in request or "/../" in request for request in gitlab.requests)
+
+
+@pytest.mark.parametrize("note", [{"id": 1}, {"id": 1, "author": None}, {"author": {"id": ME}}, None])
+def test_a_list_of_something_else_is_one_line(gitlab: GitLab, note: Any) -> None:
+    """A list whose entries are not GitLab's comments ends in a message, too."""
+    gitlab.notes[0] = note
+    with pytest.raises(CommentError, match=r"the answer has no number (author\.)?id"):
+        post("# Plan", "prod", gitlab.variables())
 
 
 def test_a_comment_that_gitlab_finds_too_long_is_an_error(

@@ -39,7 +39,7 @@ def test_every_price_has_a_date_and_a_source() -> None:
 
 
 def test_sizes_of_a_family_cost_in_proportion() -> None:
-    """EC2 sells a family by its size, so a slip of the pen in a row is found."""
+    """EC2 sells a family by its size, so a typing error in a row is found."""
     sizes = {"medium": 0.25, "large": 0.5, "xlarge": 1.0}
     by_family: dict[tuple[str, str], list[float]] = {}
     for (region, item), row in known_prices().rows.items():
@@ -205,6 +205,18 @@ def test_a_region_without_prices_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(sys, "argv", ["prices", "show", "--region", "eu-centrall-1"])
     with pytest.raises(SystemExit, match=r"--region eu-centrall-1: no price known there .* eu-central-1, "):
         main()
+
+
+@pytest.mark.parametrize("arguments", [[], ["show"], ["show", "--region"], ["update", "--all"]])
+def test_a_wrong_command_line_ends_with_1(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    """The commands of this project have one status for an error; argparse's own is 2."""
+    monkeypatch.setattr(sys, "argv", ["prices", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    assert capsys.readouterr().err.startswith("usage: python -m prices")
 
 
 def test_update_writes_the_table(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
