@@ -12,7 +12,7 @@ from typing import Any
 
 from plan_review.findings import Category, Finding
 from plan_review.plan import Change
-from plan_review.values import Difference, get_nested
+from plan_review.values import UNKNOWN, Difference, get_nested
 
 # By type: the attribute with the maximum, and the one with the instance types.
 GROUPS = {
@@ -34,7 +34,7 @@ class _Maximum:
 
     def __str__(self) -> str:
         """Return the text that the report shows."""
-        size = "unknown" if self.size is None else self.size
+        size = UNKNOWN if self.size is None else self.size
         return f"{size} × {', '.join(self.types) or 'node'}"
 
 

@@ -107,7 +107,7 @@ def test_an_unknown_maximum_needs_an_approval() -> None:
     change = resource("aws_autoscaling_group", {"max_size": 1}, {}, unknown={"max_size": True})
     (found,) = findings(Category.CAPACITY, change)
     assert found.needs_approval
-    assert [item.after for item in found.differences] == ["unknown × node"]
+    assert [item.after for item in found.differences] == ["(known after apply) × node"]
 
 
 def test_a_group_that_stays_empty_is_no_finding() -> None:
