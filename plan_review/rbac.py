@@ -13,7 +13,7 @@ from typing import Any
 from plan_review.chart_values import read_keys, read_yaml
 from plan_review.findings import Category, Finding
 from plan_review.plan import Change
-from plan_review.values import Difference, list_blocks
+from plan_review.values import Difference, list_blocks, list_strings
 
 # The attribute with the object, by the type of the resource.
 _MANIFESTS = {"kubernetes_manifest": "manifest", "kubectl_manifest": "yaml_body"}
@@ -32,8 +32,8 @@ _EVERYBODY = frozenset(
 _WIDE_KEY = "clusterWideAccess"
 _WIDE = "the rules hold for every namespace"
 
-# One right: API group, resource, verb.
-_Right = tuple[str, str, str]
+# One right: API group, resource, verb, and the name of the only object that it is for; empty for all objects.
+_Right = tuple[str, str, str, str]
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,8 @@ class _Way:
     def is_in(self, rights: set[_Right]) -> bool:
         """Return whether one of the rights opens the way; a wildcard stands for any."""
         return any(
-            resource in (*self.resources, "*") and verb in (*self.verbs, "*") for _, resource, verb in rights
+            resource in (*self.resources, "*") and verb in (*self.verbs, "*")
+            for _, resource, verb, _ in rights
         )
 
 
@@ -103,7 +104,7 @@ WAYS: tuple[_Way, ...] = (
     ),
     _Way("change labels that Pod Security reads (namespaces)", ("namespaces",), ("update", "patch")),
 )
-_EVERYTHING = ("*", "*", "*")
+_EVERYTHING = ("*", "*", "*", "")
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,10 @@ def _build_access(change: Change, before: _Access, after: _Access) -> Finding:
         ],
         key=lambda line: line[2:],
     )
-    grows = bool(after.rights - before.rights or after.bindings - before.bindings)
+    grows = bool(
+        any((*right[:-1], "") not in before.rights for right in after.rights - before.rights)
+        or after.bindings - before.bindings
+    )
     is_chart = change.type == "helm_release"
     past = {"create": "grants", "delete": "no longer grants"}.get(change.action, "changes")
     return Finding(
@@ -150,18 +154,23 @@ def _build_access(change: Change, before: _Access, after: _Access) -> Finding:
 
 
 def _write_lines(access: _Access) -> list[str]:
-    verbs: dict[tuple[str, str], list[str]] = {}
-    for group, resource, verb in sorted(access.rights):
-        verbs.setdefault((group, resource), []).append(verb)
+    verbs: dict[tuple[str, str, str], list[str]] = {}
+    for group, resource, verb, name in sorted(access.rights):
+        verbs.setdefault((group, resource, name), []).append(verb)
     rules = [
-        f"{resource}{f'.{group}' if group else ''}: {', '.join(found)}"
-        for (group, resource), found in verbs.items()
+        f"{resource}{f'.{group}' if group else ''}{f' named {name}' if name else ''}: {', '.join(found)}"
+        for (group, resource, name), found in verbs.items()
     ]
     return [*rules, *sorted(access.bindings)]
 
 
 def _find_ways(change: Change, before: set[_Right], after: set[_Right]) -> Iterator[Finding]:
-    new = [way for way in WAYS if way.is_in(after) and not way.is_in(before)]
+    old_wide, wide = ({right for right in rights if not right[-1]} for rights in (before, after))
+    new = [
+        way
+        for way in WAYS
+        if (way.is_in(after) and not way.is_in(before)) or (way.is_in(wide) and not way.is_in(old_wide))
+    ]
     if _EVERYTHING in after and _EVERYTHING not in before:
         effects, is_grave = "do everything", True
     elif new:
@@ -227,22 +236,27 @@ def _read_object(given: Any) -> _Access:
 def _read_rules(given: Any) -> frozenset[_Right]:
     rights: set[_Right] = set()
     for rule in list_blocks(given):
-        groups = _list_strings(rule.get("api_groups", rule.get("apiGroups"))) or [""]
-        resources = [
-            *_list_strings(rule.get("resources")),
-            *_list_strings(rule.get("non_resource_urls", rule.get("nonResourceURLs"))),
-        ]
-        rights |= set(product(groups, resources, _list_strings(rule.get("verbs"))))
+        groups = list_strings(rule.get("api_groups", rule.get("apiGroups"))) or [""]
+        resources = list_strings(rule.get("resources"))
+        names = list_strings(rule.get("resource_names", rule.get("resourceNames"))) or [""]
+        urls = list_strings(rule.get("non_resource_urls", rule.get("nonResourceURLs")))
+        verbs = list_strings(rule.get("verbs"))
+        rights |= {*product(groups, resources, verbs, names), *product(groups, urls, verbs, [""])}
     return frozenset(rights)
 
 
 def _read_binding(role: Any, subjects: Any) -> frozenset[str]:
-    """Return each binding as `kind/role for kind/subject`."""
+    """Return each binding as `kind/role for kind/subject`; a service account with its namespace."""
     return frozenset(
-        f"{item.get('kind')}/{item.get('name')} for {subject.get('kind')}/{subject.get('name')}"
+        f"{item.get('kind')}/{item.get('name')} for {_name_subject(subject)}"
         for item in list_blocks(role)
         for subject in list_blocks(subjects)
     )
+
+
+def _name_subject(subject: dict[str, Any]) -> str:
+    kind, name, namespace = (subject.get(key) for key in ("kind", "name", "namespace"))
+    return f"{kind}/{namespace}/{name}" if kind == "ServiceAccount" else f"{kind}/{name}"
 
 
 def _walk_values(value: Any, seen: set[int]) -> Iterator[_Right]:
@@ -254,7 +268,3 @@ def _walk_values(value: Any, seen: set[int]) -> Iterator[_Right]:
         yield from _read_rules(value)
     for part in value.values() if isinstance(value, dict) else value:
         yield from _walk_values(part, seen)
-
-
-def _list_strings(value: Any) -> list[str]:
-    return [str(item) for item in value] if isinstance(value, list) else []

@@ -163,3 +163,43 @@ def test_an_unreadable_manifest_gives_no_traceback() -> None:
         for kind, name in (("kubernetes_manifest", "manifest"), ("kubectl_manifest", "yaml_body")):
             assert report(resource(kind, {name: None}, {name: value}))
         assert report(resource("helm_release", {"values": []}, {"values": [value, json.dumps(value)]}))
+
+
+def manifest_binding(namespace: str) -> dict[str, Any]:
+    """Return a binding to a service account as the attributes of `kubernetes_manifest`."""
+    return {
+        "manifest": {
+            "kind": "ClusterRoleBinding",
+            "roleRef": {"kind": "ClusterRole", "name": "cluster-admin"},
+            "subjects": [{"kind": "ServiceAccount", "name": "default", "namespace": namespace}],
+        }
+    }
+
+
+def test_a_service_account_of_another_namespace_is_another_subject() -> None:
+    """A binding that moves to another namespace's account of the same name gives that one the rights."""
+    change = resource("kubernetes_manifest", manifest_binding("safe"), manifest_binding("jobs"))
+    (access,) = findings(Category.ACCESS, change)
+    assert access.needs_approval
+    assert access.diff == (
+        "+ ClusterRole/cluster-admin for ServiceAccount/jobs/default",
+        "- ClusterRole/cluster-admin for ServiceAccount/safe/default",
+    )
+    (escalation,) = findings(Category.ESCALATION, change)
+    assert escalation.needs_approval
+
+
+@pytest.mark.parametrize(("kind", "write"), [("kubernetes_manifest", role), ("helm_release", chart)])
+def test_a_right_for_one_object_is_less_than_for_all(kind: str, write: Any) -> None:
+    """A rule that loses its resourceNames needs an approval, one that gets them does not."""
+    one = write({**rule("secrets", "get"), "resourceNames": ["ci"]})
+    every = write(rule("secrets", "get"))
+    (wider,) = findings(Category.ACCESS, resource(kind, one, every))
+    assert wider.needs_approval
+    assert wider.diff == ("- secrets named ci: get", "+ secrets: get")
+    assert [item.needs_approval for item in findings(Category.ESCALATION, resource(kind, one, every))] == [
+        True
+    ]
+    (narrower,) = findings(Category.ACCESS, resource(kind, every, one))
+    assert not narrower.needs_approval
+    assert not findings(Category.ESCALATION, resource(kind, every, one))
