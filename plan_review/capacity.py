@@ -1,7 +1,9 @@
 """The maximum of nodes: the sum over all node groups, by instance type. The number that a plan sets.
 
-A plan knows no prices. Within a family, such as m5, the price follows the size. So a change needs an
-approval if a family may have more machine than before, or if the maximum is known only after the apply.
+An approval does not depend on prices (money.py has them): the table of prices lacks types and regions, and
+an update of it would change what needs an approval. Within a family, such as m5, the price follows the size.
+So a change needs an approval if a family may have more machine than before, or if the maximum is known only
+after the apply.
 """
 
 import re
@@ -23,6 +25,9 @@ GROUPS = {
 _TEMPLATES = frozenset({"aws_launch_template", "aws_launch_configuration", "aws_instance"})
 # The size of `large` and smaller, with xlarge as 1 (Amazon EC2, "Instance type naming conventions").
 _SMALL_SIZES = {"nano": 1 / 32, "micro": 1 / 16, "small": 1 / 8, "medium": 1 / 4, "large": 1 / 2}
+
+# More nodes than any group can have. A larger number is no number to count with.
+_MOST_NODES = 10**9
 
 
 @dataclass(frozen=True)
@@ -147,7 +152,7 @@ def _read_maximum(kind: str, state: dict[str, Any] | None) -> _Maximum:
     types = get_nested(state, types_path)
     # Unknown instance types, and those of a launch template, have no name in the plan.
     names = tuple(item for item in (types if isinstance(types, list) else []) if isinstance(item, str))
-    if not isinstance(size, int):
+    if not isinstance(size, int) or abs(size) > _MOST_NODES:
         return _Maximum(None, names)
     return _Maximum(size, names) if size else _Maximum()
 

@@ -203,24 +203,13 @@ class _Counter:
         part.usd += usd
 
     def _find(self, item: str) -> Price | None:
-        region = self._region
+        region = self.change.find_region(self.state)
         price = self.prices.find(item, region or "an unknown region")
         if price is None:
             self.cost.missing.append(self.prices.describe_missing(item, region or "an unknown region"))
         else:
             self.cost.dates.add(price.date)
         return price
-
-    @property
-    def _region(self) -> str:
-        """The region: the AWS provider 6's own attribute, the ARN's, or the provider configuration's."""
-        for state in (self.state, self.change.before or {}):
-            if isinstance(name := state.get("region"), str) and name:
-                return name
-            arn = state.get("arn")
-            if isinstance(arn, str) and arn.count(":") >= 5 and arn.split(":")[3]:  # noqa: PLR2004 - an ARN's parts
-                return arn.split(":")[3]
-        return self.change.region
 
 
 def _exactly(number: int) -> Range:

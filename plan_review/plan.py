@@ -97,6 +97,16 @@ class Change:
     configured: Mapping[str, str] | None = None
     region: str = ""
 
+    def find_region(self, state: Mapping[str, Any] | None) -> str:
+        """Return the region in a state: AWS provider 6's own attribute, the ARN's, or the configuration's."""
+        for attributes in (state or {}, self.before or {}):
+            if isinstance(name := attributes.get("region"), str) and name:
+                return name
+            arn = attributes.get("arn")
+            if isinstance(arn, str) and arn.count(":") >= 5 and arn.split(":")[3]:  # noqa: PLR2004 - an ARN's parts
+                return arn.split(":")[3]
+        return self.region
+
     @cached_property
     def changed(self) -> list[str]:
         """The names of the attributes whose values are not the same. Comparing them so costs little."""
