@@ -5,15 +5,16 @@ A resource such as `kubernetes_role` has its finding of access from access.py; t
 lists ("Role Based Access Control Good Practices", "Privilege escalation risks").
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from plan_review.chart_values import read_keys, read_yaml
+from plan_review.chart_values import SET_ATTRIBUTES, read_documents, read_yaml, walk_keys
 from plan_review.findings import Category, Finding
 from plan_review.plan import Change
-from plan_review.values import Difference, list_blocks, list_strings
+from plan_review.values import Difference, Sensitive, Unknown, is_unknown, list_blocks, list_strings
 
 # The attribute with the object, by the type of the resource.
 _MANIFESTS = {"kubernetes_manifest": "manifest", "kubectl_manifest": "yaml_body"}
@@ -30,6 +31,8 @@ _EVERYBODY = frozenset(
     {"system:anonymous", "system:unauthenticated", "system:authenticated", "system:serviceaccounts"}
 )  # With this key of GitLab Runner's chart its role is a ClusterRole.
 _WIDE_KEY = "clusterWideAccess"
+# Parts of the names by which charts set rights.
+_RIGHTS_KEY = re.compile(r"rbac|role|rules|admin|clusterwide|known after apply|\(sensitive\)", re.IGNORECASE)
 _WIDE = "the rules hold for every namespace"
 
 # One right: API group, resource, verb, and the name of the only object that it is for; empty for all objects.
@@ -119,6 +122,8 @@ def find(change: Change) -> Iterator[Finding]:
     """Yield the findings of a resource that grants rights in Kubernetes."""
     if change.action not in ("create", "update", "replace", "delete"):
         return
+    if change.type == "helm_release" and change.action in ("update", "replace"):
+        yield from _find_hidden(change)
     before, after = (_read(change.type, state) for state in (change.before, change.after))
     if before == after:
         return
@@ -127,6 +132,40 @@ def find(change: Change) -> Iterator[Finding]:
     if change.action != "delete":
         yield from _find_ways(change, set(before.rights), set(after.rights))
         yield from _find_bindings(change, after.bindings - before.bindings)
+
+
+def _find_hidden(change: Change) -> Iterator[Finding]:
+    """Yield the finding of a release that gets unknown or sensitive values, which may grant rights."""
+    items = [
+        item
+        for name in ("values", *SET_ATTRIBUTES)
+        if name in change.changed
+        for item in _list_hidden(name, *change.get(name))
+    ]
+    if items:
+        yield Finding(
+            Category.ACCESS,
+            needs_approval=True,
+            address=change.address,
+            text="gets values that a plan does not show: they may grant rights in Kubernetes",
+            differences=tuple(items),
+        )
+
+
+def _list_hidden(name: str, before: Any, after: Any) -> Iterator[Difference]:
+    if not isinstance(after, list):
+        after = [after]
+    old = before if isinstance(before, list) else [before]
+    for item in after:
+        if item in old and not is_unknown(item):
+            continue
+        if isinstance(item, Sensitive | Unknown):
+            yield Difference(name, None, item)
+        elif isinstance(item, dict) and isinstance(item.get("value"), Sensitive | Unknown):
+            path = str(item.get("name"))
+            # The name of another value, such as a password, is visible.
+            if _RIGHTS_KEY.search(path):
+                yield Difference(f"{name}.{path}", None, item["value"])
 
 
 def _build_access(change: Change, before: _Access, after: _Access) -> Finding:
@@ -215,10 +254,10 @@ def _read(kind: str, state: dict[str, Any] | None) -> _Access:
     if kind in _MANIFESTS:
         given = state.get(_MANIFESTS[kind])
         return _read_object(read_yaml(given) if isinstance(given, str) else given)
-    if kind == "helm_release" and isinstance(values := state.get("values"), list):
-        rights = _walk_values([read_yaml(text) for text in values if isinstance(text, str)], set())
-        keys = read_keys(values).values()
-        return _Access(frozenset(rights), frozenset({_WIDE} if (_WIDE_KEY, True) in keys else ()))
+    if kind == "helm_release":
+        documents = read_documents(state)
+        rights, seen = frozenset(_walk_values(documents, set())), walk_keys(documents)
+        return _Access(rights, frozenset({_WIDE} if (_WIDE_KEY, True) in seen else ()))
     return _Access()
 
 

@@ -203,3 +203,75 @@ def test_a_right_for_one_object_is_less_than_for_all(kind: str, write: Any) -> N
     (narrower,) = findings(Category.ACCESS, resource(kind, every, one))
     assert not narrower.needs_approval
     assert not findings(Category.ESCALATION, resource(kind, every, one))
+
+
+def setting(attribute: str, name: str, value: Any) -> dict[str, Any]:
+    """Return a release that sets one value beside its document."""
+    return {"values": ["rbac: {create: true}"], attribute: [{"name": name, "value": value}]}
+
+
+@pytest.mark.parametrize(
+    ("attribute", "name", "values", "diff"),
+    [
+        ("set", "rbac.clusterWideAccess", ("false", "true"), "+ the rules hold for every namespace"),
+        ("set", "rbac.rules[0]", None, "+ secrets: get"),
+        ("set_list", "rbac.rules[0].verbs", (["get"], ["get", "list"]), "+ pods: get, list"),
+    ],
+)
+def test_rights_that_a_set_block_sets_are_seen(
+    attribute: str, name: str, values: tuple[Any, Any] | None, diff: str
+) -> None:
+    """Helm sets them over the values in documents."""
+    if values is None:
+        blocks = [
+            {"name": f"{name}.{key}", "value": f"{{{word}}}"}
+            for key, word in (("resources", "secrets"), ("verbs", "get"))
+        ]
+        before: dict[str, Any] = {"values": ["rbac: {create: true}"]}
+        after = before | {attribute: blocks}
+    else:
+        base = {"values": ["rbac: {rules: [{resources: [pods], verbs: [get]}]}"]}
+        before, after = (base | {attribute: [{"name": name, "value": value}]} for value in values)
+    (found,) = findings(Category.ACCESS, resource("helm_release", before, after))
+    assert found.needs_approval
+    assert diff in found.diff
+
+
+@pytest.mark.parametrize(
+    ("attribute", "name", "marks", "needs_approval"),
+    [
+        ("set", "rbac.clusterWideAccess", {"unknown": {"set": [{"value": True}]}}, True),
+        ("set_sensitive", "rbac.rules", {"after_sensitive": {"set_sensitive": [{"value": True}]}}, True),
+        ("set_sensitive", "password", {"after_sensitive": {"set_sensitive": [{"value": True}]}}, False),
+        ("set", "password", {"unknown": {"values": True}}, True),
+        ("set", "password", {"unknown": {"values": [True]}}, True),
+        ("set", "password", {"unknown": {"metadata": True}}, False),
+    ],
+)
+def test_hidden_values_of_an_old_release_need_an_approval(
+    attribute: str,
+    name: str,
+    marks: dict[str, Any],
+    needs_approval: bool,  # noqa: FBT001
+) -> None:
+    """They may grant rights; a new release brings the rights that it needs, and a password grants none."""
+    before, after = (setting(attribute, name, value) for value in ("a", "b"))
+    if "values" in marks.get("unknown", {}):
+        del after["values"]
+    found = [
+        item
+        for item in findings(Category.ACCESS, resource("helm_release", before, after, **marks))
+        if "does not show" in item.text
+    ]
+    assert [item.needs_approval for item in found] == [True] * needs_approval
+    new = findings(Category.ACCESS, resource("helm_release", None, after, **marks))
+    assert not any(item.needs_approval for item in new)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "a[99999].b", "[0]", "a..b", "a[0][1].c\\.d", "rbac[3].x", "\\", "create"]
+)
+def test_odd_names_of_set_blocks_are_no_error(name: str) -> None:
+    """Helm refuses some of them later."""
+    before, after = (setting("set", name, value) for value in ("1", "{a,b}"))
+    findings(Category.ACCESS, resource("helm_release", before, after))
