@@ -59,7 +59,10 @@ def write(review: Review, *, folded: bool = True) -> str:
         folded: Whether less important parts are folded, for GitLab; a terminal gets headings instead.
 
     """
-    cost = money.estimate(stack.plan for stack in review.stacks if stack.plan)
+    cost = money.estimate(
+        (stack.plan for stack in review.stacks if stack.plan),
+        unplanned=[stack.name for stack in review.stacks if not stack.plan],
+    )
     cost_line = money.write_line(cost)
     parts = [
         *_list_findings(review),

@@ -27,6 +27,20 @@ from prices.table import (
 
 # Amazon EKS API Reference, "CreateNodegroup": instanceTypes and diskSize that nobody sets.
 _DEFAULT_TYPE, _DEFAULT_DISK_GIB = "t3.medium", 20
+# Types that run machines or are billed by the hour, and that this module does not count. They are named.
+_NOT_COUNTED = frozenset(
+    {
+        *("aws_instance", "aws_autoscaling_group", "aws_spot_instance_request", "aws_spot_fleet_request"),
+        *("aws_ec2_fleet", "aws_ec2_host", "aws_eks_fargate_profile", "aws_ecs_service", "aws_emr_cluster"),
+        *("aws_db_instance", "aws_rds_cluster", "aws_rds_cluster_instance", "aws_docdb_cluster_instance"),
+        *("aws_neptune_cluster_instance", "aws_redshift_cluster", "aws_opensearch_domain"),
+        *("aws_elasticache_cluster", "aws_elasticache_replication_group", "aws_memorydb_cluster"),
+        *("aws_msk_cluster", "aws_mq_broker", "aws_dms_replication_instance", "aws_kinesis_stream"),
+        *("aws_sagemaker_endpoint", "aws_sagemaker_notebook_instance", "aws_fsx_lustre_file_system"),
+        *("aws_lb", "aws_alb", "aws_elb", "aws_vpn_connection", "aws_ec2_transit_gateway_vpc_attachment"),
+        *("aws_ebs_volume", "aws_networkfirewall_firewall", "aws_ec2_client_vpn_network_association"),
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -58,7 +72,7 @@ class Cost:
         after: What the plan leaves costs, likewise.
         missing: What is not counted, and why.
         notes: Further remarks.
-        dates: The dates of the prices.
+        sources: The date and the source of each price.
 
     """
 
@@ -66,7 +80,7 @@ class Cost:
     after: dict[str, Part] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    dates: set[str] = field(default_factory=set)
+    sources: set[tuple[str, str]] = field(default_factory=set)
 
 
 def add_up(parts: Mapping[str, Part]) -> Range:
@@ -74,8 +88,15 @@ def add_up(parts: Mapping[str, Part]) -> Range:
     return sum((part.usd for part in parts.values()), Range())
 
 
-def estimate(plans: Iterable[Plan], prices: PriceTable | None = None) -> Cost:
+def estimate(
+    plans: Iterable[Plan], prices: PriceTable | None = None, *, unplanned: Sequence[str] = ()
+) -> Cost:
     """Return what the resources of plans cost, by default by this project's table.
+
+    Args:
+        plans: The plans.
+        prices: The prices.
+        unplanned: The names of the stacks without a plan. The cost says that they are missing.
 
     Raises:
         PlanError: If the table can't be read.
@@ -96,6 +117,8 @@ def estimate(plans: Iterable[Plan], prices: PriceTable | None = None) -> Cost:
                 if isinstance(state, dict):
                     counter = _Counter(change, state, templates, prices, cost, parts)
                     counter.count(is_before=state is change.before)
+    if cost.before or cost.after or cost.missing:
+        cost.missing += [f"stack {name}: it has no plan" for name in unplanned]
     cost.missing = list(dict.fromkeys(cost.missing))
     cost.notes = list(dict.fromkeys(cost.notes))
     return cost
@@ -132,6 +155,8 @@ class _Counter:
                     INTERFACE_ENDPOINT,
                     _exactly(len(subnets)),
                 )
+            case kind if kind in _NOT_COUNTED:
+                self.cost.missing.append(f"{kind}: the report has no prices of this type")
 
     def _count_cluster(self) -> None:
         self._add("control planes", EKS_CLUSTER, _exactly(1))
@@ -208,7 +233,7 @@ class _Counter:
         if price is None:
             self.cost.missing.append(self.prices.describe_missing(item, region or "an unknown region"))
         else:
-            self.cost.dates.add(price.date)
+            self.cost.sources.add((price.date, price.source))
         return price
 
 
@@ -252,12 +277,13 @@ def write_table(cost: Cost, code: Callable[[str], str]) -> Iterator[str]:
     yield ""
     remarks = [f"Not counted: {code(text)}" for text in cost.missing]
     remarks += [f"{text}." for text in cost.notes]
+    remarks += [f"Prices of {date}: {code(source)}" for date, source in sorted(cost.sources)]
     for text in [*remarks, "Not counted: traffic, logs, S3, KMS, discounts and taxes."]:
         yield f"- {text}"
 
 
 def _write_dates(cost: Cost) -> str:
-    first, last = min(cost.dates), max(cost.dates)
+    first, last = min(cost.sources)[0], max(cost.sources)[0]
     return f"Prices of {first}{f' to {last}' if last != first else ''}, {HOURS_A_MONTH} hours."
 
 
