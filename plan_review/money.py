@@ -1,7 +1,7 @@
-"""What the resources of a plan cost a month: the floor and the ceiling of what the configuration allows.
+"""The cost a month of the resources of a plan: the floor and the ceiling of what the configuration allows.
 
 Node groups count with their minimum and their maximum. Prices come from `prices/`, each with its date and its
-source. Not here: traffic, storage and logs, which nobody knows before they arise; discounts and taxes.
+source. Not here: traffic, logs and objects in S3, which a plan does not show; discounts and taxes.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -25,7 +25,7 @@ from prices.table import (
     known_prices,
 )
 
-# Amazon EKS API Reference, "CreateNodegroup": instanceTypes and diskSize that nobody sets.
+# Amazon EKS API Reference, "CreateNodegroup": instanceTypes and diskSize that are not set.
 _DEFAULT_TYPE, _DEFAULT_DISK_GIB = "t3.medium", 20
 # Types that run machines or are billed by the hour, and that this module does not count. They are named.
 _NOT_COUNTED = frozenset(
@@ -68,9 +68,9 @@ class Cost:
     """The cost of a set of plans.
 
     Attributes:
-        before: What is deployed costs, by the name of the part.
-        after: What the plan leaves costs, likewise.
-        missing: What is not counted, and why.
+        before: The cost of what is deployed, by the name of the part.
+        after: The cost of what the plan leaves, likewise.
+        missing: The things that are not counted, and why.
         notes: Further remarks.
         sources: The date and the source of each price.
 
