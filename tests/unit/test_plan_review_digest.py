@@ -94,7 +94,7 @@ def test_a_secret_is_not_in_the_digest() -> None:
 def test_the_configuration_takes_the_place_of_a_hidden_value(marks: dict[str, Any]) -> None:
     """An approval of an unknown or a sensitive policy is no approval of another such policy."""
 
-    def granted(reference: str, *, variable: str = "", other: str = "") -> Review:
+    def granted(reference: dict[str, Any], *, variable: str = "", other: str = "") -> Review:
         variables = {"name": {}, "key": {"sensitive": True}}
         configuration = {
             "root_module": {
