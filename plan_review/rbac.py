@@ -16,8 +16,11 @@ from plan_review.findings import Category, Finding
 from plan_review.plan import Change
 from plan_review.values import Difference, Sensitive, Unknown, is_unknown, list_blocks, list_strings
 
-# The attribute with the object, by the type of the resource.
-_MANIFESTS = {"kubernetes_manifest": "manifest", "kubectl_manifest": "yaml_body"}
+# The attributes with the object, by the type of the resource. To kubectl's provider `yaml_body` is sensitive,
+# and `yaml_body_parsed` the same without the fields that the author hides.
+_MANIFESTS = {"kubernetes_manifest": ("manifest",), "kubectl_manifest": ("yaml_body_parsed", "yaml_body")}
+_ROLE_KINDS = ("Role", "ClusterRole")
+_BINDING_KINDS = ("RoleBinding", "ClusterRoleBinding")
 _ROLES = ("kubernetes_role", "kubernetes_cluster_role")
 _BINDINGS = ("kubernetes_role_binding", "kubernetes_cluster_role_binding")
 # Roles that every cluster has (Kubernetes, "Using RBAC Authorization").
@@ -124,6 +127,8 @@ def find(change: Change) -> Iterator[Finding]:
         return
     if change.type == "helm_release" and change.action in ("update", "replace"):
         yield from _find_hidden(change)
+    if change.type in _MANIFESTS and change.action != "delete":
+        yield from _find_hidden_manifest(change)
     before, after = (_read(change.type, state) for state in (change.before, change.after))
     if before == after:
         return
@@ -149,6 +154,28 @@ def _find_hidden(change: Change) -> Iterator[Finding]:
             address=change.address,
             text="gets values that a plan does not show: they may grant rights in Kubernetes",
             differences=tuple(items),
+        )
+
+
+def _find_hidden_manifest(change: Change) -> Iterator[Finding]:
+    """Yield the finding of a role or binding that the plan does not show."""
+    name = _MANIFESTS[change.type][-1]
+    before, after = change.get(name)
+    hidden = after.value if isinstance(after, Sensitive) else None
+    given = read_yaml(hidden) if isinstance(hidden, str) else hidden
+    shown = _find_object(change.type, change.after)
+    kinds = [
+        item.get("kind")
+        for item in (given, _find_object(change.type, change.before))
+        if isinstance(item, dict)
+    ]
+    if shown is None and before != after and set(kinds) & {*_ROLE_KINDS, *_BINDING_KINDS}:
+        yield Finding(
+            Category.ACCESS,
+            needs_approval=True,
+            address=change.address,
+            text="is a role or a binding of Kubernetes that the plan does not show",
+            differences=(Difference(name, None, after),),
         )
 
 
@@ -252,8 +279,7 @@ def _read(kind: str, state: dict[str, Any] | None) -> _Access:
     if plain in _BINDINGS:
         return _Access(bindings=_read_binding(state.get("role_ref"), state.get("subject")))
     if kind in _MANIFESTS:
-        given = state.get(_MANIFESTS[kind])
-        return _read_object(read_yaml(given) if isinstance(given, str) else given)
+        return _read_object(_find_object(kind, state))
     if kind == "helm_release":
         documents = read_documents(state)
         rights, seen = frozenset(_walk_values(documents, set())), walk_keys(documents)
@@ -261,13 +287,20 @@ def _read(kind: str, state: dict[str, Any] | None) -> _Access:
     return _Access()
 
 
+def _find_object(kind: str, state: dict[str, Any] | None) -> Any:
+    """Return the object that a manifest shows; None if the plan does not show it."""
+    found = [(state or {}).get(name) for name in _MANIFESTS[kind]]
+    given = next((item for item in found if isinstance(item, str | dict)), None)
+    return read_yaml(given) if isinstance(given, str) else given
+
+
 def _read_object(given: Any) -> _Access:
     if not isinstance(given, dict):
         return _Access()
     kind = given.get("kind")
-    if kind in ("Role", "ClusterRole"):
+    if kind in _ROLE_KINDS:
         return _Access(_read_rules(given.get("rules")))
-    if kind in ("RoleBinding", "ClusterRoleBinding"):
+    if kind in _BINDING_KINDS:
         return _Access(bindings=_read_binding(given.get("roleRef"), given.get("subjects")))
     return _Access()
 

@@ -275,3 +275,25 @@ def test_odd_names_of_set_blocks_are_no_error(name: str) -> None:
     """Helm refuses some of them later."""
     before, after = (setting("set", name, value) for value in ("1", "{a,b}"))
     findings(Category.ACCESS, resource("helm_release", before, after))
+
+
+def test_the_object_of_kubectl_is_read_though_its_body_is_sensitive() -> None:
+    """The provider marks `yaml_body`; `yaml_body_parsed` shows the object, unless it is unknown."""
+    before, after = (
+        {"yaml_body": json.dumps(text), "yaml_body_parsed": json.dumps(text, indent=1)}
+        for text in (role(READ_PODS)["manifest"], role(READ_PODS, rule("secrets", "get"))["manifest"])
+    )
+    marks: dict[str, Any] = {"before_sensitive": {"yaml_body": True}, "after_sensitive": {"yaml_body": True}}
+    (shown,) = findings(Category.ACCESS, resource("kubectl_manifest", before, after, **marks))
+    assert shown.diff == ("+ secrets: get",)
+    marks["unknown"] = {"yaml_body_parsed": True}
+    del after["yaml_body_parsed"]
+    for change in (
+        resource("kubectl_manifest", before, after, **marks),
+        resource("kubectl_manifest", None, after, **marks),
+    ):
+        found = [item for item in findings(Category.ACCESS, change) if "does not show" in item.text]
+        assert [item.needs_approval for item in found] == [True]
+        assert "secrets" not in report(change)
+    harmless = resource("kubectl_manifest", None, {"yaml_body": '{"kind": "ConfigMap"}'}, **marks)
+    assert not findings(Category.ACCESS, harmless)
