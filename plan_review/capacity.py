@@ -1,7 +1,9 @@
 """The maximum of nodes: the sum over all node groups, by instance type. The number that a plan sets.
 
-A plan knows no prices. Within a family, such as m5, the price follows the size. So a change needs an
-approval if a family may have more machine than before, or if the maximum is known only after the apply.
+An approval does not depend on prices (money.py has them): the table of prices lacks types and regions, and
+an update of it would change what needs an approval. Within a family, such as m5, the price follows the size.
+So a change needs an approval if a family may have more machine than before, or if the maximum is known only
+after the apply.
 """
 
 import re
@@ -12,7 +14,7 @@ from typing import Any
 
 from plan_review.findings import Category, Finding
 from plan_review.plan import Change
-from plan_review.values import Difference, get_nested
+from plan_review.values import UNKNOWN, Difference, get_nested
 
 # By type: the attribute with the maximum, and the one with the instance types.
 GROUPS = {
@@ -26,6 +28,9 @@ _TEMPLATES = frozenset({"aws_launch_template", "aws_launch_configuration", "aws_
 # imports no settings.
 _SMALL_SIZES = {"nano": 1 / 32, "micro": 1 / 16, "small": 1 / 8, "medium": 1 / 4, "large": 1 / 2}
 
+# More nodes than any group can have. A larger number is no number to count with.
+_MOST_NODES = 10**9
+
 
 @dataclass(frozen=True)
 class _Maximum:
@@ -36,7 +41,7 @@ class _Maximum:
 
     def __str__(self) -> str:
         """Return the text that the report shows."""
-        size = "unknown" if self.size is None else self.size
+        size = UNKNOWN if self.size is None else self.size
         return f"{size} × {', '.join(self.types) or 'node'}"
 
 
@@ -149,7 +154,7 @@ def _read_maximum(kind: str, state: dict[str, Any] | None) -> _Maximum:
     types = get_nested(state, types_path)
     # Unknown instance types, and those of a launch template, have no name in the plan.
     names = tuple(item for item in (types if isinstance(types, list) else []) if isinstance(item, str))
-    if not isinstance(size, int):
+    if not isinstance(size, int) or abs(size) > _MOST_NODES:
         return _Maximum(None, names)
     return _Maximum(size, names) if size else _Maximum()
 

@@ -1,7 +1,8 @@
 """Names of findings by their content, so that an approval can belong to findings and not to one plan.
 
 The same change has the same name in every later plan: serials, times and the order of the plan are not in
-it. A finding whose stack, resource, sentence or values differ has another name.
+it. A finding whose stack, resource, sentence or values differ has another name. If a value is unknown or
+sensitive, the name has the configuration in its place.
 """
 
 import hashlib
@@ -10,17 +11,27 @@ from collections.abc import Iterable
 from typing import Any
 
 from plan_review.findings import Finding
-from plan_review.values import Sensitive, Unknown, parse_json
+from plan_review.values import UNKNOWN, Sensitive, Unknown, parse_json
 
 # Another way to write a finding down needs another number here: old approvals then no longer count.
 _FORMAT = 1
 
 
-def identify(stack: str, finding: Finding) -> str:
+# How the report writes values that the name of a finding can't have.
+_HIDDEN = (str(UNKNOWN).rstrip(")"), str(Sensitive(None)))
+
+
+def identify(stack: str, finding: Finding, configuration: str = "") -> str:
     """Return the SHA-256 of a finding's content.
 
     A sensitive value counts as the word that the report shows for it: a checksum of a short secret could be
     reversed by trying values.
+
+    Args:
+        stack: The stack's name.
+        finding: The finding.
+        configuration: Checksum of the configuration; it counts if a value is unknown or sensitive.
+
     """
     content = {
         "format": _FORMAT,
@@ -32,7 +43,10 @@ def identify(stack: str, finding: Finding) -> str:
         "diff": finding.diff,
         "created": sorted(finding.created),
     }
-    return hashlib.sha256(_write(content).encode()).hexdigest()
+    written = _write(content)
+    if configuration and any(word in written for word in _HIDDEN):
+        written = _write(content | {"configuration": configuration})
+    return hashlib.sha256(written.encode()).hexdigest()
 
 
 def combine(names: Iterable[str]) -> str:

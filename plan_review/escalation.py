@@ -14,7 +14,7 @@ from typing import Any
 from plan_review.access import find_changed_documents
 from plan_review.findings import Category, Finding
 from plan_review.plan import Change
-from plan_review.values import Difference, compile_wildcards
+from plan_review.values import Difference, compile_wildcards, list_strings
 
 # A finding names this many ways, so that it stays one line.
 MAX_WAYS = 6
@@ -218,7 +218,7 @@ def _find_scope(action: str, service: str, grants: list[tuple[_Statement, frozen
         _is_wide(resource)
         for item, actions in grants
         if action in actions and _can_pass_to(item, service)
-        for resource in (_list_strings(item["Resource"]) if "Resource" in item else ["*"])
+        for resource in (list_strings(item["Resource"]) if "Resource" in item else ["*"])
         if not _ITSELF.search(resource)
     ]
     return any(scopes) if scopes else None
@@ -230,7 +230,7 @@ def _is_of_holder(statement: _Statement) -> bool:
 
 
 def _denies_always(statement: _Statement) -> bool:
-    return not statement.get("Condition") and "*" in _list_strings(statement.get("Resource"))
+    return not statement.get("Condition") and "*" in list_strings(statement.get("Resource"))
 
 
 def _allows_everything(statements: list[_Statement]) -> bool:
@@ -238,8 +238,8 @@ def _allows_everything(statements: list[_Statement]) -> bool:
         item.get("Effect", "Allow") == "Allow"
         and _is_of_holder(item)
         and not item.get("Condition")
-        and {"*", "*:*"} & set(_list_strings(item.get("Action")))
-        and "*" in _list_strings(item.get("Resource"))
+        and {"*", "*:*"} & set(list_strings(item.get("Action")))
+        and "*" in list_strings(item.get("Resource"))
         for item in statements
     ) and not any(item.get("Effect") == "Deny" for item in statements)
 
@@ -247,8 +247,8 @@ def _allows_everything(statements: list[_Statement]) -> bool:
 def _list_covered(statement: _Statement) -> frozenset[str]:
     """Return the actions of known ways that a statement is about."""
     if "NotAction" in statement:
-        return _ACTIONS.difference(*map(_list_matching, _list_strings(statement["NotAction"])))
-    return frozenset().union(*map(_list_matching, _list_strings(statement.get("Action"))))
+        return _ACTIONS.difference(*map(_list_matching, list_strings(statement["NotAction"])))
+    return frozenset().union(*map(_list_matching, list_strings(statement.get("Action"))))
 
 
 @cache
@@ -273,7 +273,7 @@ def _can_pass_to(statement: _Statement, service: str) -> bool:
         ):
             continue
         for key, services in keys.items():
-            named = _list_strings(services)
+            named = list_strings(services)
             if key.lower() == "iam:passedtoservice" and not any(_matches(item, service) for item in named):
                 return False
     return True
@@ -282,7 +282,3 @@ def _can_pass_to(statement: _Statement, service: str) -> bool:
 def _is_wide(resource: str) -> bool:
     """Return whether the part of an ARN behind the account has a wildcard."""
     return any(sign in resource.split(":", 5)[-1] for sign in "*?")
-
-
-def _list_strings(value: Any) -> list[str]:
-    return [str(item) for item in (value if isinstance(value, list) else [value]) if item is not None]

@@ -62,7 +62,7 @@ class _RuleReader:
         is_public: Whether a new rule exposes to the public; None if its source decides.
         denies: Whether the rules keep out: then a rule that is removed is exposure.
         outbound: Whether the rules let out: then private destinations are no finding, and the rules of a new
-            resource need no approval.
+            security group need no approval.
         ends_with_resource: Whether the rules have no effect once the resource is deleted.
 
     """
@@ -199,8 +199,13 @@ def _find_rules(change: Change, reader: _RuleReader) -> Iterator[Finding]:
     if rules:
         items = tuple(Difference(reader.path, None, " ".join(map(str, rule)).strip()) for rule in rules)
         public = _is_public(rules[0][1]) if reader.is_public is None else reader.is_public
-        public = public and not (reader.outbound and change.before is None)
+        public = public and not (reader.outbound and _is_of_new_group(change))
         yield _build_finding(change, reader.text, items, public=public)
+
+
+def _is_of_new_group(change: Change) -> bool:
+    """Return whether a new rule or group is of a group of this plan: then the ID is not known yet."""
+    return change.before is None and not isinstance((change.after or {}).get("security_group_id"), str)
 
 
 def _covers(other: tuple[str, Any], rule: tuple[str, Any]) -> bool:

@@ -1,7 +1,7 @@
 """Write a review as Markdown for a merge request (GitLab Flavored Markdown) or for a terminal.
 
-Every string of a plan is written as code, so that GitLab never takes it for Markdown, a mention or a
-quick action.
+Every string of a plan is written as code, or escaped within a sentence, so that GitLab never takes it for
+Markdown, a mention or a quick action.
 """
 
 import difflib
@@ -59,7 +59,10 @@ def write(review: Review, *, folded: bool = True) -> str:
         folded: Whether less important parts are folded, for GitLab; a terminal gets headings instead.
 
     """
-    cost = money.estimate(stack.plan for stack in review.stacks if stack.plan)
+    cost = money.estimate(
+        (stack.plan for stack in review.stacks if stack.plan),
+        unplanned=[stack.name for stack in review.stacks if not stack.plan],
+    )
     cost_line = money.write_line(cost)
     parts = [
         *_list_findings(review),
@@ -221,8 +224,7 @@ def _summarize(words: _Whole | tuple[str, str], found: Sequence[Finding]) -> str
 
 def _write_line(finding: Finding) -> tuple[str, str]:
     """Return the category and the sentence of a finding without its address, short enough for one line."""
-    text = " ".join(finding.text.split())
-    text = _format_code(_cut_text(text)) if finding.category == Category.CHECK else _cut_text(text)
+    text = _write_text(finding, MAX_VALUE_LENGTH)
     more = [_shorten(item) for item in finding.differences[:MAX_SUMMARY_VALUES]]
     more += ["…"] if len(finding.differences) > MAX_SUMMARY_VALUES else []
     changed = Counter(line[0] for line in finding.diff if line[0] in "+-")
@@ -310,9 +312,6 @@ def _needs_approval(found: Sequence[tuple[str, Finding]]) -> bool:
 
 
 def _build_finding_entry(finding: Finding, stack: str) -> _Entry:
-    # The author of a check wrote its message.
-    is_check = finding.category == Category.CHECK
-    text = _format_code(" ".join(finding.text.split())) if is_check else finding.text
     where = f"({_format_code(stack)}) " if stack else ""
     forces = finding.category == Category.DESTRUCTION and bool(finding.differences)
     body = [*_write_attributes(finding.differences, "forces the replacement" if forces else "")]
@@ -325,7 +324,7 @@ def _build_finding_entry(finding: Finding, stack: str) -> _Entry:
     return _Entry(
         subject=f"**{_format_code(finding.address)}**" if finding.address else "",
         before=RED if finding.needs_approval else ORANGE,
-        after=f"{where}{text}",
+        after=f"{where}{_write_text(finding)}",
         body=tuple(body),
     )
 
@@ -499,6 +498,22 @@ def _write_headed(part: _Part) -> Iterator[str]:
     yield ""
     yield from part.lines
     yield ""
+
+
+def _write_text(finding: Finding, most: int | None = None) -> str:
+    """Return the sentence of a finding, in which only code spans are Markdown.
+
+    The sentence may hold strings of the plan. GitLab makes a link of every address, so these are code, too.
+    """
+    text = " ".join(finding.text.split())
+    text = text if most is None else _cut_text(text, most)
+    if finding.category == Category.CHECK:  # the author of a check wrote its message
+        return _format_code(text)
+    pieces = re.split(r"(`[^`]+`|\S*(?:://|www\.)\S*)", text)
+    return "".join(
+        _format_code(piece.strip("`")) if index % 2 else _escape_markdown(piece)
+        for index, piece in enumerate(pieces)
+    )
 
 
 def _write_message(lines: Sequence[str]) -> Iterator[str]:

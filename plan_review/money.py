@@ -1,7 +1,7 @@
-"""What the resources of a plan cost a month: the floor and the ceiling of what the configuration allows.
+"""The cost a month of the resources of a plan: the floor and the ceiling of what the configuration allows.
 
 Node groups count with their minimum and their maximum. Prices come from `prices/`, each with its date and its
-source. Not here: traffic, storage and logs, which nobody knows before they arise; discounts and taxes.
+source. Not here: traffic, logs and objects in S3, which a plan does not show; discounts and taxes.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -25,8 +25,22 @@ from prices.table import (
     known_prices,
 )
 
-# Amazon EKS API Reference, "CreateNodegroup": instanceTypes and diskSize that nobody sets.
+# Amazon EKS API Reference, "CreateNodegroup": instanceTypes and diskSize that are not set.
 _DEFAULT_TYPE, _DEFAULT_DISK_GIB = "t3.medium", 20
+# Types that run machines or are billed by the hour, and that this module does not count. They are named.
+_NOT_COUNTED = frozenset(
+    {
+        *("aws_instance", "aws_autoscaling_group", "aws_spot_instance_request", "aws_spot_fleet_request"),
+        *("aws_ec2_fleet", "aws_ec2_host", "aws_eks_fargate_profile", "aws_ecs_service", "aws_emr_cluster"),
+        *("aws_db_instance", "aws_rds_cluster", "aws_rds_cluster_instance", "aws_docdb_cluster_instance"),
+        *("aws_neptune_cluster_instance", "aws_redshift_cluster", "aws_opensearch_domain"),
+        *("aws_elasticache_cluster", "aws_elasticache_replication_group", "aws_memorydb_cluster"),
+        *("aws_msk_cluster", "aws_mq_broker", "aws_dms_replication_instance", "aws_kinesis_stream"),
+        *("aws_sagemaker_endpoint", "aws_sagemaker_notebook_instance", "aws_fsx_lustre_file_system"),
+        *("aws_lb", "aws_alb", "aws_elb", "aws_vpn_connection", "aws_ec2_transit_gateway_vpc_attachment"),
+        *("aws_ebs_volume", "aws_networkfirewall_firewall", "aws_ec2_client_vpn_network_association"),
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -54,11 +68,11 @@ class Cost:
     """The cost of a set of plans.
 
     Attributes:
-        before: What is deployed costs, by the name of the part.
-        after: What the plan leaves costs, likewise.
-        missing: What is not counted, and why.
+        before: The cost of what is deployed, by the name of the part.
+        after: The cost of what the plan leaves, likewise.
+        missing: The things that are not counted, and why.
         notes: Further remarks.
-        dates: The dates of the prices.
+        sources: The date and the source of each price.
 
     """
 
@@ -66,7 +80,7 @@ class Cost:
     after: dict[str, Part] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    dates: set[str] = field(default_factory=set)
+    sources: set[tuple[str, str]] = field(default_factory=set)
 
 
 def add_up(parts: Mapping[str, Part]) -> Range:
@@ -74,8 +88,15 @@ def add_up(parts: Mapping[str, Part]) -> Range:
     return sum((part.usd for part in parts.values()), Range())
 
 
-def estimate(plans: Iterable[Plan], prices: PriceTable | None = None) -> Cost:
+def estimate(
+    plans: Iterable[Plan], prices: PriceTable | None = None, *, unplanned: Sequence[str] = ()
+) -> Cost:
     """Return what the resources of plans cost, by default by this project's table.
+
+    Args:
+        plans: The plans.
+        prices: The prices.
+        unplanned: The names of the stacks without a plan. The cost says that they are missing.
 
     Raises:
         PlanError: If the table can't be read.
@@ -96,6 +117,8 @@ def estimate(plans: Iterable[Plan], prices: PriceTable | None = None) -> Cost:
                 if isinstance(state, dict):
                     counter = _Counter(change, state, templates, prices, cost, parts)
                     counter.count(is_before=state is change.before)
+    if cost.before or cost.after or cost.missing:
+        cost.missing += [f"stack {name}: it has no plan" for name in unplanned]
     cost.missing = list(dict.fromkeys(cost.missing))
     cost.notes = list(dict.fromkeys(cost.notes))
     return cost
@@ -132,6 +155,8 @@ class _Counter:
                     INTERFACE_ENDPOINT,
                     _exactly(len(subnets)),
                 )
+            case kind if kind in _NOT_COUNTED:
+                self.cost.missing.append(f"{kind}: the report has no prices of this type")
 
     def _count_cluster(self) -> None:
         self._add("control planes", EKS_CLUSTER, _exactly(1))
@@ -203,24 +228,13 @@ class _Counter:
         part.usd += usd
 
     def _find(self, item: str) -> Price | None:
-        region = self._region
+        region = self.change.find_region(self.state)
         price = self.prices.find(item, region or "an unknown region")
         if price is None:
             self.cost.missing.append(self.prices.describe_missing(item, region or "an unknown region"))
         else:
-            self.cost.dates.add(price.date)
+            self.cost.sources.add((price.date, price.source))
         return price
-
-    @property
-    def _region(self) -> str:
-        """The region: the AWS provider 6's own attribute, the ARN's, or the provider configuration's."""
-        for state in (self.state, self.change.before or {}):
-            if isinstance(name := state.get("region"), str) and name:
-                return name
-            arn = state.get("arn")
-            if isinstance(arn, str) and arn.count(":") >= 5 and arn.split(":")[3]:  # noqa: PLR2004 - an ARN's parts
-                return arn.split(":")[3]
-        return self.change.region
 
 
 def _exactly(number: int) -> Range:
@@ -263,12 +277,13 @@ def write_table(cost: Cost, code: Callable[[str], str]) -> Iterator[str]:
     yield ""
     remarks = [f"Not counted: {code(text)}" for text in cost.missing]
     remarks += [f"{text}." for text in cost.notes]
+    remarks += [f"Prices of {date}: {code(source)}" for date, source in sorted(cost.sources)]
     for text in [*remarks, "Not counted: traffic, logs, S3, KMS, discounts and taxes."]:
         yield f"- {text}"
 
 
 def _write_dates(cost: Cost) -> str:
-    first, last = min(cost.dates), max(cost.dates)
+    first, last = min(cost.sources)[0], max(cost.sources)[0]
     return f"Prices of {first}{f' to {last}' if last != first else ''}, {HOURS_A_MONTH} hours."
 
 

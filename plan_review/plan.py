@@ -1,9 +1,10 @@
 """Read a plan as `terraform show -json` writes it (Terraform, "JSON Output Format")."""
 
+import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 from typing import Any
 
@@ -95,6 +96,16 @@ class Change:
     import_id: str = ""
     configured: Mapping[str, str] | None = None
     region: str = ""
+
+    def find_region(self, state: Mapping[str, Any] | None) -> str:
+        """Return the region in a state: AWS provider 6's own attribute, the ARN's, or the configuration's."""
+        for attributes in (state or {}, self.before or {}):
+            if isinstance(name := attributes.get("region"), str) and name:
+                return name
+            arn = attributes.get("arn")
+            if isinstance(arn, str) and arn.count(":") >= 5 and arn.split(":")[3]:  # noqa: PLR2004 - an ARN's parts
+                return arn.split(":")[3]
+        return self.region
 
     @cached_property
     def changed(self) -> list[str]:
@@ -223,6 +234,8 @@ class Plan:
         complete: False if Terraform deferred a part of the work to a later plan.
         actions: Actions that the apply runs (Terraform 1.14 and later).
         deferred: The changes and actions of the part that Terraform deferred.
+        configuration: The configuration, and the values of the variables that are not sensitive; empty if the
+            plan holds none.
 
     """
 
@@ -233,6 +246,14 @@ class Plan:
     complete: bool
     actions: tuple[Action, ...] = ()
     deferred: tuple[Deferred, ...] = ()
+    configuration: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def configuration_sha256(self) -> str:
+        """The checksum of the configuration; empty if the plan holds none."""
+        if not self.configuration:
+            return ""
+        return hashlib.sha256(json.dumps(self.configuration, sort_keys=True).encode()).hexdigest()
 
     @cached_property
     def changes(self) -> list[Change]:
@@ -297,7 +318,22 @@ def _read_document(document: Mapping[str, Any]) -> Plan:
         complete=bool(document.get("complete", True)),
         actions=tuple(_read_action_invocation(item) for item in document.get("action_invocations") or []),
         deferred=tuple(_read_deferred(document)),
+        configuration=_read_whole_configuration(document),
     )
+
+
+def _read_whole_configuration(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what unknown and sensitive values follow from, without secrets that the plan holds."""
+    configuration = document.get("configuration")
+    if not configuration:
+        return {}
+    declared = (configuration.get("root_module") or {}).get("variables") or {}
+    variables = {
+        name: value
+        for name, value in (document.get("variables") or {}).items()
+        if name in declared and not declared[name].get("sensitive")
+    }
+    return {"configuration": configuration, "variables": variables}
 
 
 def _read_action_invocation(item: Mapping[str, Any]) -> Action:

@@ -5,18 +5,22 @@ A resource such as `kubernetes_role` has its finding of access from access.py; t
 lists ("Role Based Access Control Good Practices", "Privilege escalation risks").
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from plan_review.chart_values import read_keys, read_yaml
+from plan_review.chart_values import SET_ATTRIBUTES, read_documents, read_yaml, walk_keys
 from plan_review.findings import Category, Finding
 from plan_review.plan import Change
-from plan_review.values import Difference, list_blocks
+from plan_review.values import Difference, Sensitive, Unknown, is_unknown, list_blocks, list_strings
 
-# The attribute with the object, by the type of the resource.
-_MANIFESTS = {"kubernetes_manifest": "manifest", "kubectl_manifest": "yaml_body"}
+# The attributes with the object, by the type of the resource. To kubectl's provider `yaml_body` is sensitive,
+# and `yaml_body_parsed` the same without the fields that the author hides.
+_MANIFESTS = {"kubernetes_manifest": ("manifest",), "kubectl_manifest": ("yaml_body_parsed", "yaml_body")}
+_ROLE_KINDS = ("Role", "ClusterRole")
+_BINDING_KINDS = ("RoleBinding", "ClusterRoleBinding")
 _ROLES = ("kubernetes_role", "kubernetes_cluster_role")
 _BINDINGS = ("kubernetes_role_binding", "kubernetes_cluster_role_binding")
 # Roles that every cluster has (Kubernetes, "Using RBAC Authorization").
@@ -30,10 +34,12 @@ _EVERYBODY = frozenset(
     {"system:anonymous", "system:unauthenticated", "system:authenticated", "system:serviceaccounts"}
 )  # With this key of GitLab Runner's chart its role is a ClusterRole.
 _WIDE_KEY = "clusterWideAccess"
+# Parts of the names by which charts set rights.
+_RIGHTS_KEY = re.compile(r"rbac|role|rules|admin|clusterwide|known after apply|\(sensitive\)", re.IGNORECASE)
 _WIDE = "the rules hold for every namespace"
 
-# One right: API group, resource, verb.
-_Right = tuple[str, str, str]
+# One right: API group, resource, verb, and the name of the only object that it is for; empty for all objects.
+_Right = tuple[str, str, str, str]
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,8 @@ class _Way:
     def is_in(self, rights: set[_Right]) -> bool:
         """Return whether one of the rights opens the way; a wildcard stands for any."""
         return any(
-            resource in (*self.resources, "*") and verb in (*self.verbs, "*") for _, resource, verb in rights
+            resource in (*self.resources, "*") and verb in (*self.verbs, "*")
+            for _, resource, verb, _ in rights
         )
 
 
@@ -103,7 +110,7 @@ WAYS: tuple[_Way, ...] = (
     ),
     _Way("change labels that Pod Security reads (namespaces)", ("namespaces",), ("update", "patch")),
 )
-_EVERYTHING = ("*", "*", "*")
+_EVERYTHING = ("*", "*", "*", "")
 
 
 @dataclass(frozen=True)
@@ -118,6 +125,10 @@ def find(change: Change) -> Iterator[Finding]:
     """Yield the findings of a resource that grants rights in Kubernetes."""
     if change.action not in ("create", "update", "replace", "delete"):
         return
+    if change.type == "helm_release" and change.action in ("update", "replace"):
+        yield from _find_hidden(change)
+    if change.type in _MANIFESTS and change.action != "delete":
+        yield from _find_hidden_manifest(change)
     before, after = (_read(change.type, state) for state in (change.before, change.after))
     if before == after:
         return
@@ -128,6 +139,62 @@ def find(change: Change) -> Iterator[Finding]:
         yield from _find_bindings(change, after.bindings - before.bindings)
 
 
+def _find_hidden(change: Change) -> Iterator[Finding]:
+    """Yield the finding of a release that gets unknown or sensitive values, which may grant rights."""
+    items = [
+        item
+        for name in ("values", *SET_ATTRIBUTES)
+        if name in change.changed
+        for item in _list_hidden(name, *change.get(name))
+    ]
+    if items:
+        yield Finding(
+            Category.ACCESS,
+            needs_approval=True,
+            address=change.address,
+            text="gets values that a plan does not show: they may grant rights in Kubernetes",
+            differences=tuple(items),
+        )
+
+
+def _find_hidden_manifest(change: Change) -> Iterator[Finding]:
+    """Yield the finding of a role or binding that the plan does not show."""
+    name = _MANIFESTS[change.type][-1]
+    before, after = change.get(name)
+    hidden = after.value if isinstance(after, Sensitive) else None
+    given = read_yaml(hidden) if isinstance(hidden, str) else hidden
+    shown = _find_object(change.type, change.after)
+    kinds = [
+        item.get("kind")
+        for item in (given, _find_object(change.type, change.before))
+        if isinstance(item, dict)
+    ]
+    if shown is None and before != after and set(kinds) & {*_ROLE_KINDS, *_BINDING_KINDS}:
+        yield Finding(
+            Category.ACCESS,
+            needs_approval=True,
+            address=change.address,
+            text="is a role or a binding of Kubernetes that the plan does not show",
+            differences=(Difference(name, None, after),),
+        )
+
+
+def _list_hidden(name: str, before: Any, after: Any) -> Iterator[Difference]:
+    if not isinstance(after, list):
+        after = [after]
+    old = before if isinstance(before, list) else [before]
+    for item in after:
+        if item in old and not is_unknown(item):
+            continue
+        if isinstance(item, Sensitive | Unknown):
+            yield Difference(name, None, item)
+        elif isinstance(item, dict) and isinstance(item.get("value"), Sensitive | Unknown):
+            path = str(item.get("name"))
+            # The name of another value, such as a password, is visible.
+            if _RIGHTS_KEY.search(path):
+                yield Difference(f"{name}.{path}", None, item["value"])
+
+
 def _build_access(change: Change, before: _Access, after: _Access) -> Finding:
     lines = sorted(
         [
@@ -136,7 +203,10 @@ def _build_access(change: Change, before: _Access, after: _Access) -> Finding:
         ],
         key=lambda line: line[2:],
     )
-    grows = bool(after.rights - before.rights or after.bindings - before.bindings)
+    grows = bool(
+        any((*right[:-1], "") not in before.rights for right in after.rights - before.rights)
+        or after.bindings - before.bindings
+    )
     is_chart = change.type == "helm_release"
     past = {"create": "grants", "delete": "no longer grants"}.get(change.action, "changes")
     return Finding(
@@ -150,18 +220,23 @@ def _build_access(change: Change, before: _Access, after: _Access) -> Finding:
 
 
 def _write_lines(access: _Access) -> list[str]:
-    verbs: dict[tuple[str, str], list[str]] = {}
-    for group, resource, verb in sorted(access.rights):
-        verbs.setdefault((group, resource), []).append(verb)
+    verbs: dict[tuple[str, str, str], list[str]] = {}
+    for group, resource, verb, name in sorted(access.rights):
+        verbs.setdefault((group, resource, name), []).append(verb)
     rules = [
-        f"{resource}{f'.{group}' if group else ''}: {', '.join(found)}"
-        for (group, resource), found in verbs.items()
+        f"{resource}{f'.{group}' if group else ''}{f' named {name}' if name else ''}: {', '.join(found)}"
+        for (group, resource, name), found in verbs.items()
     ]
     return [*rules, *sorted(access.bindings)]
 
 
 def _find_ways(change: Change, before: set[_Right], after: set[_Right]) -> Iterator[Finding]:
-    new = [way for way in WAYS if way.is_in(after) and not way.is_in(before)]
+    old_wide, wide = ({right for right in rights if not right[-1]} for rights in (before, after))
+    new = [
+        way
+        for way in WAYS
+        if (way.is_in(after) and not way.is_in(before)) or (way.is_in(wide) and not way.is_in(old_wide))
+    ]
     if _EVERYTHING in after and _EVERYTHING not in before:
         effects, is_grave = "do everything", True
     elif new:
@@ -204,22 +279,28 @@ def _read(kind: str, state: dict[str, Any] | None) -> _Access:
     if plain in _BINDINGS:
         return _Access(bindings=_read_binding(state.get("role_ref"), state.get("subject")))
     if kind in _MANIFESTS:
-        given = state.get(_MANIFESTS[kind])
-        return _read_object(read_yaml(given) if isinstance(given, str) else given)
-    if kind == "helm_release" and isinstance(values := state.get("values"), list):
-        rights = _walk_values([read_yaml(text) for text in values if isinstance(text, str)], set())
-        keys = read_keys(values).values()
-        return _Access(frozenset(rights), frozenset({_WIDE} if (_WIDE_KEY, True) in keys else ()))
+        return _read_object(_find_object(kind, state))
+    if kind == "helm_release":
+        documents = read_documents(state)
+        rights, seen = frozenset(_walk_values(documents, set())), walk_keys(documents)
+        return _Access(rights, frozenset({_WIDE} if (_WIDE_KEY, True) in seen else ()))
     return _Access()
+
+
+def _find_object(kind: str, state: dict[str, Any] | None) -> Any:
+    """Return the object that a manifest shows; None if the plan does not show it."""
+    found = [(state or {}).get(name) for name in _MANIFESTS[kind]]
+    given = next((item for item in found if isinstance(item, str | dict)), None)
+    return read_yaml(given) if isinstance(given, str) else given
 
 
 def _read_object(given: Any) -> _Access:
     if not isinstance(given, dict):
         return _Access()
     kind = given.get("kind")
-    if kind in ("Role", "ClusterRole"):
+    if kind in _ROLE_KINDS:
         return _Access(_read_rules(given.get("rules")))
-    if kind in ("RoleBinding", "ClusterRoleBinding"):
+    if kind in _BINDING_KINDS:
         return _Access(bindings=_read_binding(given.get("roleRef"), given.get("subjects")))
     return _Access()
 
@@ -227,22 +308,27 @@ def _read_object(given: Any) -> _Access:
 def _read_rules(given: Any) -> frozenset[_Right]:
     rights: set[_Right] = set()
     for rule in list_blocks(given):
-        groups = _list_strings(rule.get("api_groups", rule.get("apiGroups"))) or [""]
-        resources = [
-            *_list_strings(rule.get("resources")),
-            *_list_strings(rule.get("non_resource_urls", rule.get("nonResourceURLs"))),
-        ]
-        rights |= set(product(groups, resources, _list_strings(rule.get("verbs"))))
+        groups = list_strings(rule.get("api_groups", rule.get("apiGroups"))) or [""]
+        resources = list_strings(rule.get("resources"))
+        names = list_strings(rule.get("resource_names", rule.get("resourceNames"))) or [""]
+        urls = list_strings(rule.get("non_resource_urls", rule.get("nonResourceURLs")))
+        verbs = list_strings(rule.get("verbs"))
+        rights |= {*product(groups, resources, verbs, names), *product(groups, urls, verbs, [""])}
     return frozenset(rights)
 
 
 def _read_binding(role: Any, subjects: Any) -> frozenset[str]:
-    """Return each binding as `kind/role for kind/subject`."""
+    """Return each binding as `kind/role for kind/subject`; a service account with its namespace."""
     return frozenset(
-        f"{item.get('kind')}/{item.get('name')} for {subject.get('kind')}/{subject.get('name')}"
+        f"{item.get('kind')}/{item.get('name')} for {_name_subject(subject)}"
         for item in list_blocks(role)
         for subject in list_blocks(subjects)
     )
+
+
+def _name_subject(subject: dict[str, Any]) -> str:
+    kind, name, namespace = (subject.get(key) for key in ("kind", "name", "namespace"))
+    return f"{kind}/{namespace}/{name}" if kind == "ServiceAccount" else f"{kind}/{name}"
 
 
 def _walk_values(value: Any, seen: set[int]) -> Iterator[_Right]:
@@ -254,7 +340,3 @@ def _walk_values(value: Any, seen: set[int]) -> Iterator[_Right]:
         yield from _read_rules(value)
     for part in value.values() if isinstance(value, dict) else value:
         yield from _walk_values(part, seen)
-
-
-def _list_strings(value: Any) -> list[str]:
-    return [str(item) for item in value] if isinstance(value, list) else []

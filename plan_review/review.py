@@ -119,7 +119,9 @@ class Review:
         """By stack: the digest of each finding that needs an approval, with the finding in words."""
         return {
             stack.name: {
-                identify(stack.name, item): escape_invisible(f"{item.address} {item.text}".strip())
+                identify(
+                    stack.name, item, stack.plan.configuration_sha256 if stack.plan else ""
+                ): escape_invisible(f"{item.address} {item.text}".strip())
                 for item in stack.findings
                 if item.needs_approval and not self.accepted.find(item)
             }

@@ -62,6 +62,15 @@ def _count_days(value: Any) -> float:
     return _count(value) or _FOREVER
 
 
+def _is_not_off(value: Any) -> float:
+    """Return the rank of a switch that is on if it is not set."""
+    return float(value is not False)
+
+
+def _is_all(value: Any) -> float:
+    return float(value is None or str(value).upper() == "ALL")
+
+
 def _is_immutable(value: Any) -> float:
     return float(str(value).startswith("IMMUTABLE"))
 
@@ -148,6 +157,21 @@ _GUARDS: dict[str, tuple[_Guard, ...]] = {
             _is_on,
             Category.AUDIT,
         ),
+        # AWS CloudTrail API, "EventSelector": management events of both kinds if it is not set.
+        _Guard(
+            "event_selector.include_management_events",
+            "no longer records management events",
+            _is_not_off,
+            Category.AUDIT,
+        ),
+        _Guard(
+            "event_selector.read_write_type", "records only reading or only writing", _is_all, Category.AUDIT
+        ),
+        _Guard("event_selector.data_resource", "no longer records data events", _is_set, Category.AUDIT),
+    ),
+    # Amazon VPC, "Create a flow log": accepted traffic, rejected traffic, or all.
+    "aws_flow_log": (
+        _Guard("traffic_type", "records only accepted or only rejected traffic", _is_all, Category.AUDIT),
     ),
     "aws_cloudwatch_log_group": (
         _Guard("retention_in_days", "keeps logs for a shorter time", _count_days, Category.AUDIT),
@@ -169,7 +193,7 @@ _GUARDS: dict[str, tuple[_Guard, ...]] = {
         _Guard(
             "is_enabled",
             "is disabled: what it encrypts can't be read",
-            lambda value: float(value is not False),
+            _is_not_off,
         ),
     ),
     "aws_secretsmanager_secret": (

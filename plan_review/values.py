@@ -148,6 +148,11 @@ def list_blocks(value: Any) -> list[dict[str, Any]]:
     return [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, dict)]
 
 
+def list_strings(value: Any) -> list[str]:
+    """Return the strings of a list, or a single string; an unknown value as the report shows it."""
+    return [str(item) for item in (value if isinstance(value, list) else [value]) if item is not None]
+
+
 def get_nested(state: Any, path: str) -> Any:
     """Return an attribute by its path, such as `vpc_config.endpoint_public_access`; None if it is not set.
 

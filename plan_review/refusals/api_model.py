@@ -101,7 +101,7 @@ def _compact(text: str) -> str:
 
 
 def _find_instance_types(change: Change) -> Iterator[Refusal]:
-    """Yield instance types that a known family does not have: a slip of the pen."""
+    """Yield instance types that a known family does not have: most often a typing error."""
     name = _INSTANCE_TYPES.get(change.type, "")
     if not name or not is_sent(change, name):
         return

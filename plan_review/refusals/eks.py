@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 from plan_review.plan import Change
@@ -124,23 +125,30 @@ def _find_template(change: Change) -> Iterator[Refusal]:
 
 def find_together(changes: Sequence[Change]) -> Iterator[tuple[Change, Refusal]]:
     """Yield the refusals that several resources of a plan show."""
-    clusters = {
-        get_text(change.after, "name"): change
-        for change in changes
-        if change.type == "aws_eks_cluster" and change.after
-    }
+    clusters: dict[str, list[Change]] = {}
     for change in changes:
-        cluster = clusters.get(get_text(change.after, "cluster_name"))
-        if cluster is not None and change.action in ("create", "update", "replace"):
-            yield from ((change, refusal) for refusal in _find_in_cluster(change, cluster))
+        if change.type == "aws_eks_cluster" and change.after:
+            clusters.setdefault(get_text(change.after, "name"), []).append(change)
+    for change in changes:
+        if change.action in ("create", "update", "replace"):
+            named = clusters.get(get_text(change.after, "cluster_name"), [])
+            found = [cluster for cluster in named if _may_be_in_one_region(change, cluster)]
+            # Of two clusters that it may belong to, such as those of two accounts, none is taken.
+            if len(found) == 1:
+                yield from ((change, refusal) for refusal in _find_in_cluster(change, found[0]))
     zones = {
         get_text(change.before, "id"): get_text(change.before, "availability_zone")
         for change in changes
         if change.type == "aws_subnet" and change.before
     }
-    for change in clusters.values():
+    for change in chain.from_iterable(clusters.values()):
         if change.action == "update" and is_sent(change, "vpc_config"):
             yield from ((change, refusal) for refusal in _find_zones(change, zones))
+
+
+def _may_be_in_one_region(change: Change, cluster: Change) -> bool:
+    first, second = (item.find_region(item.after) for item in (change, cluster))
+    return not first or not second or first == second
 
 
 def _find_in_cluster(change: Change, cluster: Change) -> Iterator[Refusal]:

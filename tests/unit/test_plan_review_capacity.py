@@ -8,10 +8,10 @@ import pytest
 
 from plan_review.findings import Category
 from stacks.settings.node_groups import NodeGroupSettings
-from tests.plan_documents import State, findings, resource
+from tests.plan_documents import State, findings, report, resource
 
 
-def group(size: int | None, types: str = "m5.large") -> State:
+def group(size: float | None, types: str = "m5.large") -> State:
     """Return a node group with a maximum; none for None."""
     return None if size is None else {"scaling_config": [{"max_size": size}], "instance_types": [types]}
 
@@ -47,7 +47,7 @@ def test_more_nodes_of_a_type_need_an_approval(
     text: str,
     needs_approval: bool,  # noqa: FBT001
 ) -> None:
-    """A plan knows no prices: other machines may cost more; the same ones in another group do not."""
+    """Other machines may cost more; the same ones in another group do not. Prices do not decide."""
     (found,) = findings(Category.CAPACITY, *changes)
     assert found.text == f"{text} nodes in all groups together"
     assert found.needs_approval is needs_approval
@@ -125,7 +125,7 @@ def test_smaller_instances_of_a_family_need_no_approval(
     after: State,
     needs_approval: bool,  # noqa: FBT001
 ) -> None:
-    """Within a family the price follows the size; between families a plan does not know it."""
+    """Within a family the price follows the size; between families it may be any."""
     (found,) = findings(Category.CAPACITY, *groups(a=(before, after)))
     assert found.needs_approval is needs_approval
 
@@ -135,7 +135,15 @@ def test_an_unknown_maximum_needs_an_approval() -> None:
     change = resource("aws_autoscaling_group", {"max_size": 1}, {}, unknown={"max_size": True})
     (found,) = findings(Category.CAPACITY, change)
     assert found.needs_approval
-    assert [item.after for item in found.differences] == ["unknown × node"]
+    assert [item.after for item in found.differences] == ["(known after apply) × node"]
+
+
+@pytest.mark.parametrize("number", [10**400, -(10**400), 1e400], ids=["large", "small", "infinite"])
+def test_an_absurd_maximum_counts_as_unknown(number: float) -> None:
+    """A number beyond any group ends in a report that asks for an approval, not in an error."""
+    (found,) = findings(Category.CAPACITY, *groups(a=(group(2), group(number))))
+    assert found.needs_approval
+    assert report(*groups(a=(group(2), group(number))))
 
 
 def test_a_group_that_stays_empty_is_no_finding() -> None:

@@ -90,6 +90,59 @@ def test_a_secret_is_not_in_the_digest() -> None:
     assert secret("a").digest == secret("b").digest != ""
 
 
+@pytest.mark.parametrize("marks", [{"unknown": {"policy": True}}, {"after_sensitive": {"policy": True}}])
+def test_the_configuration_takes_the_place_of_a_hidden_value(marks: dict[str, Any]) -> None:
+    """An approval of an unknown or a sensitive policy is no approval of another such policy."""
+
+    def granted(reference: dict[str, Any], *, variable: str = "", other: str = "") -> Review:
+        variables = {"name": {}, "key": {"sensitive": True}}
+        configuration = {
+            "root_module": {
+                "variables": variables,
+                "resources": [
+                    {"address": "aws_iam_role_policy.this", "expressions": {"policy": reference}},
+                    {"address": "acme.other", "expressions": {"name": {"constant_value": other}}},
+                ],
+            }
+        }
+        after = {"policy": None if "unknown" in marks else policy(allow())}
+        return review(
+            VPC,
+            resource("aws_iam_role_policy", None, after, **marks),
+            configuration=configuration,
+            variables={"name": {"value": variable}, "key": {"value": variable.upper()}},
+        )
+
+    def names(made: Review) -> set[str]:
+        return set(made.dangers["cluster"])
+
+    one = {"references": ["data.aws_iam_policy_document.a.json"]}
+    two = {"references": ["data.aws_iam_policy_document.b.json"]}
+    assert granted(one).digest == granted(one).digest
+    for changed in (granted(two), granted(one, variable="x"), granted(one, other="x")):
+        # The deleted VPC has no hidden value, and keeps its name.
+        assert len(names(granted(one)) & names(changed)) == 1
+        assert len(names(changed)) == 2
+
+
+def test_a_secret_variable_is_not_in_the_digest() -> None:
+    """The plan's JSON holds the values of sensitive variables in clear."""
+
+    def made(secret: str) -> Review:
+        return review(
+            resource("aws_iam_role_policy", None, {}, unknown={"policy": True}),
+            configuration={
+                "root_module": {
+                    "variables": {"key": {"sensitive": True}},
+                    "resources": [{"address": "aws_iam_role_policy.this", "expressions": {"policy": {}}}],
+                }
+            },
+            variables={"key": {"value": secret}},
+        )
+
+    assert made("a").digest == made("b").digest != ""
+
+
 def test_accepted_and_harmless_findings_need_no_digest() -> None:
     """Without a finding that needs an approval there is none; an accepted finding needs none."""
     entry = Acceptance("aws_vpc.*", Category.DESTRUCTION, "moved", dt.date.max)

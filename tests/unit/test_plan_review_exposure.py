@@ -298,3 +298,19 @@ def test_an_existing_group_that_lets_out_to_the_internet_needs_an_approval() -> 
     assert found.needs_approval
     assert not exposures("aws_security_group", {"egress": []}, private)
     assert not exposures("aws_security_group", public, private)
+
+
+@pytest.mark.parametrize(
+    ("kind", "rule"),
+    [
+        ("aws_security_group_rule", {"type": "egress", **TCP, "cidr_blocks": ["0.0.0.0/0"]}),
+        ("aws_vpc_security_group_egress_rule", {"ip_protocol": "-1", "cidr_ipv4": "0.0.0.0/0"}),
+    ],
+)
+def test_a_new_outbound_rule_of_an_old_group_needs_an_approval(kind: str, rule: dict[str, Any]) -> None:
+    """A group with an ID exists already; the ID of a group of the same plan is unknown."""
+    (old,) = exposures(kind, None, rule | {"security_group_id": "sg-1"})
+    assert old.needs_approval
+    change = resource(kind, None, rule, unknown={"security_group_id": True})
+    (new,) = findings(Category.EXPOSURE, change)
+    assert not new.needs_approval

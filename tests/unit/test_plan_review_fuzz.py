@@ -23,7 +23,22 @@ JSON = st.recursive(
 # Values that mean something in a plan, in a place where they do not belong.
 TELLING: st.SearchStrategy[Any] = st.sampled_from(
     [
-        *({}, [], "", None, True, -1, 10**30, "*", "0.0.0.0/0", "1.35", ["create"], ["delete", "create"]),
+        *(
+            {},
+            [],
+            "",
+            None,
+            True,
+            -1,
+            10**30,
+            10**400,
+            1e400,
+            "*",
+            "0.0.0.0/0",
+            "1.35",
+            ["create"],
+            ["delete", "create"],
+        ),
         *([{}], [[]], {"Statement": {}}, policy(allow(Action={})), "{", "values: [", {"a": {"b": ["c"]}}),
         *(
             {"references": [1]},

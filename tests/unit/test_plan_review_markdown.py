@@ -56,6 +56,27 @@ def test_no_string_of_a_plan_is_markdown(text: str) -> None:
     assert plain.count("<details>") == seen.count("<details>") == plain.count("\n</details>\n")
 
 
+@pytest.mark.parametrize("text", [*HOSTILE, "<img src=x> @all"])
+def test_no_string_in_a_sentence_is_markdown(text: str) -> None:
+    """A sentence may hold a string of the plan, such as the name of a node group."""
+    before, after = (
+        {
+            "cluster_name": "c",
+            "node_group_name": text,
+            "scaling_config": [{"max_size": most, "desired_size": 1}],
+        }
+        for most in (1, 2)
+    )
+    made = Review("Plan", [PlannedStack("one", plan(resource("aws_eks_node_group", before, after)))])
+    plain = markdown.write(made)
+    assert not re.search(r"^\s{0,3}/", plain, re.MULTILINE)
+    html = MarkdownIt("commonmark").enable("table").render(plain)
+    assert "<img" not in html
+    assert html.count("</details>") == plain.count("\n</details>\n")
+    assert not re.search(r"(?<!\\)[@~%]|<a |\u202e|https:", re.sub(r"(`+).*?\1", "", plain))
+    assert "`" in text or "<code>apply</code> refuses that" in html
+
+
 @pytest.mark.parametrize("name", ["a|b", "<script>", "@all", "`x`"])
 def test_the_name_of_a_stack_is_not_markdown(name: str) -> None:
     """The table, the headings and the titles of folded parts escape it."""

@@ -217,3 +217,28 @@ def test_a_broken_table_of_prices_is_one_message(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(money, "known_prices", fail)
     with pytest.raises(PlanError, match="line 2: 'cheap' is not a price"):
         report(resource("aws_s3_bucket", None, {"bucket": "a"}))
+
+
+def test_a_stack_without_a_plan_is_named() -> None:
+    """The cost of the network is not the cost of the environment."""
+    stacks = [
+        PlannedStack("network", document(resource("aws_nat_gateway", None, {}))),
+        PlannedStack("cluster", None),
+    ]
+    text = markdown.write(Review("Plan", stacks))
+    assert "Not all is counted: see below." in text
+    assert "- Not counted: `stack cluster: it has no plan`" in text
+
+
+@pytest.mark.parametrize("kind", ["aws_instance", "aws_autoscaling_group", "aws_db_instance"])
+def test_a_machine_that_is_not_counted_is_named(kind: str) -> None:
+    """Beside a NAT gateway for 38 dollars the machine would look free."""
+    machine = resource(kind, None, {"instance_type": "p4d.24xlarge"})
+    cost = estimate([document(resource("aws_nat_gateway", None, {}), machine)], PRICES)
+    assert cost.missing == [f"{kind}: the report has no prices of this type"]
+
+
+def test_the_table_has_the_source_of_each_price() -> None:
+    """A number without its source can't be checked."""
+    cost = estimate([document(resource("aws_nat_gateway", None, {}))], PRICES)
+    assert "- Prices of 2026-09-03: `a list`" in money.write_table(cost, "`{}`".format)

@@ -163,3 +163,137 @@ def test_an_unreadable_manifest_gives_no_traceback() -> None:
         for kind, name in (("kubernetes_manifest", "manifest"), ("kubectl_manifest", "yaml_body")):
             assert report(resource(kind, {name: None}, {name: value}))
         assert report(resource("helm_release", {"values": []}, {"values": [value, json.dumps(value)]}))
+
+
+def manifest_binding(namespace: str) -> dict[str, Any]:
+    """Return a binding to a service account as the attributes of `kubernetes_manifest`."""
+    return {
+        "manifest": {
+            "kind": "ClusterRoleBinding",
+            "roleRef": {"kind": "ClusterRole", "name": "cluster-admin"},
+            "subjects": [{"kind": "ServiceAccount", "name": "default", "namespace": namespace}],
+        }
+    }
+
+
+def test_a_service_account_of_another_namespace_is_another_subject() -> None:
+    """A binding that moves to another namespace's account of the same name gives that one the rights."""
+    change = resource("kubernetes_manifest", manifest_binding("safe"), manifest_binding("jobs"))
+    (access,) = findings(Category.ACCESS, change)
+    assert access.needs_approval
+    assert access.diff == (
+        "+ ClusterRole/cluster-admin for ServiceAccount/jobs/default",
+        "- ClusterRole/cluster-admin for ServiceAccount/safe/default",
+    )
+    (escalation,) = findings(Category.ESCALATION, change)
+    assert escalation.needs_approval
+
+
+@pytest.mark.parametrize(("kind", "write"), [("kubernetes_manifest", role), ("helm_release", chart)])
+def test_a_right_for_one_object_is_less_than_for_all(kind: str, write: Any) -> None:
+    """A rule that loses its resourceNames needs an approval, one that gets them does not."""
+    one = write({**rule("secrets", "get"), "resourceNames": ["ci"]})
+    every = write(rule("secrets", "get"))
+    (wider,) = findings(Category.ACCESS, resource(kind, one, every))
+    assert wider.needs_approval
+    assert wider.diff == ("- secrets named ci: get", "+ secrets: get")
+    assert [item.needs_approval for item in findings(Category.ESCALATION, resource(kind, one, every))] == [
+        True
+    ]
+    (narrower,) = findings(Category.ACCESS, resource(kind, every, one))
+    assert not narrower.needs_approval
+    assert not findings(Category.ESCALATION, resource(kind, every, one))
+
+
+def setting(attribute: str, name: str, value: Any) -> dict[str, Any]:
+    """Return a release that sets one value beside its document."""
+    return {"values": ["rbac: {create: true}"], attribute: [{"name": name, "value": value}]}
+
+
+@pytest.mark.parametrize(
+    ("attribute", "name", "values", "diff"),
+    [
+        ("set", "rbac.clusterWideAccess", ("false", "true"), "+ the rules hold for every namespace"),
+        ("set", "rbac.rules[0]", None, "+ secrets: get"),
+        ("set_list", "rbac.rules[0].verbs", (["get"], ["get", "list"]), "+ pods: get, list"),
+    ],
+)
+def test_rights_that_a_set_block_sets_are_seen(
+    attribute: str, name: str, values: tuple[Any, Any] | None, diff: str
+) -> None:
+    """Helm sets them over the values in documents."""
+    if values is None:
+        blocks = [
+            {"name": f"{name}.{key}", "value": f"{{{word}}}"}
+            for key, word in (("resources", "secrets"), ("verbs", "get"))
+        ]
+        before: dict[str, Any] = {"values": ["rbac: {create: true}"]}
+        after = before | {attribute: blocks}
+    else:
+        base = {"values": ["rbac: {rules: [{resources: [pods], verbs: [get]}]}"]}
+        before, after = (base | {attribute: [{"name": name, "value": value}]} for value in values)
+    (found,) = findings(Category.ACCESS, resource("helm_release", before, after))
+    assert found.needs_approval
+    assert diff in found.diff
+
+
+@pytest.mark.parametrize(
+    ("attribute", "name", "marks", "needs_approval"),
+    [
+        ("set", "rbac.clusterWideAccess", {"unknown": {"set": [{"value": True}]}}, True),
+        ("set_sensitive", "rbac.rules", {"after_sensitive": {"set_sensitive": [{"value": True}]}}, True),
+        ("set_sensitive", "password", {"after_sensitive": {"set_sensitive": [{"value": True}]}}, False),
+        ("set", "password", {"unknown": {"values": True}}, True),
+        ("set", "password", {"unknown": {"values": [True]}}, True),
+        ("set", "password", {"unknown": {"metadata": True}}, False),
+    ],
+)
+def test_hidden_values_of_an_old_release_need_an_approval(
+    attribute: str,
+    name: str,
+    marks: dict[str, Any],
+    needs_approval: bool,  # noqa: FBT001
+) -> None:
+    """They may grant rights; a new release brings the rights that it needs, and a password grants none."""
+    before, after = (setting(attribute, name, value) for value in ("a", "b"))
+    if "values" in marks.get("unknown", {}):
+        del after["values"]
+    found = [
+        item
+        for item in findings(Category.ACCESS, resource("helm_release", before, after, **marks))
+        if "does not show" in item.text
+    ]
+    assert [item.needs_approval for item in found] == [True] * needs_approval
+    new = findings(Category.ACCESS, resource("helm_release", None, after, **marks))
+    assert not any(item.needs_approval for item in new)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "a[99999].b", "[0]", "a..b", "a[0][1].c\\.d", "rbac[3].x", "\\", "create"]
+)
+def test_odd_names_of_set_blocks_are_no_error(name: str) -> None:
+    """Helm refuses some of them later."""
+    before, after = (setting("set", name, value) for value in ("1", "{a,b}"))
+    findings(Category.ACCESS, resource("helm_release", before, after))
+
+
+def test_the_object_of_kubectl_is_read_though_its_body_is_sensitive() -> None:
+    """The provider marks `yaml_body`; `yaml_body_parsed` shows the object, unless it is unknown."""
+    before, after = (
+        {"yaml_body": json.dumps(text), "yaml_body_parsed": json.dumps(text, indent=1)}
+        for text in (role(READ_PODS)["manifest"], role(READ_PODS, rule("secrets", "get"))["manifest"])
+    )
+    marks: dict[str, Any] = {"before_sensitive": {"yaml_body": True}, "after_sensitive": {"yaml_body": True}}
+    (shown,) = findings(Category.ACCESS, resource("kubectl_manifest", before, after, **marks))
+    assert shown.diff == ("+ secrets: get",)
+    marks["unknown"] = {"yaml_body_parsed": True}
+    del after["yaml_body_parsed"]
+    for change in (
+        resource("kubectl_manifest", before, after, **marks),
+        resource("kubectl_manifest", None, after, **marks),
+    ):
+        found = [item for item in findings(Category.ACCESS, change) if "does not show" in item.text]
+        assert [item.needs_approval for item in found] == [True]
+        assert "secrets" not in report(change)
+    harmless = resource("kubectl_manifest", None, {"yaml_body": '{"kind": "ConfigMap"}'}, **marks)
+    assert not findings(Category.ACCESS, harmless)

@@ -306,6 +306,22 @@ def test_the_inline_policies_of_a_role_count_together() -> None:
     assert "at most 10,240 characters together" in found.text
 
 
+def test_clusters_of_one_name_are_told_apart() -> None:
+    """A node group fits to the cluster of its region; of two that it may belong to, none is taken."""
+    old, new = (
+        resource("aws_eks_cluster", None, cluster(**more), address=f"aws_eks_cluster.v{more['version'][2:]}")
+        for more in ({"version": "1.34", "region": "eu-west-1"}, {"version": "1.35", "region": "us-east-1"})
+    )
+    right, wrong, unplaced = (
+        resource("aws_eks_node_group", None, group(**more))
+        for more in ({"region": "us-east-1"}, {"region": "eu-west-1"}, {})
+    )
+    for clusters in ((old, new), (new, old)):
+        assert not refusals(*clusters, right)
+        assert refusals(*clusters, wrong)
+        assert not refusals(*clusters, unplaced)
+
+
 def test_a_node_group_fits_to_its_cluster() -> None:
     """The cluster of the same plan decides: its version, and whether it takes access entries."""
     old = resource(

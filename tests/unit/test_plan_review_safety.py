@@ -79,6 +79,25 @@ WEAKER: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
     ("aws_secretsmanager_secret", {}, {"recovery_window_in_days": 0}, "less time to restore"),
     ("aws_cloudwatch_log_group", {"retention_in_days": 0}, {"retention_in_days": 365}, "keeps logs"),
     ("aws_cloudtrail", {"enable_logging": True}, {"enable_logging": False}, "no longer records calls"),
+    (
+        "aws_cloudtrail",
+        {"event_selector": [{"include_management_events": True}]},
+        {"event_selector": [{"include_management_events": False}]},
+        "no longer records management events",
+    ),
+    (
+        "aws_cloudtrail",
+        {"event_selector": []},
+        {"event_selector": [{"read_write_type": "WriteOnly"}]},
+        "only reading or only writing",
+    ),
+    (
+        "aws_cloudtrail",
+        {"event_selector": [{"data_resource": [{"type": "AWS::S3::Object"}]}]},
+        {"event_selector": []},
+        "no longer records data events",
+    ),
+    ("aws_flow_log", {"traffic_type": "ALL"}, {"traffic_type": "REJECT"}, "only rejected traffic"),
     ("aws_cloudtrail", {"is_multi_region_trail": True}, {"is_multi_region_trail": False}, "one region"),
     (
         "aws_eks_cluster",
