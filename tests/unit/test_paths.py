@@ -19,6 +19,7 @@ MADE_BY_USERS = (
     "gitlab.json",
     "plan_review.yaml",
     "plans/",
+    "plans.json",
     "report.md",
 )
 PACKAGES = ("ruamel.yaml",)
