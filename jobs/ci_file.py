@@ -5,7 +5,7 @@ syntax reference"). A value that GitLab alone knows is unknown here, with the re
 Not here: the pod (pod.py). Scripts, stages, artifacts and so on, which do not change what a pod asks for.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
@@ -347,7 +347,8 @@ class _Document:
         tags, tags_place = self._inherited(job, "tags")
         image, image_place = self._inherited(job, "image")
         services, services_place = self._inherited(job, "services")
-        shared = self._global_variables(job)
+        inherits = self._find_inherited_variables(job)
+        shared = {key: value for key, value in self._global_variables().items() if inherits(key)}
         own = self._variables(self._part(job, "variables"), f"{name}.variables", place)
         workflow = self._part(self._content, "workflow")
         workflow_rules = self._part(workflow, "rules") if isinstance(workflow, Section) else None
@@ -362,8 +363,10 @@ class _Document:
         ]
         if len(variants) > MAX_CASES:
             raise CiFileError([(place, f"{name}: more than {MAX_CASES} cases of matrix and rules")])
-        for (flow_case, flow), (words, instance), (rule_case, rule) in variants:
+        for (flow_case, of_flow), (words, instance), (rule_case, rule) in variants:
             self._spend(len(shared) + len(own), place)
+            # Those of workflow:rules are global variables, too (GitLab, Ci::Pipeline::Chain::Seed).
+            flow = {key: value for key, value in of_flow.items() if inherits(key)}
             known = expand_all({**shared, **flow, **own, **instance, **rule, **self._given})
             found = Job(
                 name=f"{name}: [{words}]" if words else name,
@@ -405,15 +408,16 @@ class _Document:
                 return self._part(section, key), section.places[key]
         return None, None
 
-    def _global_variables(self, job: Section) -> dict[str, Variable]:
-        variables = self._variables(
+    def _global_variables(self) -> dict[str, Variable]:
+        return self._variables(
             self._part(self._content, "variables"), "variables", self._content.places.get("variables")
         )
+
+    def _find_inherited_variables(self, job: Section) -> Callable[[str], bool]:
+        """Return whether a job inherits a global variable, by its name."""
         inherit = self._part(job, "inherit")
         wanted = inherit.get("variables", True) if isinstance(inherit, Section) else True
-        if isinstance(wanted, list):
-            return {name: variable for name, variable in variables.items() if name in wanted}
-        return variables if wanted is not False else {}
+        return lambda name: name in wanted if isinstance(wanted, list) else wanted is not False
 
     def _variables(self, value: Any, where: str, place: Place | None) -> dict[str, Variable]:
         if value is None:
@@ -450,7 +454,8 @@ class _Document:
                 cases.append((f"{where}, line {line.line}", variables))
             elif not any(variables == {} for _, variables in cases):
                 cases.append((f"other {where}", {}))
-        return cases or [("", {})]
+        # No rule that adds the job: GitLab makes no job, and no pipeline for rules of the workflow.
+        return cases if rules else [("", {})]
 
     def _read_parallel(self, name: str, job: Section) -> tuple[list[tuple[str, dict[str, Variable]]], int]:
         """Return a case for each entry of the matrix, and the number of equal jobs."""

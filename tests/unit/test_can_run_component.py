@@ -90,8 +90,10 @@ def test_the_component_runs_as_the_runner_runs_it(project: Path, tmp_path: Path)
         programs / "git", f'echo git "$@" >> {record}; for last; do :; done; ln -s {PROJECT} "$last"'
     )
     _write_program(programs / "real-python", f'exec {sys.executable} "$@"')
-    links = f'ln -s {programs}/real-python "$3/bin/python"; ln -s {programs}/pip "$3/bin"'
-    _write_program(programs / "python", f'mkdir -p "$3/bin"; {links}')
+    links = f'ln -s {programs}/real-python "$4/bin/python"; ln -s {programs}/pip "$4/bin"'
+    _write_program(programs / "python", f'mkdir -p "$4/bin"; {links}')
+    (project / "jobs").mkdir()  # the project's own code, which is not the check
+    (project / "jobs" / "__main__.py").write_text("")
     (job,) = include(options="--variable SIZE=4").values()
     environment = {
         "PATH": f"{programs}:{os.environ['PATH']}",

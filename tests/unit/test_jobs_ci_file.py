@@ -154,6 +154,28 @@ def test_a_value_that_depends_on_rules_is_a_case_of_its_own(read: Read) -> None:
     }
 
 
+def test_a_job_that_no_rule_adds_is_not_there(read: Read) -> None:
+    """GitLab makes no job if every rule says `when: never`, and no pipeline for the workflow's."""
+    never = "rules: [{if: $A, when: never}, {when: never}]"
+    pipeline = read(f"ok: {{script: x}}\nnever: {{script: x, {never}}}")
+    assert [job.name for job in pipeline.jobs] == ["ok"]
+    assert read(f"workflow: {{{never}}}\nok: {{script: x}}").jobs == ()
+
+
+def test_inherit_leaves_out_the_variables_of_the_workflow(read: Read) -> None:
+    """GitLab adds the variables of workflow:rules to the global ones, and filters both."""
+    pipeline = read(
+        """
+        workflow: {rules: [{variables: {A: 1, B: 2}}]}
+        none: {script: x, inherit: {variables: false}}
+        one: {script: x, inherit: {variables: [B]}}
+        all: {script: x}
+        """
+    )
+    found = {job.name: sorted(job.variables) for job in pipeline.jobs}
+    assert found == {"none": [], "one": ["B"], "all": ["A", "B"]}
+
+
 def test_a_value_that_the_file_does_not_hold_is_unknown(read: Read) -> None:
     """It may be a variable of the project: never guessed."""
     (job,) = read("job: {script: x, tags: [$RUNNER], variables: {KUBERNETES_CPU_REQUEST: $SIZE}}").jobs
