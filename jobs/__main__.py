@@ -18,7 +18,7 @@ ALL_RUN, NOT_ALL_RUN = 0, 2
 
 _EPILOG = """exit statuses:
   0  every job can run
-  2  a job can't run, or it is unknown whether it can
+  2  a job can't run, or it is unknown whether it can, or an include was not read
   1  the CI file, the settings or the command line can't be used
 """
 
@@ -68,6 +68,11 @@ def _parse_command_line() -> argparse.Namespace:
         type=Path,
         help="the project's folder, for include: local; by default the nearest one with .git",
     )
+    command.add_argument(
+        "--allow-unread-includes",
+        action="store_true",
+        help="judge by the jobs that were read: an include that can't be read does not change the exit status",
+    )
     command.add_argument("--json", action="store_true", help="print JSON instead of a table")
     command.add_argument(
         "--code-quality",
@@ -106,13 +111,17 @@ def _run(arguments: argparse.Namespace) -> int:
     except PriceError as error:
         raise UserError(str(error)) from None
     answers = explain(pipeline.jobs, settings, fleet=arguments.fleet, sizes=sizes, prices=prices)
-    _write_report(arguments.code_quality, list_findings(answers, file=file, root=root))
+    _write_report(arguments.code_quality, list_findings(answers, pipeline.unread, file=file, root=root))
     name, environment = str(file), settings.environment
     if arguments.json:
-        print(json.dumps(as_document(answers, pipeline.notes, file=name, environment=environment), indent=2))
+        document = as_document(answers, pipeline.notes, file=name, environment=environment)
+        print(json.dumps({**document, "unread_includes": len(pipeline.unread)}, indent=2))
     else:
-        print_table(answers, pipeline.notes, f"{name} in the environment {environment}")
-    return ALL_RUN if all(answer.verdict is Verdict.RUNS for answer in answers) else NOT_ALL_RUN
+        title = f"{name} in the environment {environment}"
+        print_table(answers, pipeline.notes, title, unread=len(pipeline.unread))
+    is_whole = not pipeline.unread or arguments.allow_unread_includes
+    runs = is_whole and all(answer.verdict is Verdict.RUNS for answer in answers)
+    return ALL_RUN if runs else NOT_ALL_RUN
 
 
 def _write_report(path: Path | None, findings: list[dict[str, Any]]) -> None:

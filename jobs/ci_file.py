@@ -73,10 +73,11 @@ class Job:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """The jobs of a CI file; `notes` says what could not be read."""
+    """The jobs of a CI file. `notes` are for people; `unread` has the line and text of each unread include."""
 
     jobs: tuple[Job, ...]
     notes: tuple[str, ...]
+    unread: tuple[tuple[Place, str], ...] = ()
 
 
 def read_pipeline(path: Path, *, root: Path | None = None, variables: Mapping[str, str]) -> Pipeline:
@@ -94,7 +95,8 @@ def read_pipeline(path: Path, *, root: Path | None = None, variables: Mapping[st
     """
     files = _Files(root or find_root(path))
     document = files.read(path, ())
-    return _Document(document, files.notes, is_whole=files.is_whole, given=variables).read()
+    pipeline = _Document(document, files.notes, is_whole=files.is_whole, given=variables).read()
+    return replace(pipeline, unread=tuple(files.unread))
 
 
 def find_root(path: Path) -> Path:
@@ -110,6 +112,7 @@ class _Files:
         self._root = root.resolve()
         self._count = 0
         self.notes: list[str] = []
+        self.unread: list[tuple[Place, str]] = []
         self.is_whole = True
 
     def read(self, path: Path, parents: tuple[Path, ...], place: Place | None = None) -> Section:
@@ -148,11 +151,12 @@ class _Files:
             kind = next((kind for kind in kinds if kind in entry), None)
             if kind is None:
                 raise CiFileError([(line, f"include: must have one of {', '.join(kinds)}")])
-            self.notes.append(
-                f"{line}: include {kind}: {entry[kind]}: not read, so its jobs, defaults and variables are "
-                "missing here"
-            )
+            text = f"include {kind}: {entry[kind]}: not read, so its jobs, defaults and variables are missing here"
+            self.notes.append(f"{line}: {text}")
             self.is_whole = False
+            # The component templates/can-run.yml runs this command: its one job can run.
+            if not (kind == "component" and "/can-run@" in str(entry[kind])):
+                self.unread.append((line, text))
             return
         if "rules" in entry:
             self.notes.append(f"{line}: include {local}: depends on rules; read as if it were included")
