@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from deployment.command_line import add_environment, run_command
-from jobs.operators import add_commands
+from jobs.operators import add_commands, check_fleet, load_prices
 from plan_review.exit_status import Parser
 from stacks.errors import UserError
 
@@ -71,7 +71,7 @@ def _parse_command_line() -> argparse.Namespace:
     command.add_argument(
         "--allow-unread-includes",
         action="store_true",
-        help="judge by the jobs that were read: an include that can't be read does not change the exit status",
+        help="judge by the jobs that were read: an unread include does not change the exit status",
     )
     command.add_argument("--json", action="store_true", help="print JSON instead of a table")
     command.add_argument(
@@ -93,12 +93,10 @@ def _run(arguments: argparse.Namespace) -> int:
     from jobs.explain import Verdict, explain
     from jobs.instance_sizes import parse_sizes
     from jobs.report import as_document, print_table
-    from prices.table import PriceError, known_prices
     from stacks.settings.load import load_environment
 
     settings = load_environment(arguments.environment)
-    if arguments.fleet and arguments.fleet not in settings.runners:
-        raise UserError(f"--fleet {arguments.fleet}: must be one of {', '.join(settings.runners)}")
+    check_fleet(arguments.fleet, settings)
     file, root = arguments.file, arguments.root or find_root(arguments.file)
     try:
         pipeline = read_pipeline(file, root=root, variables=_parse_variables(arguments.variable))
@@ -106,11 +104,7 @@ def _run(arguments: argparse.Namespace) -> int:
         _write_report(arguments.code_quality, list_mistakes(error, file=file, root=root))
         raise
     sizes = parse_sizes(arguments.instance_type)
-    try:
-        prices = known_prices()
-    except PriceError as error:
-        raise UserError(str(error)) from None
-    answers = explain(pipeline.jobs, settings, fleet=arguments.fleet, sizes=sizes, prices=prices)
+    answers = explain(pipeline.jobs, settings, fleet=arguments.fleet, sizes=sizes, prices=load_prices())
     _write_report(arguments.code_quality, list_findings(answers, pipeline.unread, file=file, root=root))
     name, environment = str(file), settings.environment
     if arguments.json:

@@ -73,7 +73,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """The jobs of a CI file. `notes` are for people; `unread` has the line and text of each unread include."""
+    """The jobs of a CI file. `unread` has the line and the text of each include that was not read."""
 
     jobs: tuple[Job, ...]
     notes: tuple[str, ...]
@@ -151,7 +151,10 @@ class _Files:
             kind = next((kind for kind in kinds if kind in entry), None)
             if kind is None:
                 raise CiFileError([(line, f"include: must have one of {', '.join(kinds)}")])
-            text = f"include {kind}: {entry[kind]}: not read, so its jobs, defaults and variables are missing here"
+            text = (
+                f"include {kind}: {entry[kind]}: not read, so its jobs, defaults and variables are "
+                "missing here"
+            )
             self.notes.append(f"{line}: {text}")
             self.is_whole = False
             # The component templates/can-run.yml runs this command: its one job can run.

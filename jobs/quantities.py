@@ -10,6 +10,13 @@ _QUANTITY = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))([KMGTPE]i|[numkMGTP
 _FACTORS = {**FACTORS, "n": Decimal("1e-9"), "u": Decimal("1e-6")}
 
 
+def parse_number(text: str, most: int) -> int | None:
+    """Return a number of a command line from 0 to `most`, or None if the text is none."""
+    is_short = len(text) <= len(str(most))  # Python refuses to read thousands of digits
+    number = int(text) if is_short and text.isdecimal() and text.isascii() else None
+    return None if number is None or number > most else number
+
+
 def parse_quantity(text: str) -> Decimal | None:
     """Return a quantity in its base unit (vCPU or bytes), or None if Kubernetes can't read the text."""
     match = _QUANTITY.fullmatch(text)

@@ -234,6 +234,8 @@ BOMB = "a0: &a0 [x]\n" + "".join(f"a{i}: &a{i} [{NINE.format(f'a{i - 1}')}]\n" f
         ("include: ../none.yml", "must be a file of the project"),
         ("a: &a [*a]", "an anchor that contains itself"),
         ("job: [", "not valid YAML"),
+        ("job: {script: x, retry: !!float abc}", "ci.yml:1: abc: not a number that GitLab can read"),
+        ("job: {script: x, variables: {A: 0x" + "f" * 5000 + "}}", "a number of more than 100 digits"),
         ("job: {variables: {}}", "there is no script, run or trigger"),
         ("job: {script: x, variables: [a]}", "job.variables: must be a map"),
         ("job: {script: x, parallel: 500}", "job.parallel: must be a number of 1 to 200"),
