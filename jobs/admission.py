@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from jobs.ci_file import Job
 from jobs.pod import Container, Pod, Problem, variable_name, write_place
+from jobs.quantities import write_exactly
 from stacks.job_limits import ContainerLimit, container_limits
 from stacks.resources import Resource
 from stacks.settings.runners import RunnerSettings
@@ -76,21 +77,21 @@ def _find_container_problems(
             yield _change(job, container, resource, which, f"{name} is below zero", value, fleet)
         elif amount is not None and highest is not None and amount > highest:
             text = (
-                f"{container.name}: the {resource.name} {which} {resource.write(amount)} is above "
-                f"{resource.write(highest)}, the maximum of the LimitRange"
+                f"{container.name}: the {resource.name} {which} {write_exactly(resource, amount)} is above "
+                f"{write_exactly(resource, highest)}, the maximum of the LimitRange"
             )
-            yield _change(job, container, resource, which, text, resource.write(highest), fleet)
+            yield _change(job, container, resource, which, text, write_exactly(resource, highest), fleet)
     if request is not None and limit is not None and request > limit >= 0:
         text = (
-            f"{container.name}: the {resource.name} request {resource.write(request)} is above the limit "
-            f"{resource.write(limit)}"
+            f"{container.name}: the {resource.name} request {write_exactly(resource, request)} is above the limit "
+            f"{write_exactly(resource, limit)}"
         )
         maximum = getattr(getattr(settings, container.kind), f"{resource.key}_limit_overwrite_max_allowed")
         limit_name = variable_name(container.kind, resource, "limit")
         if limit_name in job.variables and maximum and limit < request:
-            yield _change(job, container, resource, "limit", text, resource.write(request), fleet)
+            yield _change(job, container, resource, "limit", text, write_exactly(resource, request), fleet)
         else:
-            yield _change(job, container, resource, "request", text, resource.write(limit), fleet)
+            yield _change(job, container, resource, "request", text, write_exactly(resource, limit), fleet)
 
 
 def _change(

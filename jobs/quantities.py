@@ -3,6 +3,7 @@
 import re
 from decimal import Decimal
 
+from stacks.resources import Resource
 from stacks.settings.quantities import FACTORS
 
 # Kubernetes, "Quantity": a number with a sign, and one of three kinds of suffix.
@@ -25,6 +26,12 @@ def parse_quantity(text: str) -> Decimal | None:
     number, suffix = match.groups()
     factor = _FACTORS.get(suffix)
     return Decimal(number) * (Decimal(f"1{suffix}") if factor is None else factor)
+
+
+def write_exactly(resource: Resource, amount: Decimal) -> str:
+    """Return an amount as a quantity without rounding: a number of bytes if it is no multiple of 1Mi."""
+    text = resource.write(amount)
+    return text if parse_quantity(text) == amount else f"{amount.normalize():f}"
 
 
 def correct_quantity(text: str) -> str | None:

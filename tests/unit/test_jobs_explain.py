@@ -122,6 +122,7 @@ def test_a_variable_of_a_service_is_for_it_alone(ask: Ask) -> None:
         ({"KUBERNETES_MEMORY_REQUEST": "lots"}, "runner", "not a Kubernetes quantity", "16Gi"),
         ({"KUBERNETES_CPU_LIMIT": "500m"}, "Kubernetes", "request 1 is above the limit 500m", "1"),
         ({"KUBERNETES_CPU_REQUEST": "-1"}, "Kubernetes", "is below zero", "100m"),
+        ({"KUBERNETES_MEMORY_LIMIT": "3G"}, "Kubernetes", "4Gi is above the limit 3000000000", "4Gi"),
     ],
 )
 def test_a_refused_job_gets_the_nearest_value_that_works(
