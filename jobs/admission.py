@@ -83,8 +83,8 @@ def _find_container_problems(
             yield _change(job, container, resource, which, text, write_exactly(resource, highest), fleet)
     if request is not None and limit is not None and request > limit >= 0:
         text = (
-            f"{container.name}: the {resource.name} request {write_exactly(resource, request)} is above the limit "
-            f"{write_exactly(resource, limit)}"
+            f"{container.name}: the {resource.name} request {write_exactly(resource, request)} is above the "
+            f"limit {write_exactly(resource, limit)}"
         )
         maximum = getattr(getattr(settings, container.kind), f"{resource.key}_limit_overwrite_max_allowed")
         limit_name = variable_name(container.kind, resource, "limit")

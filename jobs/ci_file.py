@@ -27,6 +27,30 @@ JOB_KEYS = frozenset(
     when start_in manual_confirmation dependencies artifacts environment release coverage retry parallel
     interruptible resource_group trigger inherit publish pages""".split()  # noqa: SIM905 - shorter
 )
+# The same schema: the types of their values. `tags` has a message of its own, and GitLab accepts a map of
+# `needs`, too.
+JOB_TYPES: Mapping[str, tuple[type, ...]] = {
+    **dict.fromkeys(("after_script", "before_script", "extends", "script"), (str, list)),
+    **dict.fromkeys(("environment", "image", "trigger"), (str, dict)),
+    **dict.fromkeys(("cache", "except", "needs", "only"), (list, dict)),
+    **dict.fromkeys(("dependencies", "rules", "run", "services"), (list,)),
+    **dict.fromkeys(
+        ("coverage", "identity", "manual_confirmation", "publish", "resource_group", "stage", "start_in"),
+        (str,),
+    ),
+    **dict.fromkeys(("timeout", "when"), (str,)),
+    **dict.fromkeys(("artifacts", "dast_configuration", "hooks", "id_tokens", "inherit"), (dict,)),
+    **dict.fromkeys(("inputs", "release", "secrets", "variables"), (dict,)),
+    **dict.fromkeys(("allow_failure", "pages"), (bool, dict)),
+    **dict.fromkeys(("parallel", "retry"), (int, dict)),
+    "interruptible": (bool,),
+}
+GLOBAL_TYPES: Mapping[str, tuple[type, ...]] = {
+    **{key: JOB_TYPES[key] for key in ("after_script", "before_script", "cache", "image", "services")},
+    **dict.fromkeys(("default", "variables", "workflow"), (dict,)),
+    "stages": (list,),
+}
+_TYPE_NAMES = {str: "a string", list: "a list", dict: "a map", bool: "true or false", int: "a whole number"}
 # The same schema: the keys of maps that decide about a pod.
 DEFAULT_KEYS = frozenset(
     """after_script artifacts before_script cache hooks id_tokens identity image interruptible retry services
@@ -195,6 +219,18 @@ def _refuse_unknown_keys(section: Section, accepted: frozenset[str], where: str)
         raise CiFileError(problems)
 
 
+def _refuse_wrong_type(
+    value: object, types: Mapping[str, tuple[type, ...]], key: str, where: str, place: Place
+) -> None:
+    """Refuse a value of another type than GitLab's schema has; an empty value or an input is accepted."""
+    accepted = types.get(key)
+    if accepted is None or value is None or (isinstance(value, str) and "$[[" in value):
+        return
+    if not (isinstance(value, accepted) and (bool in accepted or not isinstance(value, bool))):
+        words = " or ".join(_TYPE_NAMES[kind] for kind in accepted)
+        raise CiFileError([(place, f"{where}: must be {words}")])
+
+
 def _section(values: Mapping[str, object], place: Place) -> Section:
     section = Section()
     for key, value in values.items():
@@ -226,8 +262,7 @@ class _Document:
         self._place: Place | str = "include"
 
     def read(self) -> Pipeline:
-        if isinstance(default := self._content.get("default"), Section):
-            _refuse_unknown_keys(default, DEFAULT_KEYS, "default")
+        self._check_global_keys()
         names = [name for name in self._content if name not in GLOBAL_KEYS or name == "pages"]
         jobs: list[Job] = []
         for name in names:
@@ -244,6 +279,18 @@ class _Document:
         if not jobs:
             self._notes.append("the file has no job")
         return Pipeline(tuple(jobs), tuple(self._notes))
+
+    def _check_global_keys(self) -> None:
+        default = self._content.get("default")
+        sections = [(self._content, GLOBAL_TYPES, "")]
+        if isinstance(default, Section):
+            _refuse_unknown_keys(default, DEFAULT_KEYS, "default")
+            sections.append((default, JOB_TYPES, "default."))
+        for section, types, where in sections:
+            for key in types.keys() & section.keys():
+                with suppress(_UnresolvableError):
+                    value = self._resolve(section[key])
+                    _refuse_wrong_type(value, types, key, f"{where}{key}", section.places[key])
 
     def _refuse(self, place: Place, text: str) -> NoReturn:
         """Refuse a value that is missing, unless an include that was not read may hold it."""
@@ -333,9 +380,10 @@ class _Document:
         try:
             job = self._extend(name)
             self._refuse_unknown_keys(name, job)
-            for value in job.values():  # a circle anywhere in the job is a mistake
+            for key, value in job.items():  # a circle anywhere in the job is a mistake
                 with suppress(_UnresolvableError):
-                    self._resolve(value)
+                    resolved = self._resolve(value)
+                    _refuse_wrong_type(resolved, JOB_TYPES, key, f"{name}.{key}", job.places[key])
             if not {"script", "run", "trigger"} & set(job):
                 self._refuse(place, f"{name}: there is no script, run or trigger")
             if "trigger" in job:  # GitLab starts another pipeline; no runner takes it

@@ -6,15 +6,18 @@ import time
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from jobs import ci_file, ci_yaml
 from jobs.ci_file import (
     DEFAULT_KEYS,
+    GLOBAL_TYPES,
     IMAGE_KEYS,
     INHERIT_KEYS,
     JOB_KEYS,
+    JOB_TYPES,
     RULE_KEYS,
     SERVICE_KEYS,
     Job,
@@ -235,6 +238,12 @@ BOMB = "a0: &a0 [x]\n" + "".join(f"a{i}: &a{i} [{NINE.format(f'a{i - 1}')}]\n" f
         ("include: ../none.yml", "must be a file of the project"),
         ("a: &a [*a]", "an anchor that contains itself"),
         ("job: [", "not valid YAML"),
+        ("job: {script: 5}", "ci.yml:1: job.script: must be a string or a list"),
+        ("job: {script: x, stage: [1]}", "job.stage: must be a string"),
+        ("job: {script: x, retry: banana}", "job.retry: must be a whole number or a map"),
+        ("job: {script: x, retry: true}", "job.retry: must be a whole number or a map"),
+        ("stages: 4\njob: {script: x}", "ci.yml:1: stages: must be a list"),
+        ("default: {timeout: 3}\njob: {script: x}", "default.timeout: must be a string"),
         ("job: {script: x, retry: !!float abc}", "ci.yml:1: abc: not a number that GitLab can read"),
         ("job: {script: x, variables: {A: 0x" + "f" * 5000 + "}}", "a number of more than 100 digits"),
         ("job: {variables: {}}", "there is no script, run or trigger"),
@@ -333,6 +342,35 @@ def test_the_keywords_are_those_of_gitlabs_schema() -> None:
     (service,) = (entry for entry in definitions["services"]["items"]["oneOf"] if "properties" in entry)
     assert set(service["properties"]) == SERVICE_KEYS
     assert set(definitions["job_template"]["properties"]["inherit"]["properties"]) == INHERIT_KEYS
+
+
+def list_types(schema: dict[str, Any], document: dict[str, Any]) -> set[str]:
+    """Return the JSON types that a part of a schema accepts."""
+    if "$ref" in schema:
+        found = document
+        for part in schema["$ref"].removeprefix("#/").split("/"):
+            found = found[part]
+        return list_types(found, document)
+    parts = [part for key in ("oneOf", "anyOf", "allOf") for part in schema.get(key, [])]
+    kinds = schema.get("type", [])
+    names = {str: "string", int: "integer"}
+    found_types = {kinds} if isinstance(kinds, str) else {*kinds}
+    found_types |= {names[type(value)] for value in schema.get("enum", [])}
+    return found_types.union(*(list_types(part, document) for part in parts)) - {"null"}
+
+
+def test_the_types_are_those_of_gitlabs_schema() -> None:
+    """Besides `tags`, which is checked apart, a map of `needs`, and a list of `stage`, which is a reference."""
+    schema = files("check_jsonschema") / "builtin_schemas" / "vendor" / "gitlab-ci.json"
+    document = json.loads(schema.read_text(encoding="utf-8"))
+    names = {str: "string", list: "array", dict: "object", bool: "boolean", int: "integer"}
+    for types, properties in (
+        (JOB_TYPES, document["definitions"]["job_template"]["properties"]),
+        (GLOBAL_TYPES, document["properties"]),
+    ):
+        for key in types.keys() - {"needs", "stage"}:
+            assert {names[kind] for kind in types[key]} == list_types(properties[key], document), key
+    assert JOB_KEYS - JOB_TYPES.keys() == {"tags"}
 
 
 def test_the_pipeline_of_this_project_can_be_read() -> None:
