@@ -70,10 +70,11 @@ MAX_WORK = 300_000  # values in all jobs, once extends and references are replac
 
 @dataclass(frozen=True)
 class Service:
-    """A service of a job, and the variables that it has of its own. An image of None is unknown."""
+    """A service of a job, and the variables that it has of its own. An image or user of None is unknown."""
 
     image: str | None
     variables: Mapping[str, Variable] = field(default_factory=dict)
+    user: str | None = ""
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,7 @@ class Job:
     tags: tuple[str, ...] = ()
     tags_place: Place | None = None
     image: str | None = ""
+    user: str | None = ""  # image:kubernetes:user
     services: tuple[Service, ...] = ()
     services_place: Place | None = None
     variables: Mapping[str, Variable] = field(default_factory=dict)
@@ -433,7 +435,11 @@ class _Document:
                 case=", ".join(filter(None, [flow_case, rule_case])),
             )
             found = self._with_tags(found, tags, tags_place or place)
-            found = replace(found, image=self._read_image(image, image_place or place, known))
+            found = replace(
+                found,
+                image=self._read_image(image, image_place or place, known),
+                user=_read_user(image, image_place or place, known),
+            )
             found = replace(found, services=self._read_services(services, services_place or place, known))
             cases.setdefault(_what_decides(found), found)
         by_name: dict[str, list[Job]] = {}
@@ -583,6 +589,7 @@ class _Document:
                     Service(
                         expand(Variable(service["name"], place), variables).text,
                         {name: finished[name] for name in own},
+                        _read_user(service, place, variables),
                     )
                 )
             elif isinstance(service, str):
@@ -592,15 +599,26 @@ class _Document:
         return tuple(found)
 
 
+def _read_user(image: object, place: Place, variables: Mapping[str, Variable]) -> str | None:
+    """Return `kubernetes:user` of an image or a service; an empty one is that of the fleet or the image."""
+    options = image.get("kubernetes") if isinstance(image, Section) else None
+    user = options.get("user") if isinstance(options, Section) else None
+    return expand(Variable(write_scalar(user), place), variables).text
+
+
 def _what_decides(job: Job) -> tuple[Any, ...]:
     """Return the values of a job that decide about its pod: equal ones are one case."""
     own = {name: variable for name, variable in job.variables.items() if name.startswith("KUBERNETES_")}
     services = [
-        (service.image, sorted((name, variable.text) for name, variable in service.variables.items()))
+        (
+            service.image,
+            service.user,
+            sorted((name, variable.text) for name, variable in service.variables.items()),
+        )
         for service in job.services
     ]
     texts = sorted((name, str(variable.text), variable.unknown) for name, variable in own.items())
-    return (job.name, job.tags, job.image, str(services), tuple(texts), job.unknown_tags)
+    return (job.name, job.tags, job.image, job.user, str(services), tuple(texts), job.unknown_tags)
 
 
 def write_scalar(value: object) -> str:

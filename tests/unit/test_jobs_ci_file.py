@@ -360,7 +360,7 @@ def list_types(schema: dict[str, Any], document: dict[str, Any]) -> set[str]:
 
 
 def test_the_types_are_those_of_gitlabs_schema() -> None:
-    """Besides `tags`, which is checked apart, a map of `needs`, and a list of `stage`, which is a reference."""
+    """Besides `tags`, which is checked apart, `needs`, and a list of `stage`, which is a reference."""
     schema = files("check_jsonschema") / "builtin_schemas" / "vendor" / "gitlab-ci.json"
     document = json.loads(schema.read_text(encoding="utf-8"))
     names = {str: "string", list: "array", dict: "object", bool: "boolean", int: "integer"}

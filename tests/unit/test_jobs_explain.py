@@ -173,6 +173,22 @@ def test_an_image_that_the_fleet_does_not_allow_is_refused(ask: Ask) -> None:
     assert ask({}, changes, image="$IMAGE").verdict is Verdict.UNKNOWN
 
 
+def test_root_does_not_start_on_a_fleet_of_other_users(ask: Ask) -> None:
+    """`kubernetes:user` of image or service; the level `baseline` alone accepts root."""
+    root = {"name": "alpine", "kubernetes": {"user": 0}}
+    non_root = {"runners.default.kubernetes.pod_security_context": {"run_as_non_root": True}}
+    own = {"runners.default.kubernetes.build_container_security_context": {"run_as_user": 1000}}
+    assert ask(image=root).verdict is Verdict.RUNS
+    assert ask({}, {"runners.default.privileged": False}, image=root).verdict is Verdict.RUNS
+    assert ask({}, {**non_root, **own}, image=root).verdict is Verdict.RUNS
+    assert ask({}, non_root, image={"name": "a", "kubernetes": {"user": "$U"}}).verdict is Verdict.UNKNOWN
+    assert ask({}, non_root, image={"name": "a", "kubernetes": {"user": "1000"}}).verdict is Verdict.RUNS
+    for keys in ({"image": root}, {"services": [root]}):
+        (problem,) = ask({}, non_root, **keys).problems
+        assert problem.who == "kubelet"
+        assert "the user 0 is root" in problem.text
+
+
 def test_the_tags_choose_the_fleet(ask: Ask) -> None:
     """A fleet takes a job if it has all of the job's tags; unknown tags are never guessed."""
     assert ask({}, tags=["eks"]).fleet == "default"
