@@ -183,8 +183,7 @@ class _Files:
             )
             self.notes.append(f"{line}: {text}")
             self.is_whole = False
-            # The component templates/can-run.yml runs this command: its one job can run.
-            if not (kind == "component" and "/can-run@" in str(entry[kind])):
+            if not _is_can_run(kind, entry):
                 self.unread.append((line, text))
             return
         if "rules" in entry:
@@ -207,6 +206,13 @@ class _Files:
         if not all(path.resolve().is_relative_to(self._root) for path in paths):
             raise CiFileError([(line, f"include: {local}: must be a file of the project")])
         return paths
+
+
+def _is_can_run(kind: str, entry: Section) -> bool:
+    """Return whether an include is the component templates/can-run.yml: its one job runs this command."""
+    if kind == "project":
+        return entry.get("file") in ("templates/can-run.yml", "/templates/can-run.yml")
+    return kind == "component" and "/can-run@" in str(entry[kind])
 
 
 def _refuse_unknown_keys(section: Section, accepted: frozenset[str], where: str) -> None:

@@ -192,6 +192,7 @@ def test_an_include_that_was_not_read_is_a_finding(
     assert "1 can run, 1 include not read" in capsys.readouterr().out
     assert report(text, 0, "--allow-unread-includes") == [found]
     assert report(f"{job}include: [{{component: $CI_SERVER_FQDN/a/can-run@v1}}]", 0) == []
+    assert report(f"{job}include: [{{project: a/b, file: templates/can-run.yml}}]", 0) == []
 
 
 def test_a_file_that_gitlab_refuses_is_a_finding(report: Report) -> None:
