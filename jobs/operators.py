@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deployment.command_line import add_environment
-from jobs.quantities import parse_number
 from stacks.errors import UserError
 
 if TYPE_CHECKING:
@@ -171,6 +170,8 @@ def _load(name: str | None) -> "Settings":
 
 
 def _parse_node_starts(texts: list[str]) -> dict[str, int]:
+    from jobs.quantities import parse_number
+
     seconds: dict[str, int] = {}
     for text in texts:
         kind, _, number = text.partition("=")
@@ -188,6 +189,7 @@ def _convert(arguments: argparse.Namespace) -> int:
     from jobs.ci_file import read_pipeline
     from jobs.gitlab_jobs import FleetChoice, convert, find_requests
     from jobs.job_log import write_log
+    from jobs.quantities import parse_number
     from jobs.replay import count_jobs
     from stacks.settings.load import load_environment
 
@@ -227,6 +229,8 @@ def _generate(arguments: argparse.Namespace) -> int:
 
 
 def _parse_generated(name: str, text: str) -> int:
+    from jobs.quantities import parse_number
+
     number = parse_number(text, MAX_GENERATED)
     if number is None:
         raise UserError(f"--{name} {text}: must be a number from 0 to {MAX_GENERATED}")
