@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from deployment.command_line import add_environment, run_command
-from jobs.operators import add_commands
+from jobs.operators import add_commands, check_fleet, load_prices
 from plan_review.exit_status import Parser
 from stacks.errors import UserError
 
@@ -18,7 +18,7 @@ ALL_RUN, NOT_ALL_RUN = 0, 2
 
 _EPILOG = """exit statuses:
   0  every job can run
-  2  a job can't run, or it is unknown whether it can
+  2  a job can't run, or it is unknown whether it can, or an include was not read
   1  the CI file, the settings or the command line can't be used
 """
 
@@ -68,6 +68,11 @@ def _parse_command_line() -> argparse.Namespace:
         type=Path,
         help="the project's folder, for include: local; by default the nearest one with .git",
     )
+    command.add_argument(
+        "--allow-unread-includes",
+        action="store_true",
+        help="judge by the jobs that were read: an unread include does not change the exit status",
+    )
     command.add_argument("--json", action="store_true", help="print JSON instead of a table")
     command.add_argument(
         "--code-quality",
@@ -88,12 +93,10 @@ def _run(arguments: argparse.Namespace) -> int:
     from jobs.explain import Verdict, explain
     from jobs.instance_sizes import parse_sizes
     from jobs.report import as_document, print_table
-    from prices.table import PriceError, known_prices
     from stacks.settings.load import load_environment
 
     settings = load_environment(arguments.environment)
-    if arguments.fleet and arguments.fleet not in settings.runners:
-        raise UserError(f"--fleet {arguments.fleet}: must be one of {', '.join(settings.runners)}")
+    check_fleet(arguments.fleet, settings)
     file, root = arguments.file, arguments.root or find_root(arguments.file)
     try:
         pipeline = read_pipeline(file, root=root, variables=_parse_variables(arguments.variable))
@@ -101,18 +104,18 @@ def _run(arguments: argparse.Namespace) -> int:
         _write_report(arguments.code_quality, list_mistakes(error, file=file, root=root))
         raise
     sizes = parse_sizes(arguments.instance_type)
-    try:
-        prices = known_prices()
-    except PriceError as error:
-        raise UserError(str(error)) from None
-    answers = explain(pipeline.jobs, settings, fleet=arguments.fleet, sizes=sizes, prices=prices)
-    _write_report(arguments.code_quality, list_findings(answers, file=file, root=root))
+    answers = explain(pipeline.jobs, settings, fleet=arguments.fleet, sizes=sizes, prices=load_prices())
+    _write_report(arguments.code_quality, list_findings(answers, pipeline.unread, file=file, root=root))
     name, environment = str(file), settings.environment
     if arguments.json:
-        print(json.dumps(as_document(answers, pipeline.notes, file=name, environment=environment), indent=2))
+        document = as_document(answers, pipeline.notes, file=name, environment=environment)
+        print(json.dumps({**document, "unread_includes": len(pipeline.unread)}, indent=2))
     else:
-        print_table(answers, pipeline.notes, f"{name} in the environment {environment}")
-    return ALL_RUN if all(answer.verdict is Verdict.RUNS for answer in answers) else NOT_ALL_RUN
+        title = f"{name} in the environment {environment}"
+        print_table(answers, pipeline.notes, title, unread=len(pipeline.unread))
+    is_whole = not pipeline.unread or arguments.allow_unread_includes
+    runs = is_whole and all(answer.verdict is Verdict.RUNS for answer in answers)
+    return ALL_RUN if runs else NOT_ALL_RUN
 
 
 def _write_report(path: Path | None, findings: list[dict[str, Any]]) -> None:

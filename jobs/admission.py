@@ -2,7 +2,8 @@
 
 Kubernetes, "Limit Ranges". No cdktf import, no file, no clock. The amounts are those of the object that
 Terraform creates (stacks/job_limits.py).
-Not here: Pod Security, since the settings refuse what it refuses (stacks/settings/pod_security.py).
+Not here: Pod Security, since the settings refuse what it refuses (stacks/settings/pod_security.py), and its
+level `baseline` accepts any user that a job names.
 """
 
 import re
@@ -11,6 +12,7 @@ from dataclasses import replace
 
 from jobs.ci_file import Job
 from jobs.pod import Container, Pod, Problem, variable_name, write_place
+from jobs.quantities import write_exactly
 from stacks.job_limits import ContainerLimit, container_limits
 from stacks.resources import Resource
 from stacks.settings.runners import RunnerSettings
@@ -21,7 +23,9 @@ def admit(pod: Pod, job: Job, *, fleet: str, settings: RunnerSettings) -> Pod:
     limits = container_limits(settings)
     containers = tuple(_fill_in(container, limits) for container in pod.containers)
     stored = replace(pod, containers=containers)
+    roots, unknown_users = _find_roots(stored, job, fleet, settings)
     problems = [
+        *roots,
         *_find_images(stored, job, fleet, settings),
         *(
             problem
@@ -42,7 +46,7 @@ def admit(pod: Pod, job: Job, *, fleet: str, settings: RunnerSettings) -> Pod:
     return replace(
         stored,
         problems=(*pod.problems, *dict.fromkeys(problems)),
-        unknown=(*pod.unknown, *unknown),
+        unknown=(*pod.unknown, *unknown, *unknown_users),
         notes=tuple(notes),
     )
 
@@ -76,21 +80,21 @@ def _find_container_problems(
             yield _change(job, container, resource, which, f"{name} is below zero", value, fleet)
         elif amount is not None and highest is not None and amount > highest:
             text = (
-                f"{container.name}: the {resource.name} {which} {resource.write(amount)} is above "
-                f"{resource.write(highest)}, the maximum of the LimitRange"
+                f"{container.name}: the {resource.name} {which} {write_exactly(resource, amount)} is above "
+                f"{write_exactly(resource, highest)}, the maximum of the LimitRange"
             )
-            yield _change(job, container, resource, which, text, resource.write(highest), fleet)
+            yield _change(job, container, resource, which, text, write_exactly(resource, highest), fleet)
     if request is not None and limit is not None and request > limit >= 0:
         text = (
-            f"{container.name}: the {resource.name} request {resource.write(request)} is above the limit "
-            f"{resource.write(limit)}"
+            f"{container.name}: the {resource.name} request {write_exactly(resource, request)} is above the "
+            f"limit {write_exactly(resource, limit)}"
         )
         maximum = getattr(getattr(settings, container.kind), f"{resource.key}_limit_overwrite_max_allowed")
         limit_name = variable_name(container.kind, resource, "limit")
         if limit_name in job.variables and maximum and limit < request:
-            yield _change(job, container, resource, "limit", text, resource.write(request), fleet)
+            yield _change(job, container, resource, "limit", text, write_exactly(resource, request), fleet)
         else:
-            yield _change(job, container, resource, "request", text, resource.write(limit), fleet)
+            yield _change(job, container, resource, "request", text, write_exactly(resource, limit), fleet)
 
 
 def _change(
@@ -103,6 +107,38 @@ def _change(
         return Problem("Kubernetes", text, f'{write_place(place)}{name}: "{value}"', value, name, place)
     setting = f'in the settings runners.{fleet}.{container.kind}.{resource.key}_{which}: "{value}"'
     return Problem("Kubernetes", text, setting, value)
+
+
+def _find_roots(pod: Pod, job: Job, fleet: str, settings: RunnerSettings) -> tuple[list[Problem], list[str]]:
+    """Return containers that would run as root, though the fleet has run_as_non_root, and unknown users.
+
+    GitLab Runner, merge request 5724: the fleet's user of a container wins over the job's. Kubernetes,
+    "Configure a Security Context": the kubelet starts no root; the container's context wins over the pod's.
+    """
+    problems, unknown = [], []
+    of_pod = settings.kubernetes.pod_security_context
+    for container in pod.containers:
+        own = getattr(settings.kubernetes, f"{container.kind}_container_security_context")
+        non_root = own.run_as_non_root if own and own.run_as_non_root is not None else None
+        if non_root is None:
+            non_root = of_pod.run_as_non_root if of_pod else None
+        if not non_root or (own and own.run_as_user is not None):
+            continue
+        if container.user is None:
+            unknown.append(f"{container.name}: its kubernetes:user, which depends on a variable")
+        elif container.user.partition(":")[0] == "0":
+            key = "image" if container.kind == "build" else "services"
+            place = (job.services_place if key == "services" else None) or job.place
+            problems.append(
+                Problem(
+                    "kubelet",
+                    f"{container.name}: the user {container.user} is root, and the fleet {fleet} has "
+                    "run_as_non_root: true",
+                    f"{write_place(place)}{key}: kubernetes: user: another user ID than 0",
+                    place=place,
+                )
+            )
+    return problems, unknown
 
 
 def _find_images(pod: Pod, job: Job, fleet: str, settings: RunnerSettings) -> Iterator[Problem]:

@@ -5,7 +5,7 @@ syntax reference"). A value that GitLab alone knows is unknown here, with the re
 Not here: the pod (pod.py). Scripts, stages, artifacts and so on, which do not change what a pod asks for.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
@@ -27,6 +27,30 @@ JOB_KEYS = frozenset(
     when start_in manual_confirmation dependencies artifacts environment release coverage retry parallel
     interruptible resource_group trigger inherit publish pages""".split()  # noqa: SIM905 - shorter
 )
+# The same schema: the types of their values. `tags` has a message of its own, and GitLab accepts a map of
+# `needs`, too.
+JOB_TYPES: Mapping[str, tuple[type, ...]] = {
+    **dict.fromkeys(("after_script", "before_script", "extends", "script"), (str, list)),
+    **dict.fromkeys(("environment", "image", "trigger"), (str, dict)),
+    **dict.fromkeys(("cache", "except", "needs", "only"), (list, dict)),
+    **dict.fromkeys(("dependencies", "rules", "run", "services"), (list,)),
+    **dict.fromkeys(
+        ("coverage", "identity", "manual_confirmation", "publish", "resource_group", "stage", "start_in"),
+        (str,),
+    ),
+    **dict.fromkeys(("timeout", "when"), (str,)),
+    **dict.fromkeys(("artifacts", "dast_configuration", "hooks", "id_tokens", "inherit"), (dict,)),
+    **dict.fromkeys(("inputs", "release", "secrets", "variables"), (dict,)),
+    **dict.fromkeys(("allow_failure", "pages"), (bool, dict)),
+    **dict.fromkeys(("parallel", "retry"), (int, dict)),
+    "interruptible": (bool,),
+}
+GLOBAL_TYPES: Mapping[str, tuple[type, ...]] = {
+    **{key: JOB_TYPES[key] for key in ("after_script", "before_script", "cache", "image", "services")},
+    **dict.fromkeys(("default", "variables", "workflow"), (dict,)),
+    "stages": (list,),
+}
+_TYPE_NAMES = {str: "a string", list: "a list", dict: "a map", bool: "true or false", int: "a whole number"}
 # The same schema: the keys of maps that decide about a pod.
 DEFAULT_KEYS = frozenset(
     """after_script artifacts before_script cache hooks id_tokens identity image interruptible retry services
@@ -46,10 +70,11 @@ MAX_WORK = 300_000  # values in all jobs, once extends and references are replac
 
 @dataclass(frozen=True)
 class Service:
-    """A service of a job, and the variables that it has of its own. An image of None is unknown."""
+    """A service of a job, and the variables that it has of its own. An image or user of None is unknown."""
 
     image: str | None
     variables: Mapping[str, Variable] = field(default_factory=dict)
+    user: str | None = ""
 
 
 @dataclass(frozen=True)
@@ -63,6 +88,7 @@ class Job:
     tags: tuple[str, ...] = ()
     tags_place: Place | None = None
     image: str | None = ""
+    user: str | None = ""  # image:kubernetes:user
     services: tuple[Service, ...] = ()
     services_place: Place | None = None
     variables: Mapping[str, Variable] = field(default_factory=dict)
@@ -73,10 +99,11 @@ class Job:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """The jobs of a CI file; `notes` says what could not be read."""
+    """The jobs of a CI file. `unread` has the line and the text of each include that was not read."""
 
     jobs: tuple[Job, ...]
     notes: tuple[str, ...]
+    unread: tuple[tuple[Place, str], ...] = ()
 
 
 def read_pipeline(path: Path, *, root: Path | None = None, variables: Mapping[str, str]) -> Pipeline:
@@ -94,7 +121,8 @@ def read_pipeline(path: Path, *, root: Path | None = None, variables: Mapping[st
     """
     files = _Files(root or find_root(path))
     document = files.read(path, ())
-    return _Document(document, files.notes, is_whole=files.is_whole, given=variables).read()
+    pipeline = _Document(document, files.notes, is_whole=files.is_whole, given=variables).read()
+    return replace(pipeline, unread=tuple(files.unread))
 
 
 def find_root(path: Path) -> Path:
@@ -110,6 +138,7 @@ class _Files:
         self._root = root.resolve()
         self._count = 0
         self.notes: list[str] = []
+        self.unread: list[tuple[Place, str]] = []
         self.is_whole = True
 
     def read(self, path: Path, parents: tuple[Path, ...], place: Place | None = None) -> Section:
@@ -148,11 +177,14 @@ class _Files:
             kind = next((kind for kind in kinds if kind in entry), None)
             if kind is None:
                 raise CiFileError([(line, f"include: must have one of {', '.join(kinds)}")])
-            self.notes.append(
-                f"{line}: include {kind}: {entry[kind]}: not read, so its jobs, defaults and variables are "
+            text = (
+                f"include {kind}: {entry[kind]}: not read, so its jobs, defaults and variables are "
                 "missing here"
             )
+            self.notes.append(f"{line}: {text}")
             self.is_whole = False
+            if not _is_can_run(kind, entry):
+                self.unread.append((line, text))
             return
         if "rules" in entry:
             self.notes.append(f"{line}: include {local}: depends on rules; read as if it were included")
@@ -176,6 +208,13 @@ class _Files:
         return paths
 
 
+def _is_can_run(kind: str, entry: Section) -> bool:
+    """Return whether an include is the component templates/can-run.yml: its one job runs this command."""
+    if kind == "project":
+        return entry.get("file") in ("templates/can-run.yml", "/templates/can-run.yml")
+    return kind == "component" and "/can-run@" in str(entry[kind])
+
+
 def _refuse_unknown_keys(section: Section, accepted: frozenset[str], where: str) -> None:
     problems: list[tuple[Place | str, str]] = []
     for key in section:
@@ -186,6 +225,18 @@ def _refuse_unknown_keys(section: Section, accepted: frozenset[str], where: str)
             problems.append((section.places[key], f"{where}.{key}: unknown key{hint} {words}"))
     if problems:
         raise CiFileError(problems)
+
+
+def _refuse_wrong_type(
+    value: object, types: Mapping[str, tuple[type, ...]], key: str, where: str, place: Place
+) -> None:
+    """Refuse a value of another type than GitLab's schema has; an empty value or an input is accepted."""
+    accepted = types.get(key)
+    if accepted is None or value is None or (isinstance(value, str) and "$[[" in value):
+        return
+    if not (isinstance(value, accepted) and (bool in accepted or not isinstance(value, bool))):
+        words = " or ".join(_TYPE_NAMES[kind] for kind in accepted)
+        raise CiFileError([(place, f"{where}: must be {words}")])
 
 
 def _section(values: Mapping[str, object], place: Place) -> Section:
@@ -219,8 +270,7 @@ class _Document:
         self._place: Place | str = "include"
 
     def read(self) -> Pipeline:
-        if isinstance(default := self._content.get("default"), Section):
-            _refuse_unknown_keys(default, DEFAULT_KEYS, "default")
+        self._check_global_keys()
         names = [name for name in self._content if name not in GLOBAL_KEYS or name == "pages"]
         jobs: list[Job] = []
         for name in names:
@@ -237,6 +287,18 @@ class _Document:
         if not jobs:
             self._notes.append("the file has no job")
         return Pipeline(tuple(jobs), tuple(self._notes))
+
+    def _check_global_keys(self) -> None:
+        default = self._content.get("default")
+        sections = [(self._content, GLOBAL_TYPES, "")]
+        if isinstance(default, Section):
+            _refuse_unknown_keys(default, DEFAULT_KEYS, "default")
+            sections.append((default, JOB_TYPES, "default."))
+        for section, types, where in sections:
+            for key in types.keys() & section.keys():
+                with suppress(_UnresolvableError):
+                    value = self._resolve(section[key])
+                    _refuse_wrong_type(value, types, key, f"{where}{key}", section.places[key])
 
     def _refuse(self, place: Place, text: str) -> NoReturn:
         """Refuse a value that is missing, unless an include that was not read may hold it."""
@@ -326,9 +388,10 @@ class _Document:
         try:
             job = self._extend(name)
             self._refuse_unknown_keys(name, job)
-            for value in job.values():  # a circle anywhere in the job is a mistake
+            for key, value in job.items():  # a circle anywhere in the job is a mistake
                 with suppress(_UnresolvableError):
-                    self._resolve(value)
+                    resolved = self._resolve(value)
+                    _refuse_wrong_type(resolved, JOB_TYPES, key, f"{name}.{key}", job.places[key])
             if not {"script", "run", "trigger"} & set(job):
                 self._refuse(place, f"{name}: there is no script, run or trigger")
             if "trigger" in job:  # GitLab starts another pipeline; no runner takes it
@@ -347,7 +410,8 @@ class _Document:
         tags, tags_place = self._inherited(job, "tags")
         image, image_place = self._inherited(job, "image")
         services, services_place = self._inherited(job, "services")
-        shared = self._global_variables(job)
+        inherits = self._find_inherited_variables(job)
+        shared = {key: value for key, value in self._global_variables().items() if inherits(key)}
         own = self._variables(self._part(job, "variables"), f"{name}.variables", place)
         workflow = self._part(self._content, "workflow")
         workflow_rules = self._part(workflow, "rules") if isinstance(workflow, Section) else None
@@ -362,8 +426,10 @@ class _Document:
         ]
         if len(variants) > MAX_CASES:
             raise CiFileError([(place, f"{name}: more than {MAX_CASES} cases of matrix and rules")])
-        for (flow_case, flow), (words, instance), (rule_case, rule) in variants:
+        for (flow_case, of_flow), (words, instance), (rule_case, rule) in variants:
             self._spend(len(shared) + len(own), place)
+            # Those of workflow:rules are global variables, too (GitLab, Ci::Pipeline::Chain::Seed).
+            flow = {key: value for key, value in of_flow.items() if inherits(key)}
             known = expand_all({**shared, **flow, **own, **instance, **rule, **self._given})
             found = Job(
                 name=f"{name}: [{words}]" if words else name,
@@ -375,7 +441,11 @@ class _Document:
                 case=", ".join(filter(None, [flow_case, rule_case])),
             )
             found = self._with_tags(found, tags, tags_place or place)
-            found = replace(found, image=self._read_image(image, image_place or place, known))
+            found = replace(
+                found,
+                image=self._read_image(image, image_place or place, known),
+                user=_read_user(image, image_place or place, known),
+            )
             found = replace(found, services=self._read_services(services, services_place or place, known))
             cases.setdefault(_what_decides(found), found)
         by_name: dict[str, list[Job]] = {}
@@ -405,15 +475,16 @@ class _Document:
                 return self._part(section, key), section.places[key]
         return None, None
 
-    def _global_variables(self, job: Section) -> dict[str, Variable]:
-        variables = self._variables(
+    def _global_variables(self) -> dict[str, Variable]:
+        return self._variables(
             self._part(self._content, "variables"), "variables", self._content.places.get("variables")
         )
+
+    def _find_inherited_variables(self, job: Section) -> Callable[[str], bool]:
+        """Return whether a job inherits a global variable, by its name."""
         inherit = self._part(job, "inherit")
         wanted = inherit.get("variables", True) if isinstance(inherit, Section) else True
-        if isinstance(wanted, list):
-            return {name: variable for name, variable in variables.items() if name in wanted}
-        return variables if wanted is not False else {}
+        return lambda name: name in wanted if isinstance(wanted, list) else wanted is not False
 
     def _variables(self, value: Any, where: str, place: Place | None) -> dict[str, Variable]:
         if value is None:
@@ -450,7 +521,8 @@ class _Document:
                 cases.append((f"{where}, line {line.line}", variables))
             elif not any(variables == {} for _, variables in cases):
                 cases.append((f"other {where}", {}))
-        return cases or [("", {})]
+        # No rule that adds the job: GitLab makes no job, and no pipeline for rules of the workflow.
+        return cases if rules else [("", {})]
 
     def _read_parallel(self, name: str, job: Section) -> tuple[list[tuple[str, dict[str, Variable]]], int]:
         """Return a case for each entry of the matrix, and the number of equal jobs."""
@@ -523,6 +595,7 @@ class _Document:
                     Service(
                         expand(Variable(service["name"], place), variables).text,
                         {name: finished[name] for name in own},
+                        _read_user(service, place, variables),
                     )
                 )
             elif isinstance(service, str):
@@ -532,15 +605,26 @@ class _Document:
         return tuple(found)
 
 
+def _read_user(image: object, place: Place, variables: Mapping[str, Variable]) -> str | None:
+    """Return `kubernetes:user` of an image or a service; an empty one is that of the fleet or the image."""
+    options = image.get("kubernetes") if isinstance(image, Section) else None
+    user = options.get("user") if isinstance(options, Section) else None
+    return expand(Variable(write_scalar(user), place), variables).text
+
+
 def _what_decides(job: Job) -> tuple[Any, ...]:
     """Return the values of a job that decide about its pod: equal ones are one case."""
     own = {name: variable for name, variable in job.variables.items() if name.startswith("KUBERNETES_")}
     services = [
-        (service.image, sorted((name, variable.text) for name, variable in service.variables.items()))
+        (
+            service.image,
+            service.user,
+            sorted((name, variable.text) for name, variable in service.variables.items()),
+        )
         for service in job.services
     ]
     texts = sorted((name, str(variable.text), variable.unknown) for name, variable in own.items())
-    return (job.name, job.tags, job.image, str(services), tuple(texts), job.unknown_tags)
+    return (job.name, job.tags, job.image, job.user, str(services), tuple(texts), job.unknown_tags)
 
 
 def write_scalar(value: object) -> str:

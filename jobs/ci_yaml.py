@@ -23,6 +23,7 @@ MAX_NODES = 16_000
 # GitLab, "GitLab application limits": 100 levels. The parser needs several calls of Python for each.
 MAX_DEPTH = 40
 MAX_LINES = 20  # of a message
+MAX_DIGITS = 100  # of a number; Python writes no number of thousands of digits
 
 _TAG = "tag:yaml.org,2002:"
 _MERGE_KEY = f"{_TAG}merge"
@@ -245,7 +246,7 @@ class _Reader:
             case "int":
                 return _read_integer(text, place)
             case "float":
-                return float(text.replace("_", "").replace(".inf", "inf").replace(".nan", "nan"))
+                return _read_number(text, place)
             case "binary" | "set" | "omap" | "pairs":
                 raise CiFileError([(place, f"the tag {node.tag}: only !reference is known")])
         if not str(node.tag).startswith(_TAG):
@@ -253,7 +254,16 @@ class _Reader:
         return text
 
 
+def _read_number(text: str, place: Place) -> float:
+    try:
+        return float(text.replace("_", "").replace(".inf", "inf").replace(".nan", "nan"))
+    except ValueError:
+        raise CiFileError([(place, f"{text[:MAX_DIGITS]}: not a number that GitLab can read")]) from None
+
+
 def _read_integer(text: str, place: Place) -> int:
+    if len(text) > MAX_DIGITS:
+        raise CiFileError([(place, f"{text[:20]}…: a number of more than {MAX_DIGITS} digits")])
     # GitLab reads YAML 1.1: a number that begins with 0 is octal.
     digits = text.replace("_", "")
     is_octal = digits.lstrip("+-").startswith("0") and digits.lstrip("+-").isdigit()

@@ -13,16 +13,19 @@ from jobs.ci_yaml import CiFileError, Place, plain
 from jobs.explain import Answer, Verdict
 
 
-def list_findings(answers: Sequence[Answer], *, file: Path, root: Path) -> list[dict[str, Any]]:
-    """Return a finding for each problem of a job, and for each answer that is unknown.
+def list_findings(
+    answers: Sequence[Answer], unread: Sequence[tuple[Place, str]], *, file: Path, root: Path
+) -> list[dict[str, Any]]:
+    """Return a finding for each problem of a job, for each unknown answer, and for each unread include.
 
     Args:
         answers: The answers.
+        unread: The line and the text of each include that was not read.
         file: The CI file, as the command line names it.
         root: The project's folder, from which the report's paths begin.
 
     """
-    found = []
+    found = [_finding(place, "info", text, file, root) for place, text in unread]
     for answer in answers:
         job = answer.job.name + (f" on {answer.fleet}" if answer.fleet else "")
         for place, severity, text, change in _describe(answer):

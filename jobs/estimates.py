@@ -4,14 +4,14 @@ Both are ranges, from the settings and from the table of prices. No cdktf import
 Not here: a queue behind other jobs, and room on running nodes, where a job starts at once.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
 from jobs.admission import matches
 from jobs.pod import Pod
 from jobs.scheduling import Group
-from prices.table import PriceTable
+from prices.table import Price, PriceTable
 from stacks.resources import RESOURCES
 from stacks.settings.node_groups import NodeGroupSettings
 from stacks.settings.waiting_times import WaitingTimeSettings
@@ -72,23 +72,33 @@ def cost_an_hour(
 ) -> tuple[HourlyCost | None, tuple[str, ...]]:
     """Return what an hour on one of the groups costs, and the instance types without a price.
 
-    The most expensive instance type of a group counts. If there are several groups, the share is that of the
-    cheapest, and the whole node that of the most expensive.
+    If there are several groups, the share is that of the cheapest, and the whole node that of the most
+    expensive. Without the price of one of them there is no cost.
     """
-    shares, nodes, dates, missing = [], [], [], []
+    shares, nodes, dates = [], [], []
+    missing: list[str] = []
     for group, settings in groups.values():
-        found = {name: prices.find(name, region) for name in settings.instance_types}
-        missing += [prices.describe_missing(name, region) for name, price in found.items() if not price]
-        known = [price for price in found.values() if price]
-        if not known:
-            continue
-        node = max(known, key=lambda price: price.usd)
-        shares.append(node.usd * share_of_node(requests, group))
-        nodes.append(node.usd)
-        dates.append(node.date)
-    if not nodes:
-        return None, tuple(dict.fromkeys(missing))
-    return HourlyCost(min(shares), max(nodes), max(dates)), tuple(dict.fromkeys(missing))
+        node, without_price = find_node_price(settings.instance_types, region, prices)
+        missing += without_price
+        if node:
+            shares.append(node.usd * share_of_node(requests, group))
+            nodes.append(node.usd)
+            dates.append(node.date)
+    cost = None if missing or not nodes else HourlyCost(min(shares), max(nodes), max(dates))
+    return cost, tuple(dict.fromkeys(missing))
+
+
+def find_node_price(
+    types: Sequence[str], region: str, prices: PriceTable
+) -> tuple[Price | None, tuple[str, ...]]:
+    """Return the price of the most expensive type of a group, and a text for each type without a price.
+
+    Without the price of one type the most expensive one is not known: there is no price.
+    """
+    found = {name: prices.find(name, region) for name in types}
+    missing = tuple(prices.describe_missing(name, region) for name, price in found.items() if price is None)
+    known = [price for price in found.values() if price]
+    return (None if missing else max(known, key=lambda price: price.usd)), missing
 
 
 def share_of_node(requests: Mapping[str, Decimal], group: Group) -> Decimal:

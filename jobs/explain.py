@@ -52,8 +52,8 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class _World:
-    """What a job meets."""
+class _Environment:
+    """The settings, instance types and prices by which jobs are judged."""
 
     settings: Settings
     sizes: Mapping[str, InstanceSize]
@@ -78,17 +78,17 @@ def explain(
         prices: Prices of instance types; by default those in this project's table.
 
     """
-    world = _World(settings, {**known_sizes(), **(sizes or {})}, prices or known_prices())
-    return [answer for job in jobs for answer in _answer(job, world, fleet)]
+    environment = _Environment(settings, {**known_sizes(), **(sizes or {})}, prices or known_prices())
+    return [answer for job in jobs for answer in _answer(job, environment, fleet)]
 
 
-def _answer(job: Job, world: _World, fleet: str | None) -> Iterator[Answer]:
-    settings = world.settings
+def _answer(job: Job, environment: _Environment, fleet: str | None) -> Iterator[Answer]:
+    settings = environment.settings
     if not job.needs_runner:
         yield Answer(job, None, Verdict.RUNS, notes=("GitLab starts another pipeline; no runner takes it",))
         return
     if fleet:
-        yield _judge(job, world, fleet)
+        yield _judge(job, environment, fleet)
         return
     if job.unknown_tags:
         yield Answer(job, None, Verdict.UNKNOWN, unknown=(*job.unknown, *job.unknown_tags))
@@ -98,7 +98,7 @@ def _answer(job: Job, world: _World, fleet: str | None) -> Iterator[Answer]:
     if not job.tags:
         unclear += [name for name, runner in settings.runners.items() if runner.tags]
     for name in takers:
-        yield _judge(job, world, name)
+        yield _judge(job, environment, name)
     if takers:
         return
     if unclear:
@@ -136,13 +136,13 @@ def _find_no_fleet(job: Job, settings: Settings) -> Problem:
     return Problem("GitLab", f"no fleet has the tags {', '.join(job.tags)}", change, value, place=place)
 
 
-def _judge(job: Job, world: _World, fleet: str) -> Answer:
+def _judge(job: Job, environment: _Environment, fleet: str) -> Answer:
     """Return the answer for a job on a fleet; all its changes together were tried.
 
     A change may meet the next obstacle: the fleet's maximum accepts 16 CPU, and no node has them. Then the
     value is corrected again, or a further problem is added.
     """
-    answer = _judge_once(job, world, fleet)
+    answer = _judge_once(job, environment, fleet)
     found: dict[str, Problem] = {}
     tried, problems = job, answer.problems
     for _ in range(MAX_CORRECTIONS):
@@ -157,7 +157,7 @@ def _judge(job: Job, world: _World, fleet: str) -> Answer:
                 tried = replace(tried, variables={**tried.variables, **changed})
         if found == before:
             break
-        problems = _judge_once(tried, world, fleet).problems
+        problems = _judge_once(tried, environment, fleet).problems
     return replace(answer, problems=tuple(found.values()))
 
 
@@ -170,8 +170,8 @@ def _with_value(first: Problem, later: Problem) -> Problem:
     )
 
 
-def _judge_once(job: Job, world: _World, fleet: str) -> Answer:
-    settings = world.settings
+def _judge_once(job: Job, environment: _Environment, fleet: str) -> Answer:
+    settings = environment.settings
     runner = settings.runners[fleet]
     pod = build_pod(job, fleet=fleet, settings=runner)
     if pod.problems:  # the runner makes none
@@ -179,7 +179,7 @@ def _judge_once(job: Job, world: _World, fleet: str) -> Answer:
             job, fleet, Verdict.CANNOT, replace(pod, containers=()), problems=pod.problems, notes=pod.notes
         )
     pod = admit(pod, job, fleet=fleet, settings=runner)
-    groups, unknown_types = _describe_groups(settings, runner, world.sizes)
+    groups, unknown_types = _describe_groups(settings, runner, environment.sizes)
     requests = {resource.key: pod.requests(resource) for resource in RESOURCES}
     fitting = [group for group in groups if not exceeding(requests, group)]
     problems, unknown = list(pod.problems), [] if pod.problems else list(pod.unknown)
@@ -212,7 +212,7 @@ def _judge_once(job: Job, world: _World, fleet: str) -> Answer:
             f"on a new node it waits {wait.shortest} seconds or more, and the runner gives up after "
             f"{runner.poll_timeout_seconds}: runners.{fleet}.poll_timeout_seconds"
         )
-    cost, missing = cost_an_hour(requests, chosen, world.prices, settings.aws.region)
+    cost, missing = cost_an_hour(requests, chosen, environment.prices, settings.aws.region)
     return Answer(
         job,
         fleet,

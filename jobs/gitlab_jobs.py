@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,10 @@ from stacks.resources import RESOURCES
 from stacks.settings import Settings
 
 MAX_BYTES = 50_000_000
-# GitLab, "CI/CD YAML syntax reference", parallel: the names of a job's copies.
-_COPY = re.compile(r"( \d+/\d+|: \[.*\])$")
+LAST_TIME = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
+# GitLab, "CI/CD YAML syntax reference", parallel: the end of the names of equal copies. The jobs of a matrix
+# have names of their own, such as `build: [a, 1]`; `find_requests` has them, too.
+_COPY = re.compile(r" \d+/\d+$")
 _SPACE = re.compile(r"\s*")
 
 
@@ -93,7 +95,9 @@ def convert(
             if fleet is None:
                 left_out[reason] += 1
                 continue
-            cpu, memory = (requests or {}).get(_COPY.sub("", str(job.get("name"))), ("", ""))
+            name = str(job.get("name"))
+            own = (requests or {}).get(name) or (requests or {}).get(_COPY.sub("", name))
+            cpu, memory = own or ("", "")
             rows.append(_make_row(job, fleet, cpu, memory, path))
     return Conversion(tuple(sorted(rows, key=lambda row: row.start)), dict(left_out))
 
@@ -101,8 +105,10 @@ def convert(
 def _make_row(job: Mapping[str, Any], fleet: str, cpu: str, memory: str, path: Path) -> Row:
     try:
         started = datetime.fromisoformat(job["started_at"]).timestamp()
-    except (TypeError, ValueError):
-        raise _refuse(path, job, "started_at", "a time such as 2026-11-25T09:30:00.000Z") from None
+    except (TypeError, ValueError, OverflowError):
+        started = -1
+    if not MAX_SECONDS <= started <= LAST_TIME:
+        raise _refuse(path, job, "started_at", "a time of 1971 to 9998 such as 2026-11-25T09:30:00.000Z")
     for key in ("duration", "queued_duration"):
         value = job.get(key)
         is_number = isinstance(value, int | float) and 0 <= value <= MAX_SECONDS

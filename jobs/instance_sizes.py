@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from jobs.quantities import parse_number
 from stacks.errors import UserError
 
 TABLE = Path(__file__).parent / "instance_types.csv"
+MAX_NUMBER = 1_000_000_000  # of a size in the command line
 
 
 @dataclass(frozen=True)
@@ -47,13 +49,13 @@ def parse_sizes(texts: list[str]) -> dict[str, InstanceSize]:
     sizes = {}
     for text in texts:
         name, _, numbers = text.partition("=")
-        parts = numbers.split(":")
-        if not name or len(parts) not in (2, 4) or not all(part.isdecimal() and int(part) for part in parts):
+        parts = [parse_number(part, MAX_NUMBER) for part in numbers.split(":")]
+        values = [part for part in parts if part]
+        if not name or len(parts) not in (2, 4) or len(values) != len(parts):
             raise UserError(
                 f"--instance-type {text}: must be TYPE=VCPUS:MIB, such as m7i.48xlarge=192:786432, or "
-                "TYPE=VCPUS:MIB:INTERFACES:ADDRESSES"
+                f"TYPE=VCPUS:MIB:INTERFACES:ADDRESSES, with numbers from 1 to {MAX_NUMBER}"
             )
-        values = [int(part) for part in parts]
         if len(values) == 2:  # noqa: PLR2004 - vCPUs and MiB
             similar = [size for size in known_sizes().values() if size.vcpus <= values[0]]
             most = max(similar, key=_addresses, default=InstanceSize(1, 1, 2, 4))

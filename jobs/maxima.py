@@ -61,7 +61,7 @@ class Maxima:
     cells: Mapping[tuple[str, str], Cell]
 
     @property
-    def homeless(self) -> list[str]:
+    def without_room(self) -> list[str]:
         """Return the fleets whose biggest job fits nowhere."""
         return [
             fleet
@@ -78,7 +78,7 @@ def find_maxima(settings: Settings, sizes: Mapping[str, InstanceSize] | None = N
     """
     every_size = {**known_sizes(), **(sizes or {})}
     described = {
-        name: describe_group(name, group, every_size)
+        name: describe_group(name, group, every_size, monitoring_agent=settings.cluster.node_monitoring_agent)
         for name, group in settings.cluster.node_groups.items()
         if all(kind in every_size for kind in group.instance_types)
     }

@@ -51,7 +51,7 @@ def print_maxima(maxima: Maxima) -> None:
             first = [Text(), "", ""]
     console.print(table)
     console.print(Text(f"\n{_LEGEND}"))
-    for fleet in maxima.homeless:
+    for fleet in maxima.without_room:
         text = (
             f"\n{fleet}: its biggest job fits on no node. Lower the maxima in runners.{fleet}.build, or add "
             "a node group with larger instances."

@@ -15,9 +15,12 @@ from deployment.command_line import add_environment
 from stacks.errors import UserError
 
 if TYPE_CHECKING:
+    from prices.table import PriceTable
     from stacks.settings import Settings
 
 MAX_GENERATED = 1_000_000
+MAX_NODE_START = 3600  # an hour
+MAX_ID = 2**63 - 1  # of a runner: GitLab's IDs are 64-bit integers
 
 
 def add_commands(commands: Any) -> None:
@@ -114,7 +117,7 @@ def _show_maxima(arguments: argparse.Namespace) -> int:
         print(json.dumps(as_document(maxima), indent=2))
     else:
         print_maxima(maxima)
-    return 2 if maxima.homeless else 0
+    return 2 if maxima.without_room else 0
 
 
 def _replay(arguments: argparse.Namespace) -> int:
@@ -123,26 +126,39 @@ def _replay(arguments: argparse.Namespace) -> int:
     from jobs.job_log import read_log
     from jobs.replay import replay
     from jobs.replay_report import as_document, print_replays
-    from prices.table import PriceError, known_prices
 
-    try:
-        prices = known_prices()
-    except PriceError as error:
-        raise UserError(str(error)) from None
+    prices, sizes = load_prices(), parse_sizes(arguments.instance_type)
+    node_starts = _parse_node_starts(arguments.node_start)
     first = _load(arguments.environment)
     environments = {first.environment: first, **{name: _load(name) for name in arguments.against}}
     replays = replay(
         read_log(arguments.file),
         environments,
         prices=prices,
-        sizes=parse_sizes(arguments.instance_type),
-        node_start_seconds=_parse_node_starts(arguments.node_start),
+        sizes=sizes,
+        node_start_seconds=node_starts,
     )
     if arguments.json:
         print(json.dumps(as_document(replays, str(arguments.file)), indent=2))
     else:
         print_replays(replays, str(arguments.file))
     return 0
+
+
+def load_prices() -> "PriceTable":
+    """Return the table of prices; a mistake in it ends the command."""
+    from prices.table import PriceError, known_prices
+
+    try:
+        return known_prices()
+    except PriceError as error:
+        raise UserError(str(error)) from None
+
+
+def check_fleet(fleet: str | None, settings: "Settings") -> None:
+    """Refuse a --fleet that the environment does not have."""
+    if fleet and fleet not in settings.runners:
+        raise UserError(f"--fleet {fleet}: must be one of {', '.join(settings.runners)}")
 
 
 def _load(name: str | None) -> "Settings":
@@ -154,15 +170,17 @@ def _load(name: str | None) -> "Settings":
 
 
 def _parse_node_starts(texts: list[str]) -> dict[str, int]:
+    from jobs.quantities import parse_number
+
     seconds: dict[str, int] = {}
     for text in texts:
         kind, _, number = text.partition("=")
-        is_number = number.isdecimal() and number.isascii() and int(number) <= 3600  # noqa: PLR2004 - an hour
-        if kind not in ("ON_DEMAND", "SPOT") or not is_number:
+        parsed = parse_number(number, MAX_NODE_START)
+        if kind not in ("ON_DEMAND", "SPOT") or parsed is None:
             raise UserError(
-                f"--node-start {text}: must be ON_DEMAND or SPOT, and 0 to 3600, such as SPOT=180"
+                f"--node-start {text}: must be ON_DEMAND or SPOT, and 0 to {MAX_NODE_START}, such as SPOT=180"
             )
-        seconds[kind] = int(number)
+        seconds[kind] = parsed
     return seconds
 
 
@@ -171,6 +189,7 @@ def _convert(arguments: argparse.Namespace) -> int:
     from jobs.ci_file import read_pipeline
     from jobs.gitlab_jobs import FleetChoice, convert, find_requests
     from jobs.job_log import write_log
+    from jobs.quantities import parse_number
     from jobs.replay import count_jobs
     from stacks.settings.load import load_environment
 
@@ -178,13 +197,13 @@ def _convert(arguments: argparse.Namespace) -> int:
     runners: dict[int, str] = {}
     for text in arguments.runner:
         number, _, fleet = text.partition("=")
-        if not number.isdecimal() or fleet not in settings.runners:
+        runner = parse_number(number, MAX_ID)
+        if runner is None or fleet not in settings.runners:
             raise UserError(
                 f"--runner {text}: must be ID=FLEET, with a fleet of {', '.join(settings.runners)}"
             )
-        runners[int(number)] = fleet
-    if arguments.fleet and arguments.fleet not in settings.runners:
-        raise UserError(f"--fleet {arguments.fleet}: must be one of {', '.join(settings.runners)}")
+        runners[runner] = fleet
+    check_fleet(arguments.fleet, settings)
     requests = {}
     if arguments.ci_file:
         requests = find_requests(read_pipeline(arguments.ci_file, variables={}).jobs)
@@ -204,9 +223,15 @@ def _generate(arguments: argparse.Namespace) -> int:
     from jobs.job_log import write_log
     from stacks.settings.load import load_environment
 
-    for name, text in (("jobs", arguments.jobs), ("seed", arguments.seed)):
-        if not text.isdecimal() or not text.isascii() or int(text) > MAX_GENERATED:
-            raise UserError(f"--{name} {text}: must be a number from 0 to {MAX_GENERATED}")
-    settings = load_environment(arguments.environment)
-    write_log(generate(settings, count=int(arguments.jobs), seed=int(arguments.seed)), sys.stdout)
+    count, seed = (_parse_generated(name, getattr(arguments, name)) for name in ("jobs", "seed"))
+    write_log(generate(load_environment(arguments.environment), count=count, seed=seed), sys.stdout)
     return 0
+
+
+def _parse_generated(name: str, text: str) -> int:
+    from jobs.quantities import parse_number
+
+    number = parse_number(text, MAX_GENERATED)
+    if number is None:
+        raise UserError(f"--{name} {text}: must be a number from 0 to {MAX_GENERATED}")
+    return number

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
-from jobs.ci_file import Job
+from jobs.ci_file import Job, Service
 from jobs.ci_yaml import Place
 from jobs.quantities import correct_quantity, parse_quantity
 from jobs.variables import Variable
@@ -62,6 +62,7 @@ class Container:
     requests: Amounts
     limits: Amounts
     image: str | None = ""
+    user: str | None = ""
 
 
 @dataclass(frozen=True)
@@ -92,18 +93,19 @@ def build_pod(job: Job, *, fleet: str, settings: RunnerSettings) -> Pod:
         _build(kind, kind, job.variables, fleet=fleet, settings=settings, found=found)
         for kind in ("build", "helper")
     ]
-    containers[0] = replace(containers[0], image=job.image or (None if job.image is None else settings.image))
+    image = job.image or (None if job.image is None else settings.image)
+    containers[0] = replace(containers[0], image=image, user=job.user)
     of_fleet = [service.name for service in settings.kubernetes.services or []]
-    services: list[tuple[str | None, dict[str, Variable]]] = [(image, {}) for image in of_fleet]
-    services += [(service.image, dict(service.variables)) for service in job.services]
+    services = [*(Service(image) for image in of_fleet), *job.services]
     shared: Container | None = None
-    for image, own in services:
+    for service in services:
         if shared is None:
             shared = _build("service", "service", job.variables, fleet=fleet, settings=settings, found=found)
         container = shared
-        if own:  # on top of the amounts that the job's variables give every service
-            container = _overwrite(shared, own, fleet=fleet, settings=settings, found=found)
-        containers.append(replace(container, name=f"service {image or '(unknown image)'}", image=image))
+        if service.variables:  # on top of the amounts that the job's variables give every service
+            container = _overwrite(shared, service.variables, fleet=fleet, settings=settings, found=found)
+        name = f"service {service.image or '(unknown image)'}"
+        containers.append(replace(container, name=name, image=service.image, user=service.user))
     found.notes += _find_ineffective(job.variables)
     return Pod(
         tuple(containers),

@@ -3,11 +3,19 @@
 import re
 from decimal import Decimal
 
+from stacks.resources import Resource
 from stacks.settings.quantities import FACTORS
 
 # Kubernetes, "Quantity": a number with a sign, and one of three kinds of suffix.
 _QUANTITY = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))([KMGTPE]i|[numkMGTPE]?|[eE][+-]?[0-9]{1,2})")
 _FACTORS = {**FACTORS, "n": Decimal("1e-9"), "u": Decimal("1e-6")}
+
+
+def parse_number(text: str, most: int) -> int | None:
+    """Return a number of a command line from 0 to `most`, or None if the text is none."""
+    is_short = len(text) <= len(str(most))  # Python refuses to read thousands of digits
+    number = int(text) if is_short and text.isdecimal() and text.isascii() else None
+    return None if number is None or number > most else number
 
 
 def parse_quantity(text: str) -> Decimal | None:
@@ -18,6 +26,12 @@ def parse_quantity(text: str) -> Decimal | None:
     number, suffix = match.groups()
     factor = _FACTORS.get(suffix)
     return Decimal(number) * (Decimal(f"1{suffix}") if factor is None else factor)
+
+
+def write_exactly(resource: Resource, amount: Decimal) -> str:
+    """Return an amount as a quantity without rounding: a number of bytes if it is no multiple of 1Mi."""
+    text = resource.write(amount)
+    return text if parse_quantity(text) == amount else f"{amount.normalize():f}"
 
 
 def correct_quantity(text: str) -> str | None:

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from jobs.admission import admit
 from jobs.ci_file import Job
 from jobs.ci_yaml import Place
+from jobs.estimates import find_node_price
 from jobs.instance_sizes import InstanceSize, known_sizes
 from jobs.job_log import OWN_REQUEST, JobLog, JobLogError
 from jobs.pod import build_pod, variable_name
-from jobs.scheduling import describe_group
+from jobs.scheduling import describe_group, max_pods
 from jobs.simulation import Amounts, Autoscaler, Fleet, Integers, Jobs, NodeGroup, Result, simulate
 from jobs.variables import Variable
 from prices.table import PriceTable
@@ -36,7 +37,8 @@ HOUR = 3_600_000
 QUEUE_TIMEOUT = 24 * HOUR
 # Kubernetes, "Pod Lifecycle", "Termination of Pods": the default grace period.
 POD_GRACE_SECONDS = 30
-# Pods of the daemon sets on each node: aws-node, kube-proxy and eks-pod-identity-agent.
+# Pods of the daemon sets on each node: aws-node, kube-proxy and eks-pod-identity-agent, without the node
+# monitoring agent.
 DAEMON_SET_PODS = 3
 # Millicpu and MiB that pods of kube-system request on the steady nodes: the autoscaler (stacks/autoscaler.py)
 # and two of CoreDNS (Amazon EKS's add-on).
@@ -164,7 +166,7 @@ def _run(
                 f"{place}: fleet: {name!r}: must be a fleet of the environment {settings.environment}: "
                 f"{', '.join(names)}"
             )
-    groups = _describe_groups(settings, sizes, node_start_seconds)
+    groups = describe_nodes(settings, sizes, node_start_seconds)
     positions = {name: index for index, name in enumerate(settings.cluster.node_groups)}
     fleets = [
         Fleet(
@@ -194,9 +196,10 @@ def _run(
     return _Run(settings, log, groups, result, jobs, refused, notes)
 
 
-def _describe_groups(
+def describe_nodes(
     settings: Settings, sizes: Mapping[str, InstanceSize], node_start_seconds: Mapping[str, int]
 ) -> list[NodeGroup]:
+    """Return the node groups of an environment, in their order, as the simulation needs them."""
     times = settings.waiting_times
     starts = {
         "ON_DEMAND": sum(times.on_demand_node_seconds) // 2,
@@ -211,12 +214,12 @@ def _describe_groups(
                 f"{settings.environment}: the size of {missing[0]} (node group {name}) is not known here. "
                 f"Give it with --instance-type {missing[0]}=VCPUS:MIB"
             )
-        described = describe_group(name, group, sizes)
+        agent = settings.cluster.node_monitoring_agent
+        described = describe_group(name, group, sizes, monitoring_agent=agent)
         types = [sizes[kind] for kind in group.instance_types]
-        # Amazon EKS, "Maximum Pods per node"; stacks/node_allocatable.py has the same number.
-        pods = min(kind.network_interfaces * (kind.ipv4_addresses_per_interface - 1) + 2 for kind in types)
+        pods = min(max_pods(kind) for kind in types)
         cpu, memory, disk = (described.room[resource.key] * _UNITS[resource.key] for resource in RESOURCES)
-        room = (cpu, memory, disk, pods - DAEMON_SET_PODS)
+        room = (cpu, memory, disk, pods - DAEMON_SET_PODS - agent)
         is_steady = name == settings.cluster.steady_node_group
         groups.append(
             NodeGroup(
@@ -418,7 +421,10 @@ def _sum_up_groups(run: _Run, end: int, prices: PriceTable, notes: list[str]) ->
             resource: float(work[own, column].sum()) / (hours * group.room[column]) if hours else 0.0
             for column, resource in enumerate(("cpu", "memory"))
         }
-        price = _find_price(settings.instance_types, run.settings.aws.region, prices, notes if total else [])
+        found, missing = find_node_price(settings.instance_types, run.settings.aws.region, prices)
+        price = found.usd if found else None
+        if total:
+            notes += missing
         if total and settings.capacity_type == "SPOT":
             notes.append(f"{name}: Spot nodes are counted at the On-Demand price; they cost less")
         yield GroupSummary(
@@ -436,17 +442,6 @@ def _sum_up_groups(run: _Run, end: int, prices: PriceTable, notes: list[str]) ->
 def count_jobs(number: int) -> str:
     """Return a number of jobs in words."""
     return "1 job" if number == 1 else f"{number} jobs"
-
-
-def _find_price(types: Sequence[str], region: str, prices: PriceTable, notes: list[str]) -> Decimal | None:
-    """Return the price of an hour of the dearest type of a group, or None if one is not known."""
-    found = {kind: prices.find(kind, region) for kind in types}
-    for kind, price in found.items():
-        if price is None:
-            notes.append(prices.describe_missing(kind, region))
-    return (
-        max((price.usd for price in found.values() if price), default=None) if all(found.values()) else None
-    )
 
 
 def _count_most(lives: Sequence[tuple[int, int]]) -> int:

@@ -17,8 +17,8 @@ SHORT_SECONDS = 100  # shorter times are written in seconds
 _STYLES = {Verdict.RUNS: "green", Verdict.CANNOT: "bold red", Verdict.UNKNOWN: "yellow"}
 
 
-def print_table(answers: Sequence[Answer], notes: Sequence[str], title: str) -> None:
-    """Print one line for each job, and below it what to change."""
+def print_table(answers: Sequence[Answer], notes: Sequence[str], title: str, *, unread: int = 0) -> None:
+    """Print one line for each job, and below it what to change; `unread` is the number of unread includes."""
     console = Console(width=WIDTH, highlight=False)
     table = Table(title=Text(plain(title)), box=None, pad_edge=False, title_justify="left")
     table.add_column("job", overflow="fold", max_width=30)
@@ -72,7 +72,8 @@ def print_table(answers: Sequence[Answer], notes: Sequence[str], title: str) -> 
         console.print()
     for note in notes:
         console.print(Text(f"note: {plain(note)}"))
-    console.print(Text(f"\n{write_summary(answers)}"))
+    missing = f", {unread} {'include' if unread == 1 else 'includes'} not read" if unread else ""
+    console.print(Text(f"\n{write_summary(answers)}{missing}"))
 
 
 def write_wait(answer: Answer) -> str:

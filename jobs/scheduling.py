@@ -42,7 +42,7 @@ def describe_group(
     settings: NodeGroupSettings,
     sizes: Mapping[str, InstanceSize],
     *,
-    monitoring_agent: bool = False,
+    monitoring_agent: bool,
 ) -> Group:
     """Return a node group, all of whose instance types are in `sizes`.
 
@@ -71,9 +71,16 @@ def allocatable_cpu(size: InstanceSize) -> int:
 
 def allocatable_memory(size: InstanceSize) -> int:
     """Return the MiB of memory that hypervisor and kubelet leave for pods."""
-    pods = size.network_interfaces * (size.ipv4_addresses_per_interface - 1) + 2
-    reserved = MEMORY_RESERVED_MIB + MEMORY_RESERVED_PER_POD_MIB * pods + MEMORY_EVICTION_MIB
+    reserved = MEMORY_RESERVED_MIB + MEMORY_RESERVED_PER_POD_MIB * max_pods(size) + MEMORY_EVICTION_MIB
     return floor(size.memory_mib * MEMORY_FOR_APPLICATIONS) - reserved
+
+
+def max_pods(size: InstanceSize) -> int:
+    """Return how many pods a node may have (Amazon EKS, "Maximum Pods per node").
+
+    stacks/node_allocatable.py has the same formula as an expression of Terraform; a test compares.
+    """
+    return size.network_interfaces * (size.ipv4_addresses_per_interface - 1) + 2
 
 
 def exceeding(requests: Mapping[str, Decimal], group: Group) -> list[str]:

@@ -90,8 +90,10 @@ def test_the_component_runs_as_the_runner_runs_it(project: Path, tmp_path: Path)
         programs / "git", f'echo git "$@" >> {record}; for last; do :; done; ln -s {PROJECT} "$last"'
     )
     _write_program(programs / "real-python", f'exec {sys.executable} "$@"')
-    links = f'ln -s {programs}/real-python "$3/bin/python"; ln -s {programs}/pip "$3/bin"'
-    _write_program(programs / "python", f'mkdir -p "$3/bin"; {links}')
+    links = f'ln -s {programs}/real-python "$4/bin/python"; ln -s {programs}/pip "$4/bin"'
+    _write_program(programs / "python", f'mkdir -p "$4/bin"; {links}')
+    (project / "jobs").mkdir()  # the project's own code, which is not the check
+    (project / "jobs" / "__main__.py").write_text("")
     (job,) = include(options="--variable SIZE=4").values()
     environment = {
         "PATH": f"{programs}:{os.environ['PATH']}",
@@ -126,7 +128,7 @@ Report = Callable[..., list[dict[str, Any]]]
 def report(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Report:
     """Return the Code Quality report of a CI file, and check the exit status."""
 
-    def run(text: str, status: int) -> list[dict[str, Any]]:
+    def run(text: str, status: int, *options: str) -> list[dict[str, Any]]:
         (project / ".gitlab-ci.yml").write_text(text)
         monkeypatch.chdir(project)
         path = tmp_path / "quality.json"
@@ -138,6 +140,7 @@ def report(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Re
             "example",
             "--code-quality",
             str(path),
+            *options,
         ]
         monkeypatch.setattr(sys, "argv", command)
         with pytest.raises(SystemExit) as ended:
@@ -175,6 +178,21 @@ fits: {tags: [eks], script: x}
     moved = report(f"# a line more\n{text}", 2)
     assert [item["fingerprint"] for item in moved] == [item["fingerprint"] for item in found]
     assert [item["location"]["lines"]["begin"] for item in moved] == [6, 9, 10]
+
+
+def test_an_include_that_was_not_read_is_a_finding(
+    report: Report, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its jobs are unknown: status 2, unless the caller allows it. The component itself does not count."""
+    job = "job: {tags: [eks], script: x}\n"
+    text = f"{job}include:\n  - component: $CI_SERVER_FQDN/a/can-run@v1\n  - https://example.com/a.yml\n"
+    (found,) = report(text, 2)
+    assert (found["severity"], found["location"]["lines"]["begin"]) == ("info", 2)
+    assert "include remote: https://example.com/a.yml: not read" in found["description"]
+    assert "1 can run, 1 include not read" in capsys.readouterr().out
+    assert report(text, 0, "--allow-unread-includes") == [found]
+    assert report(f"{job}include: [{{component: $CI_SERVER_FQDN/a/can-run@v1}}]", 0) == []
+    assert report(f"{job}include: [{{project: a/b, file: templates/can-run.yml}}]", 0) == []
 
 
 def test_a_file_that_gitlab_refuses_is_a_finding(report: Report) -> None:

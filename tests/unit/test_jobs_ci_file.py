@@ -6,14 +6,18 @@ import time
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from jobs import ci_file, ci_yaml
 from jobs.ci_file import (
     DEFAULT_KEYS,
+    GLOBAL_TYPES,
     IMAGE_KEYS,
     INHERIT_KEYS,
     JOB_KEYS,
+    JOB_TYPES,
     RULE_KEYS,
     SERVICE_KEYS,
     Job,
@@ -154,6 +158,28 @@ def test_a_value_that_depends_on_rules_is_a_case_of_its_own(read: Read) -> None:
     }
 
 
+def test_a_job_that_no_rule_adds_is_not_there(read: Read) -> None:
+    """GitLab makes no job if every rule says `when: never`, and no pipeline for the workflow's."""
+    never = "rules: [{if: $A, when: never}, {when: never}]"
+    pipeline = read(f"ok: {{script: x}}\nnever: {{script: x, {never}}}")
+    assert [job.name for job in pipeline.jobs] == ["ok"]
+    assert read(f"workflow: {{{never}}}\nok: {{script: x}}").jobs == ()
+
+
+def test_inherit_leaves_out_the_variables_of_the_workflow(read: Read) -> None:
+    """GitLab adds the variables of workflow:rules to the global ones, and filters both."""
+    pipeline = read(
+        """
+        workflow: {rules: [{variables: {A: 1, B: 2}}]}
+        none: {script: x, inherit: {variables: false}}
+        one: {script: x, inherit: {variables: [B]}}
+        all: {script: x}
+        """
+    )
+    found = {job.name: sorted(job.variables) for job in pipeline.jobs}
+    assert found == {"none": [], "one": ["B"], "all": ["A", "B"]}
+
+
 def test_a_value_that_the_file_does_not_hold_is_unknown(read: Read) -> None:
     """It may be a variable of the project: never guessed."""
     (job,) = read("job: {script: x, tags: [$RUNNER], variables: {KUBERNETES_CPU_REQUEST: $SIZE}}").jobs
@@ -188,8 +214,8 @@ NINEFOLD = ",".join(["!reference [.a{0}, rules]"] * 9)
 REFERENCES = ".a0: {rules: [{if: a}]}\n" + "".join(
     f".a{i}: {{rules: [{NINEFOLD.format(i - 1)}]}}\n" for i in range(1, 9)
 )
-BASE = "b: &b {" + ",".join(f"V{i}: 1" for i in range(2000)) + "}\n.a: {variables: *b}\n"
-EXTENDS = BASE + "".join(f"j{i}: {{extends: .a, script: x}}\n" for i in range(1000))
+BASE = "b: &b {" + ",".join(f"V{i}: 1" for i in range(200)) + "}\n.a: {variables: *b}\n"
+EXTENDS = BASE + "".join(f"j{i}: {{extends: .a, script: x}}\n" for i in range(100))
 BOMB = "a0: &a0 [x]\n" + "".join(f"a{i}: &a{i} [{NINE.format(f'a{i - 1}')}]\n" for i in range(1, 40))
 
 
@@ -212,6 +238,14 @@ BOMB = "a0: &a0 [x]\n" + "".join(f"a{i}: &a{i} [{NINE.format(f'a{i - 1}')}]\n" f
         ("include: ../none.yml", "must be a file of the project"),
         ("a: &a [*a]", "an anchor that contains itself"),
         ("job: [", "not valid YAML"),
+        ("job: {script: 5}", "ci.yml:1: job.script: must be a string or a list"),
+        ("job: {script: x, stage: [1]}", "job.stage: must be a string"),
+        ("job: {script: x, retry: banana}", "job.retry: must be a whole number or a map"),
+        ("job: {script: x, retry: true}", "job.retry: must be a whole number or a map"),
+        ("stages: 4\njob: {script: x}", "ci.yml:1: stages: must be a list"),
+        ("default: {timeout: 3}\njob: {script: x}", "default.timeout: must be a string"),
+        ("job: {script: x, retry: !!float abc}", "ci.yml:1: abc: not a number that GitLab can read"),
+        ("job: {script: x, variables: {A: 0x" + "f" * 5000 + "}}", "a number of more than 100 digits"),
         ("job: {variables: {}}", "there is no script, run or trigger"),
         ("job: {script: x, variables: [a]}", "job.variables: must be a map"),
         ("job: {script: x, parallel: 500}", "job.parallel: must be a number of 1 to 200"),
@@ -219,16 +253,39 @@ BOMB = "a0: &a0 [x]\n" + "".join(f"a{i}: &a{i} [{NINE.format(f'a{i - 1}')}]\n" f
         ("a: 1\n---\nb: 2\n---\nc: 3", "a second document"),
         ("[" * 5000, "nested more than 40 levels"),
         (f"{REFERENCES}job: {{script: x, rules: !reference [.a8, rules]}}", "expand to more than"),
-        (EXTENDS, "expand to more than 300000 values"),
+        (EXTENDS, "expand to more than 3000 values"),
         (BOMB, "anchors that expand to more than"),
         ("x: " + "a" * MAX_BYTES, "larger than 1000 kB"),
-        ("x: [" + "a," * 100_000 + "]", "more than 16000 values"),
+        ("x: [" + "a," * 3000 + "]", "more than 1600 values"),
     ],
 )
 def test_a_file_that_gitlab_would_refuse_ends_in_a_message(
+    refusal: Callable[..., str], monkeypatch: pytest.MonkeyPatch, text: str, message: str
+) -> None:
+    """It names the place and the reason, within seconds. Lower limits than the real ones need less text."""
+    monkeypatch.setattr(ci_file, "MAX_WORK", ci_file.MAX_WORK // 100)
+    monkeypatch.setattr(ci_yaml, "MAX_NODES", ci_yaml.MAX_NODES // 10)
+    begin = time.process_time()
+    assert message in refusal(text)
+    assert time.process_time() - begin < 5
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x: [" + "a," * 100_000 + "]", "more than 16000 values"),
+        (
+            BASE.replace("V199: 1", ",".join(f"V{i}: 1" for i in range(199, 2000)))
+            + "".join(f"j{i}: {{extends: .a, script: x}}\n" for i in range(1000)),
+            "expand to more than 300000 values",
+        ),
+    ],
+)
+def test_the_real_limits_end_a_large_file_within_seconds(
     refusal: Callable[..., str], text: str, message: str
 ) -> None:
-    """It names the place and the reason, within seconds."""
+    """The same messages, without lower limits."""
     begin = time.process_time()
     assert message in refusal(text)
     assert time.process_time() - begin < 5
@@ -285,6 +342,35 @@ def test_the_keywords_are_those_of_gitlabs_schema() -> None:
     (service,) = (entry for entry in definitions["services"]["items"]["oneOf"] if "properties" in entry)
     assert set(service["properties"]) == SERVICE_KEYS
     assert set(definitions["job_template"]["properties"]["inherit"]["properties"]) == INHERIT_KEYS
+
+
+def list_types(schema: dict[str, Any], document: dict[str, Any]) -> set[str]:
+    """Return the JSON types that a part of a schema accepts."""
+    if "$ref" in schema:
+        found = document
+        for part in schema["$ref"].removeprefix("#/").split("/"):
+            found = found[part]
+        return list_types(found, document)
+    parts = [part for key in ("oneOf", "anyOf", "allOf") for part in schema.get(key, [])]
+    kinds = schema.get("type", [])
+    names = {str: "string", int: "integer"}
+    found_types = {kinds} if isinstance(kinds, str) else {*kinds}
+    found_types |= {names[type(value)] for value in schema.get("enum", [])}
+    return found_types.union(*(list_types(part, document) for part in parts)) - {"null"}
+
+
+def test_the_types_are_those_of_gitlabs_schema() -> None:
+    """Besides `tags`, which is checked apart, `needs`, and a list of `stage`, which is a reference."""
+    schema = files("check_jsonschema") / "builtin_schemas" / "vendor" / "gitlab-ci.json"
+    document = json.loads(schema.read_text(encoding="utf-8"))
+    names = {str: "string", list: "array", dict: "object", bool: "boolean", int: "integer"}
+    for types, properties in (
+        (JOB_TYPES, document["definitions"]["job_template"]["properties"]),
+        (GLOBAL_TYPES, document["properties"]),
+    ):
+        for key in types.keys() - {"needs", "stage"}:
+            assert {names[kind] for kind in types[key]} == list_types(properties[key], document), key
+    assert JOB_KEYS - JOB_TYPES.keys() == {"tags"}
 
 
 def test_the_pipeline_of_this_project_can_be_read() -> None:

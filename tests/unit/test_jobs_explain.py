@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from jobs.__main__ import main
 from jobs.ci_file import Job, read_pipeline
 from jobs.ci_yaml import Place
 from jobs.explain import Answer, Verdict, explain
@@ -121,6 +122,7 @@ def test_a_variable_of_a_service_is_for_it_alone(ask: Ask) -> None:
         ({"KUBERNETES_MEMORY_REQUEST": "lots"}, "runner", "not a Kubernetes quantity", "16Gi"),
         ({"KUBERNETES_CPU_LIMIT": "500m"}, "Kubernetes", "request 1 is above the limit 500m", "1"),
         ({"KUBERNETES_CPU_REQUEST": "-1"}, "Kubernetes", "is below zero", "100m"),
+        ({"KUBERNETES_MEMORY_LIMIT": "3G"}, "Kubernetes", "4Gi is above the limit 3000000000", "4Gi"),
     ],
 )
 def test_a_refused_job_gets_the_nearest_value_that_works(
@@ -169,6 +171,22 @@ def test_an_image_that_the_fleet_does_not_allow_is_refused(ask: Ask) -> None:
     assert ask({}, changes, image="registry.example.com/ci/base:1").verdict is Verdict.RUNS
     assert ask({}, changes, image="registry.example.com/ci/x/base:1").verdict is Verdict.CANNOT
     assert ask({}, changes, image="$IMAGE").verdict is Verdict.UNKNOWN
+
+
+def test_root_does_not_start_on_a_fleet_of_other_users(ask: Ask) -> None:
+    """`kubernetes:user` of image or service; the level `baseline` alone accepts root."""
+    root = {"name": "alpine", "kubernetes": {"user": 0}}
+    non_root = {"runners.default.kubernetes.pod_security_context": {"run_as_non_root": True}}
+    own = {"runners.default.kubernetes.build_container_security_context": {"run_as_user": 1000}}
+    assert ask(image=root).verdict is Verdict.RUNS
+    assert ask({}, {"runners.default.privileged": False}, image=root).verdict is Verdict.RUNS
+    assert ask({}, {**non_root, **own}, image=root).verdict is Verdict.RUNS
+    assert ask({}, non_root, image={"name": "a", "kubernetes": {"user": "$U"}}).verdict is Verdict.UNKNOWN
+    assert ask({}, non_root, image={"name": "a", "kubernetes": {"user": "1000"}}).verdict is Verdict.RUNS
+    for keys in ({"image": root}, {"services": [root]}):
+        (problem,) = ask({}, non_root, **keys).problems
+        assert problem.who == "kubelet"
+        assert "the user 0 is root" in problem.text
 
 
 def test_the_tags_choose_the_fleet(ask: Ask) -> None:
@@ -258,13 +276,14 @@ def test_the_changes_of_a_refused_job_together_work(
     random_answers: Callable[..., list[Answer]], settings: Callable[..., Settings]
 ) -> None:
     """The nearest values were tried."""
+    example = settings()
     refused = [answer for answer in random_answers() if answer.verdict is Verdict.CANNOT]
     assert len(refused) > 50
     for answer in refused:
         assert all(problem.variable and problem.nearest for problem in answer.problems)
         values = {str(problem.variable): Variable(problem.nearest) for problem in answer.problems}
         job = replace(answer.job, variables={**answer.job.variables, **values})
-        (again,) = explain((job,), settings(), fleet="default")
+        (again,) = explain((job,), example, fleet="default")
         assert again.verdict is Verdict.RUNS, (answer.job.variables, answer.problems, again.problems)
 
 
@@ -290,11 +309,40 @@ def test_equal_groups_are_chosen_at_random() -> None:
 # --- The command
 
 
-def run(*arguments: str, cwd: Path = PROJECT) -> subprocess.CompletedProcess[str]:
-    """Run `python -m jobs explain`."""
-    command = [sys.executable, "-m", "jobs", "explain", *arguments, "--environment", "example"]
-    env = {"PYTHONPATH": str(PROJECT), "PATH": "/usr/bin:/bin"}
-    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
+Run = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run `python -m jobs explain` in this process; return the exit status and what it prints."""
+
+    def explain_file(name: str, text: str, *options: str) -> tuple[int, str]:
+        (tmp_path / name).write_text(text)
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["jobs", "explain", name, *options, "--environment", "example"])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        captured = capsys.readouterr()
+        message = ended.value.code if isinstance(ended.value.code, str) else ""  # Python prints it, status 1
+        status = 1 if message else int(ended.value.code or 0)
+        return status, f"{captured.out}{captured.err}{message}"
+
+    return explain_file
+
+
+def test_the_command_is_a_module(tmp_path: Path) -> None:
+    """`python -m jobs` in a process of its own: the message of a mistake, status 1, no traceback."""
+    (tmp_path / "ci.yml").write_text("job: {scrpt: x}")
+    done = subprocess.run(
+        [sys.executable, "-m", "jobs", "explain", "ci.yml", "--environment", "example"],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(PROJECT), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("ci.yml:1: job.scrpt: unknown key")
 
 
 @pytest.mark.parametrize(
@@ -306,43 +354,39 @@ def run(*arguments: str, cwd: Path = PROJECT) -> subprocess.CompletedProcess[str
         ("job: {scrpt: x}", 1),
     ],
 )
-def test_a_pipeline_decides_by_the_exit_status(tmp_path: Path, text: str, status: int) -> None:
+def test_a_pipeline_decides_by_the_exit_status(run: Run, text: str, status: int) -> None:
     """0 if all can run, 2 if one can't or is unknown, 1 for bad input."""
-    (tmp_path / "ci.yml").write_text(text)
-    done = run("ci.yml", cwd=tmp_path)
-    assert done.returncode == status, done
-    assert "Traceback" not in done.stderr
-    assert max(map(len, done.stdout.splitlines()), default=0) <= 100
+    ended, printed = run("ci.yml", text)
+    assert ended == status, printed
+    assert status == 1 or max(map(len, printed.splitlines())) <= 100
 
 
-def test_the_answers_are_also_json(tmp_path: Path) -> None:
+def test_the_answers_are_also_json(run: Run) -> None:
     """Programs read the verdict, the place and the change."""
-    (tmp_path / "ci.yml").write_text("job: {script: x, tags: [eks], variables: {KUBERNETES_CPU_REQUEST: 99}}")
-    (job,) = json.loads(run("ci.yml", "--json", cwd=tmp_path).stdout)["jobs"]
+    text = "job: {script: x, tags: [eks], variables: {KUBERNETES_CPU_REQUEST: 99}}"
+    (job,) = json.loads(run("ci.yml", text, "--json")[1])["jobs"]
     assert (job["fleet"], job["verdict"], job["place"]) == ("default", "cannot run", "ci.yml:1")
     assert job["problems"][0]["nearest"] == "16"
 
 
-def test_the_documented_table_is_the_printed_one(tmp_path: Path) -> None:
+def test_the_documented_table_is_the_printed_one(run: Run) -> None:
     """docs/jobs.md shows a CI file and what the command prints for it."""
     text = (PROJECT / "docs" / "jobs.md").read_text(encoding="utf-8")
     example, shown = (
         re.findall(rf"^```{kind}\n(.+?)^```$", text, re.MULTILINE | re.DOTALL)[0] for kind in ("yml", "text")
     )
-    (tmp_path / ".gitlab-ci.yml").write_text(example)
-    printed = run(".gitlab-ci.yml", cwd=tmp_path).stdout.splitlines()
+    printed = run(".gitlab-ci.yml", example)[1].splitlines()
     assert [line.rstrip() for line in printed] == shown.splitlines()
 
 
-def test_a_token_in_the_file_is_never_printed(tmp_path: Path) -> None:
+def test_a_token_in_the_file_is_never_printed(run: Run) -> None:
     """A message or a table may end in the log of a pipeline."""
     token = "glpat-abcdefghij0123456789"
-    (tmp_path / "ci.yml").write_text(
-        f"job: {{script: x, tags: [eks, {token}], variables: {{KUBERNETES_CPU_REQUEST: {token}}}}}"
-    )
+    text = f"job: {{script: x, tags: [eks, {token}], variables: {{KUBERNETES_CPU_REQUEST: {token}}}}}"
     for options in ((), ("--json",), ("--fleet", "default"), ("--fleet", "default", "--json")):
-        done = run("ci.yml", *options, cwd=tmp_path)
-        assert token not in done.stdout + done.stderr
+        status, printed = run("ci.yml", text, *options)
+        assert status == 2
+        assert token not in printed
 
 
 def test_the_sizes_of_a_flag_may_have_interfaces() -> None:

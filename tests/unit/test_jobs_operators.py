@@ -4,6 +4,7 @@ import io
 import json
 import random
 import re
+import sys
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -11,15 +12,17 @@ from pathlib import Path
 import pytest
 
 from jobs import job_log
+from jobs.__main__ import main
 from jobs.ci_file import Job, read_pipeline
 from jobs.ci_yaml import Place
 from jobs.explain import Verdict, explain
 from jobs.generate_log import generate
 from jobs.gitlab_jobs import FleetChoice, convert, find_requests
+from jobs.instance_sizes import known_sizes
 from jobs.job_log import JobLogError, Row, read_log, write_log
 from jobs.maxima import Fit, find_maxima
 from jobs.maxima_report import describe_picture, draw_maxima
-from jobs.replay import Replay, replay
+from jobs.replay import Replay, describe_nodes, replay
 from jobs.replay_report import as_document, print_replays
 from jobs.variables import Variable
 from prices.table import PriceTable, Source, known_prices
@@ -211,10 +214,44 @@ def test_a_price_or_size_that_is_not_known_is_said(load: Load, write: Write) -> 
     (found,) = answer(path, load({"cluster.node_groups.main.instance_types": ["m5.4xlarge"]}))
     assert found.cost is None
     assert found.notes == ("no price known for m5.4xlarge in eu-central-1 (table of 2026-01-01)",)
+    (mixed,) = answer(path, load({"cluster.node_groups.main.instance_types": ["m5.2xlarge", "m5.4xlarge"]}))
+    assert (mixed.cost, mixed.notes) == (None, found.notes)
     with pytest.raises(
         UserError, match=r"example: the size of m9\.2xlarge .* --instance-type m9\.2xlarge=VCPUS:MIB"
     ):
         answer(path, load({"cluster.node_groups.main.instance_types": ["m9.2xlarge"]}))
+
+
+def test_the_monitoring_agent_takes_its_part_of_each_node(load: Load, write: Write) -> None:
+    """The biggest job and a replay have 10m CPU and one pod less with the add-on, as `explain` has."""
+    key = "runners.default.build.cpu_request_overwrite_max_allowed"
+    changes = {key: "31500m", key.replace("request", "limit"): "40", "runners.default.node_groups": ["big"]}
+    agent = {"cluster.node_monitoring_agent": True}
+    assert [fits(load({**changes, **more}))[1] for more in ({}, agent)] == [Fit.ALONE, Fit.NEVER]
+    path = write("0,1,31500m,,default")
+    for more, ran in (({}, 1), (agent, 0)):
+        (found,) = answer(path, load({**changes, **more}))
+        assert found.fleets[0].ran == ran
+    groups = [describe_nodes(load(more), known_sizes(), {})[0] for more in ({}, agent)]
+    assert groups[0].room[3] - groups[1].room[3] == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["generate", "--jobs", "9" * 5000], "must be a number from 0 to 1000000"),
+        (["convert", "x.json", "--runner", f"{'9' * 5000}=default"], "must be ID=FLEET"),
+        (["replay", "x.csv", "--node-start", f"SPOT={'9' * 5000}"], "and 0 to 3600"),
+        (["all-maxima", "--instance-type", f"a.b={'9' * 5000}:1"], "must be TYPE=VCPUS:MIB"),
+    ],
+)
+def test_a_number_of_thousands_of_digits_is_refused(
+    monkeypatch: pytest.MonkeyPatch, options: list[str], message: str
+) -> None:
+    """Python reads none of more than 4300 digits; the command says what it accepts."""
+    monkeypatch.setattr(sys, "argv", ["jobs", *options, "--environment", "example"])
+    with pytest.raises(SystemExit, match=message):
+        main()
 
 
 @pytest.mark.parametrize(
@@ -338,6 +375,9 @@ def test_gitlabs_jobs_become_a_log(load: Load, tmp_path: Path) -> None:
         "that have not ended": 1,
         "with the tags macos, which no fleet's `tags` have": 1,
     }
+    first.write_text(json.dumps([{**API_JOB, "name": "build: [8]"}, {**API_JOB, "id": 8}]))
+    matrix = convert([first], FleetChoice(load()), {"build: [8]": ("8", ""), "build": ("1", "")})
+    assert [row.cpu for row in matrix.rows] == ["8", "1"]
     by_runner = convert([first, second], FleetChoice(load(), by_runner={13: "default"}))
     assert len(by_runner.rows) == 1
     assert "of the runner 12, which --runner does not name" in by_runner.left_out
@@ -353,6 +393,8 @@ def test_gitlabs_jobs_become_a_log(load: Load, tmp_path: Path) -> None:
         ("[1]", "1: is not a job with an id"),
         (json.dumps({**API_JOB, "duration": -1}), "job 7: duration: '-1': must be a number of seconds"),
         (json.dumps({**API_JOB, "started_at": "soon"}), "job 7: started_at: 'soon': must be a time"),
+        (json.dumps({**API_JOB, "started_at": "0001-01-01T00:00:00Z"}), "must be a time of 1971 to 9998"),
+        (json.dumps({**API_JOB, "started_at": "9999-12-31T23:59:59-14:00"}), "must be a time of 1971 to"),
     ],
 )
 def test_an_answer_that_is_not_gitlabs_is_refused(
@@ -382,7 +424,7 @@ def test_the_biggest_job_fits_alone_or_never(load: Load) -> None:
     assert [fits(load(change))[1] for change in changes] == list(expected.values())
     assert fits(load({"runners.default.node_groups": ["main"]})) == [Fit.NEVER, Fit.NOT_USED]
     assert fits(load({"cluster.node_groups.big.instance_types": ["m9.8xlarge"]}))[1] is Fit.UNKNOWN
-    assert find_maxima(load({"runners.default.node_groups": ["main"]})).homeless == ["default"]
+    assert find_maxima(load({"runners.default.node_groups": ["main"]})).without_room == ["default"]
 
 
 def test_a_service_counts_if_a_job_may_enlarge_it(load: Load) -> None:

@@ -84,7 +84,7 @@ def prove(request: pytest.FixtureRequest) -> Callable[..., None]:
 
 def described(group: NodeGroupSettings, name: str = "group") -> Group:
     """Return a node group as the scheduler sees it."""
-    return describe_group(name, group, known_sizes())
+    return describe_group(name, group, known_sizes(), monitoring_agent=False)
 
 
 def test_more_room_never_stops_a_pod_that_fitted(prove: Callable[[Any], None]) -> None:

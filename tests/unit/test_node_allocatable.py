@@ -122,11 +122,14 @@ def test_plan_and_make_jobs_calculate_the_same_amounts(
     sizes = {name: InstanceSize(*facts) for name, facts in INSTANCE_TYPES.items()}
     planned = node_allocatable(example["cluster"])
     assert {
-        name: SimpleNamespace(**describe_group(name, group, sizes).allocatable)
+        name: SimpleNamespace(**describe_group(name, group, sizes, monitoring_agent=False).allocatable)
         for name, group in groups.items()
     } == planned
     small = groups["main"].model_copy(update={"instance_types": ("m5.xlarge", "m5.large")})
-    assert SimpleNamespace(**describe_group("small", small, sizes).allocatable) == further["two"]
+    assert (
+        SimpleNamespace(**describe_group("small", small, sizes, monitoring_agent=False).allocatable)
+        == further["two"]
+    )
 
 
 def test_make_jobs_knows_the_sizes_of_instance_types() -> None:

@@ -65,7 +65,10 @@ def place(
 ) -> str:
     """Return the group of the node that gets a small job; the scheduler chooses by chance among equals."""
     sizes = known_sizes()
-    allocatable = {name: describe_group(name, group, sizes).allocatable for name, group in groups.items()}
+    allocatable = {
+        name: describe_group(name, group, sizes, monitoring_agent=False).allocatable
+        for name, group in groups.items()
+    }
 
     def taken(node: Node) -> dict[str, float]:
         room = allocatable[node.group]
