@@ -15,7 +15,7 @@ _REQUEST = "Request"  # key of an alarm's record: the XML of the request that ma
 _ALARM = re.compile(r"<member><AlarmName>([^<]+)</AlarmName>.*?</member>", re.DOTALL)
 
 
-def patch() -> None:
+def apply() -> None:
     """Replace two functions of ministack."""
     put, describe = cloudwatch._put_metric_alarm, cloudwatch._describe_alarms
 

@@ -74,12 +74,12 @@ def apply() -> None:
         response: Response = handle(method, path, headers, body, query)
         return response
 
-    service_quotas.add()
+    service_quotas.apply()
     _refuse_addons()
     ec2_answers.apply()
     ecr_cache_rules.apply()
     _write_late_logs()
-    alarm_descriptions.patch()
+    alarm_descriptions.apply()
     iam_actions._s3_object_context = _add_conditional_write(iam_actions._s3_object_context)
     eks._create_cluster = create_cluster_and_echo
     eks._create_nodegroup = create_node_group_and_echo

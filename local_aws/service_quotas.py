@@ -41,7 +41,7 @@ _applied = {"L-1216C47A": 1000.0}
 Response = tuple[int, dict[str, str], bytes]
 
 
-def add() -> None:
+def apply() -> None:
     """Let ministack serve it; call this once, before it serves."""
     router.SERVICE_PATTERNS["servicequotas"] = {"target_prefixes": [_TARGET]}
     app.SERVICE_HANDLERS["servicequotas"] = _handle
