@@ -160,13 +160,17 @@ show: setup ## Show what the rehearsal of the local environment put into its clu
 .PHONY: test
 test: setup ## Run lint and all tests but the long ones, with real Terraform against the emulator
 	@$(MAKE) --no-print-directory lint > .work/lint.log 2>&1 & lint=$$!; status=0; trap "kill $$lint 2> /dev/null || true" EXIT; \
-	$(VENV)/pytest -n $(WORKERS) --no-loadscope-reorder -m "not long" || status=$$?; \
+	$(VENV)/pytest -n $(WORKERS) --no-loadscope-reorder || status=$$?; \
 	wait $$lint || { status=1; cat .work/lint.log; echo "make lint: failed"; }; \
 	exit $$status
 
 .PHONY: test-long
 test-long: setup ## Run the long tests: the same promises with more cases
 	@$(VENV)/pytest -n $(WORKERS) --no-loadscope-reorder -m long
+
+.PHONY: chaos
+chaos: setup ## Run faults, interruptions and bad input, and write docs/reliability.md (OPTIONS="--seed 1234": again)
+	@$(VENV)/pytest -n $(WORKERS) --no-loadscope-reorder -m chaos --figures $(OPTIONS)
 
 .PHONY: lint
 lint: setup ## Check formatting, lint, types and imports

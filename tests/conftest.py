@@ -17,7 +17,7 @@ from tests.environments import (
     write_changed,
 )
 
-pytest_plugins = ["tests.emulator.terraform_commands", "tests.scheduling"]
+pytest_plugins = ["tests.chaos.figures", "tests.emulator.terraform_commands", "tests.scheduling"]
 
 
 @pytest.fixture
