@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ministack.app import main
 
-from local_aws import ministack_patches, recorded_actions
+from local_aws import ministack_patches, recorded_actions, whole_answers
 
 
 def _stop_with_parent() -> None:
@@ -28,6 +28,7 @@ if __name__ == "__main__":
     if options.stop_with_parent:
         threading.Thread(target=_stop_with_parent, daemon=True).start()
     ministack_patches.apply()
+    whole_answers.apply()
     if options.record_actions:
         recorded_actions.apply(options.record_actions)
     main()
