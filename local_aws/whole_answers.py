@@ -17,7 +17,7 @@ _MOST = 65_536  # bytes that a connection holds back; a longer answer goes out i
 
 def apply() -> None:
     """Replace one function of Hypercorn."""
-    H11Protocol._send_h11_event = _send  # type: ignore[method-assign]
+    H11Protocol._send_h11_event = _send  # type: ignore[assignment, method-assign]
 
 
 async def _send(protocol: H11Protocol, event: Any) -> None:
