@@ -27,6 +27,8 @@ from plan_review.accepted import Accepted, read_accepted
 from plan_review.capacity import NodeNumber, find_numbers_set
 from plan_review.plan import Plan, PlanError, read_plan
 from plan_review.review import PlannedStack, Review
+from prices.aws import read_current
+from prices.table import PriceError, PriceTable
 from stacks.backend import PROVIDER_LOCK
 from stacks.settings import Settings
 from stacks.settings.load import PROJECT
@@ -89,12 +91,13 @@ def plan(stacks: Sequence[Stack], settings: Settings) -> int:
     planner = _Planner(folder)
     planned = [planner.plan(stack) for stack in stacks]
     now = dt.datetime.now(dt.UTC)
+    prices = read_prices(settings, now.date())
     title = f"Plan of {settings.environment}, {now:%Y-%m-%d %H:%M} UTC"
     facts = _collect_facts(settings)
     review = Review(title, planned, facts, accepted)
     if review.digest:
         review = replace(review, facts=facts | {"approve with": f"make approve ENV={settings.environment}"})
-    report = markdown.write(review)
+    report = markdown.write(review, prices=prices)
     (folder / "report.md").write_text(report, encoding="utf-8")
     locate = read_lines(settings.environment)
     for name, content in (
@@ -115,7 +118,7 @@ def plan(stacks: Sequence[Stack], settings: Settings) -> int:
     (folder / "plans.json").write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
     print(flush=True)
     if sys.stdout.isatty():
-        Console().print(Markdown(markdown.write(review, folded=False)))
+        Console().print(Markdown(markdown.write(review, prices=prices, folded=False)))
     else:
         sys.stdout.buffer.write(report.encode())  # the locale may not be UTF-8
     print(f"The report: {shorten_path(folder)}/report.md")
@@ -127,6 +130,19 @@ def read_project_accepted(today: dt.date) -> Accepted:
     if not ACCEPTED_FILE.exists():
         return Accepted()
     return read_accepted(ACCEPTED_FILE.read_bytes(), ACCEPTED_FILE.name, today)
+
+
+def read_prices(settings: Settings, today: dt.date) -> PriceTable | None:
+    """Return AWS's current prices; None, for this project's table, if AWS is emulated or does not tell."""
+    if settings.aws.is_local:
+        return None
+    print("prices: asking AWS", flush=True)
+    types = {name for group in settings.cluster.node_groups.values() for name in group.instance_types}
+    try:
+        return read_current(settings.aws.region, types, today)
+    except PriceError as error:
+        print(f"prices: {error}. The report takes this project's table.", file=sys.stderr, flush=True)
+        return None
 
 
 def _collect_facts(settings: Settings) -> dict[str, str]:

@@ -23,6 +23,7 @@ from plan_review.parts import find_wholes
 from plan_review.plan import Change
 from plan_review.review import ACTIONS, PlannedStack, Review, other_changes
 from plan_review.values import Difference, Sensitive, Unknown, escape_invisible
+from prices.table import PriceTable
 
 # Limits that keep the report readable.
 MAX_VALUE_LENGTH = 200
@@ -51,16 +52,18 @@ _VERDICTS = {
 _ALWAYS_COUNTED = ("create", "update", "replace", "delete")
 
 
-def write(review: Review, *, folded: bool = True) -> str:
+def write(review: Review, *, prices: PriceTable | None = None, folded: bool = True) -> str:
     """Return the whole report.
 
     Args:
         review: The review.
+        prices: The prices of the cost; by default this project's table.
         folded: Whether less important parts are folded, for GitLab; a terminal gets headings instead.
 
     """
     cost = money.estimate(
         (stack.plan for stack in review.stacks if stack.plan),
+        prices,
         unplanned=[stack.name for stack in review.stacks if not stack.plan],
     )
     cost_line = money.write_line(cost)

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+import boto3
+import botocore.config
 import botocore.exceptions
 
 from prices.table import (
@@ -26,6 +28,7 @@ from prices.table import (
     PriceTable,
     Row,
     Source,
+    known_prices,
 )
 
 API_REGION = "us-east-1"
@@ -129,6 +132,28 @@ def update(
         rows.update(found)
     sources = {**known.sources, source: Source(str(today), "AWS price list API")}
     return PriceTable(rows.values(), sources)
+
+
+def read_current(region: str, types: Collection[str], today: dt.date) -> PriceTable:
+    """Return this project's table with AWS's current prices of one region.
+
+    Args:
+        region: The region.
+        types: The instance types to ask for; those in the table come in addition.
+        today: The date of the current prices.
+
+    Raises:
+        PriceError: If AWS does not answer within seconds, or refuses to.
+
+    """
+    # A plan must not wait long for what is only good to know.
+    config = botocore.config.Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 2})
+    try:
+        client = boto3.client("pricing", region_name=API_REGION, config=config)
+    except botocore.exceptions.BotoCoreError as error:
+        raise PriceError(f"AWS's price list can't be read: {error}") from None
+    known = known_prices()
+    return update(client, known, [region], {*types_of(known), *types}, today)
 
 
 def _ask(

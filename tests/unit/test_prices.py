@@ -13,9 +13,22 @@ import boto3
 import pytest
 from botocore.stub import ANY, Stubber
 
+from deployment import plan
 from prices.__main__ import main
 from prices.aws import read_spot, update
-from prices.table import TABLE, PriceError, PriceTable, Row, Source, known_prices, read_table, write_table
+from prices.table import (
+    TABLE,
+    Price,
+    PriceError,
+    PriceTable,
+    Row,
+    Source,
+    known_prices,
+    read_table,
+    write_table,
+)
+from stacks.settings.load import load_settings
+from tests.environments import WriteEnvironment
 
 TODAY = dt.date(2026, 11, 26)
 OLD = PriceTable(
@@ -151,6 +164,46 @@ def test_update_replaces_the_prices_that_aws_names(price_list: tuple[Any, Stubbe
         "eks-cluster": ("0.1", "2026-11-26"),
     }
     assert table.find("m5.2xlarge", "us-east-1") == OLD.find("m5.2xlarge", "us-east-1")
+
+
+def test_a_plan_takes_current_prices_of_its_region(
+    price_list: tuple[Any, Stubber], monkeypatch: pytest.MonkeyPatch, write_environment: WriteEnvironment
+) -> None:
+    """The report of an environment in AWS has the prices that AWS names today."""
+    client, stubber = price_list
+    monkeypatch.setattr(boto3, "client", lambda *_arguments, **_options: client)
+    stubber.add_response("get_products", {"PriceList": [_product("0.47", "Hrs", instanceType="m5.2xlarge")]})
+    for _ in range(6):
+        stubber.add_response("get_products", {"PriceList": []})
+    prices = plan.read_prices(load_settings(write_environment()), TODAY)
+    stubber.assert_no_pending_responses()
+    assert prices
+    found = prices.find("m5.2xlarge", "eu-central-1")
+    assert found == Price(Decimal("0.47"), "hour", "2026-11-26", "AWS price list API")
+
+
+def test_a_plan_without_the_right_to_ask_takes_the_table(
+    price_list: tuple[Any, Stubber],
+    monkeypatch: pytest.MonkeyPatch,
+    write_environment: WriteEnvironment,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A refusal of AWS does not stop a plan. The command says which prices the report has."""
+    client, stubber = price_list
+    monkeypatch.setattr(boto3, "client", lambda *_arguments, **_options: client)
+    stubber.add_client_error("get_products", "AccessDeniedException", "not authorized: pricing:GetProducts")
+    assert plan.read_prices(load_settings(write_environment()), TODAY) is None
+    message = capsys.readouterr().err
+    assert "not authorized: pricing:GetProducts" in message
+    assert "The report takes this project's table." in message
+
+
+def test_a_plan_on_the_emulator_asks_nobody(
+    monkeypatch: pytest.MonkeyPatch, write_environment: WriteEnvironment
+) -> None:
+    """The local environment never reaches AWS."""
+    monkeypatch.delattr(boto3, "client")
+    assert plan.read_prices(load_settings(write_environment(base="local")), TODAY) is None
 
 
 def test_a_region_that_aws_does_not_know_is_refused(price_list: tuple[Any, Stubber]) -> None:
