@@ -7,8 +7,8 @@ show whether the new versions work together.
 TERRAFORM = ">= 1.11.0"  # write-only attributes need 1.11
 TERRAFORM_REGISTRY = "registry.terraform.io"
 AWS_PROVIDER = "5.100.0"  # the bindings in requirements.txt were generated from this version
-HELM_PROVIDER = "3.1.1"
-KUBERNETES_PROVIDER = "2.38.0"
+HELM_PROVIDER = "3.1.2"
+KUBERNETES_PROVIDER = "3.2.1"
 
 GITLAB_RUNNER_REPOSITORY = "https://charts.gitlab.io"
 GITLAB_RUNNER_CHART = "0.86.0"  # GitLab Runner 18.9.0

@@ -59,11 +59,24 @@ class Cluster:
     def delete(self, kind: str, state: State) -> None:
         """Remove the object if the record has it; remove a namespace with its objects."""
         key = find_key(kind, state)
+        self.empty(kind, key)
         with changing(self._record) as objects:
             objects.get(kind, {}).pop(key, None)
+
+    def empty(self, kind: str, key: str) -> None:
+        """Remove the objects in a namespace and keep it, as while it is Terminating."""
+        with changing(self._record) as objects:
             for entries in objects.values() if kind == _NAMESPACE else []:
                 for inside in [item for item in entries if item.startswith(f"{key}/")]:
                     del entries[inside]
+
+    def fail_release(self, key: str, prior: State | None, plan: State) -> None:
+        """Record the revision that a failed install or upgrade leaves: Helm keeps it with its values."""
+        state: State = drop_unknown(plan)
+        values = release.complete_state(state, prior)
+        cluster = {name: state[name] for name in ("id", "metadata", "version")} | {"status": "failed"}
+        with changing(self._record) as objects:
+            objects.setdefault(_RELEASE, {})[key] = {"state": {**(prior or state), **cluster}, **values}
 
 
 def find_key(kind: str, state: State) -> str:

@@ -14,7 +14,9 @@ import msgpack
 from google.protobuf.json_format import ParseDict
 from google.protobuf.message_factory import GetMessageClass
 
+from local_aws.rehearsal import identities
 from local_aws.rehearsal.cluster import Cluster, find_key
+from local_aws.rehearsal.faults import Faults
 from local_aws.rehearsal.planning import (
     UNKNOWN,
     Block,
@@ -47,6 +49,7 @@ class Provider:
         self._name = name
         self._schema = schema
         self._cluster = Cluster(record)
+        self._faults = Faults(record)
         # The kubernetes provider is built on Terraform's older SDK, for which Terraform has looser rules.
         self._typing = {"legacy_type_system": name == "kubernetes"}
 
@@ -72,8 +75,9 @@ class Provider:
             try:
                 return response(**method(request))
             except RefusedError as refused:
-                # A refused apply does not change the object.
-                kept = {"new_state": request.prior_state} if call.name == "ApplyResourceChange" else {}
+                kept: Fields = {}
+                if call.name == "ApplyResourceChange":  # a refused apply does not change the object
+                    kept = {"new_state": request.prior_state, "new_identity": request.planned_identity}
                 return response(diagnostics=_diagnostics([refused]), **kept)
 
         return answer
@@ -107,27 +111,83 @@ class Provider:
     def upgrade_resource_state(self, request: Message) -> Fields:
         return {"upgraded_state": {"json": request.raw_state.json}}
 
+    def get_resource_identity_schemas(self, _request: Message) -> Fields:
+        return {"identity_schemas": identities.describe(self._schema["identities"])}
+
+    def upgrade_resource_identity(self, request: Message) -> Fields:
+        return {"upgraded_identity": {"identity_data": {"json": request.raw_identity.json}}}
+
     def read_resource(self, request: Message) -> Fields:
+        kind, key = request.type_name, find_key(request.type_name, _unpack(request.current_state))
+        if self._faults.ordered(kind, key, "read"):
+            raise self._faults.error(kind, key, "read")
+        state = self._cluster.read(kind, key)
+        return {"new_state": _pack(state), **self._identity("new_identity", kind, state)}
+
+    def import_resource_state(self, request: Message) -> Fields:
         kind = request.type_name
-        return {"new_state": _pack(self._cluster.read(kind, find_key(kind, _unpack(request.current_state))))}
+        key = request.id or identities.find_key(_unpack(request.identity.identity_data))
+        state = self._cluster.read(kind, key)
+        if state is None:
+            raise RefusedError("Cannot import non-existent remote object", f"{kind} {key} is not there.")
+        imported = {"type_name": kind, "state": _pack(state), **self._identity("identity", kind, state)}
+        return {"imported_resources": [imported]}
 
     def plan_resource_change(self, request: Message) -> Fields:
         prior, plan = _unpack(request.prior_state), _unpack(request.proposed_new_state)
         if plan is None:
-            return {"planned_state": request.proposed_new_state}
+            return {"planned_state": request.proposed_new_state, "planned_identity": request.prior_identity}
         block = self._block(request)
         complete(block, plan, _unpack(request.config), creating=prior is None)
         self._cluster.plan(request.type_name, prior, plan)
         replace = [] if prior is None else [_path(path) for path in find_replacements(block, prior, plan)]
-        return {"planned_state": _pack(plan), "requires_replace": replace, **self._typing}
+        # The identity of a new object is known only after the apply, as with the real providers.
+        return {
+            "planned_state": _pack(plan),
+            "planned_identity": request.prior_identity,
+            "requires_replace": replace,
+            **self._typing,
+        }
 
     def apply_resource_change(self, request: Message) -> Fields:
         kind, prior, plan = request.type_name, _unpack(request.prior_state), _unpack(request.planned_state)
+        operation = "create" if prior is None else "delete" if plan is None else "update"
+        key = find_key(kind, plan or prior)
+        if self._faults.ordered(kind, key, operation):
+            return self._fail_half_way(operation, key, request)
         if plan is None:
             self._cluster.delete(kind, prior)
             return {"new_state": _pack(None)}
         state = self._cluster.apply(kind, prior, plan, _unpack(request.config))
-        return {"new_state": _pack(state), **self._typing}
+        return {"new_state": _pack(state), **self._identity("new_identity", kind, state), **self._typing}
+
+    def _fail_half_way(self, operation: str, key: str, request: Message) -> Fields:
+        """Carry out the part of an apply that a real provider leaves behind when it fails, and report that.
+
+        helm 3.1.2 (resource_helm_release.go) returns no state after a failed install and the old state after
+        a failed upgrade. kubernetes 3.2.1 is built on terraform-plugin-sdk 2.38.2, which returns what was
+        planned after both (ResourceData.State), and no identity. After a failed deletion Terraform keeps the
+        old state.
+        """
+        kind, prior, plan = request.type_name, _unpack(request.prior_state), _unpack(request.planned_state)
+        answer: Fields = {"diagnostics": _diagnostics([self._faults.error(kind, key, operation)])}
+        if operation == "delete":
+            self._cluster.empty(kind, key)
+            kept = prior if self._name == "helm" else None
+            return {"new_state": _pack(kept), **answer}
+        if self._name == "helm":
+            self._cluster.fail_release(key, prior, plan)
+            return {"new_state": _pack(prior), **answer}
+        if operation == "create":
+            plan = self._cluster.apply(kind, prior, plan, _unpack(request.config))
+        return {"new_state": _pack(plan), **answer, **self._typing}
+
+    def _identity(self, field: str, kind: str, state: State | None) -> Fields:
+        """Return the field of an answer that has the identity of an object; nothing if it has none."""
+        identity = self._schema["identities"].get(kind)
+        if state is None or identity is None:
+            return {}
+        return {field: {"identity_data": _pack(identities.identify(identity, find_key(kind, state)))}}
 
     def _block(self, request: Message) -> Block:
         block: Block = self._schema["resource_schemas"][request.type_name]["block"]

@@ -1,12 +1,15 @@
 """A Terraform folder, and the record of the stand-ins that it uses."""
 
 import json
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
 
 from local_aws import rehearsal
 
+# The variable TERRAFORM names another Terraform or OpenTofu to try the stand-ins with.
+PROGRAM = os.environ.get("TERRAFORM", "terraform")
 ACCESS = {"host": "https://localhost:16443", "token": "cluster-token"}
 
 
@@ -35,7 +38,7 @@ class Workspace:
     def terraform(self, *arguments: str, fails: bool = False) -> str:
         """Run Terraform, and return its output and errors on one line."""
         done = subprocess.run(
-            ["terraform", arguments[0], "-no-color", *arguments[1:]],
+            [PROGRAM, arguments[0], "-no-color", *arguments[1:]],
             cwd=self.folder,
             env=self.environment,
             text=True,
@@ -54,7 +57,7 @@ class Workspace:
         """Return the planned changes by address, without those that change nothing."""
         self.terraform("plan", "-out=plan")
         shown = subprocess.check_output(
-            ["terraform", "show", "-json", "plan"], cwd=self.folder, env=self.environment
+            [PROGRAM, "show", "-json", "plan"], cwd=self.folder, env=self.environment
         )
         changes = {item["address"]: item["change"] for item in json.loads(shown)["resource_changes"]}
         return {address: change for address, change in changes.items() if change["actions"] != ["no-op"]}

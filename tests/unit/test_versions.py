@@ -67,9 +67,9 @@ def test_ranges_and_versions_that_do_not_work_are_refused(
 
 def test_the_emulated_aws_has_the_tested_providers_only(mistakes: Mistakes) -> None:
     """The local environment would otherwise run another version than its settings say."""
-    (line,) = mistakes({"versions.helm_provider": "3.2.0"}, base="local", name="local")
+    (line,) = mistakes({"versions.helm_provider": "3.3.0"}, base="local", name="local")
     assert line.endswith(
-        'versions.helm_provider: "3.2.0": must be 3.1.1 in an environment on the emulated AWS'
+        'versions.helm_provider: "3.3.0": must be 3.1.2 in an environment on the emulated AWS'
     )
 
 
