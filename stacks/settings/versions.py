@@ -60,7 +60,7 @@ class VersionSettings(SettingsModel):
     kubernetes_provider: Version = Field(
         default=KUBERNETES_PROVIDER,
         description=f"Version of the Terraform provider hashicorp/kubernetes, such as {KUBERNETES_PROVIDER}: "
-        "three numbers, no range; 2.36.0 or newer.",
+        "three numbers, no range; 2.36.0 or newer, with Terraform 1.12 or newer 3.2.1 or newer.",
     )
 
     @field_validator("aws_provider")

@@ -5,7 +5,7 @@ import subprocess
 from typing import Any
 
 from local_aws.rehearsal import generate
-from tests.rehearsal.workspace import PROGRAM, Workspace
+from tests.rehearsal.workspace import Workspace
 
 
 def _attributes(schema: dict[str, Any]) -> dict[str, Any]:
@@ -28,7 +28,7 @@ def test_schema_agrees_with_the_bindings_attribute_by_attribute() -> None:
 def test_terraform_sees_every_attribute_that_the_bindings_offer(workspace: Workspace) -> None:
     """Terraform gets the bindings' names, and the real providers' write-only attributes."""
     workspace.write({"terraform_data": {"nothing": {}}})
-    command = [PROGRAM, "providers", "schema", "-json"]
+    command = ["terraform", "providers", "schema", "-json"]
     printed = subprocess.check_output(command, cwd=workspace.folder, env=workspace.environment)
     seen, write_only = set(), set()
 

@@ -1,15 +1,12 @@
 """A Terraform folder, and the record of the stand-ins that it uses."""
 
 import json
-import os
 import subprocess
 from pathlib import Path
 from typing import Any
 
 from local_aws import rehearsal
 
-# The variable TERRAFORM names another Terraform or OpenTofu to try the stand-ins with.
-PROGRAM = os.environ.get("TERRAFORM", "terraform")
 ACCESS = {"host": "https://localhost:16443", "token": "cluster-token"}
 
 
@@ -38,7 +35,7 @@ class Workspace:
     def terraform(self, *arguments: str, fails: bool = False) -> str:
         """Run Terraform, and return its output and errors on one line."""
         done = subprocess.run(
-            [PROGRAM, arguments[0], "-no-color", *arguments[1:]],
+            ["terraform", arguments[0], "-no-color", *arguments[1:]],
             cwd=self.folder,
             env=self.environment,
             text=True,
@@ -57,7 +54,7 @@ class Workspace:
         """Return the planned changes by address, without those that change nothing."""
         self.terraform("plan", "-out=plan")
         shown = subprocess.check_output(
-            [PROGRAM, "show", "-json", "plan"], cwd=self.folder, env=self.environment
+            ["terraform", "show", "-json", "plan"], cwd=self.folder, env=self.environment
         )
         changes = {item["address"]: item["change"] for item in json.loads(shown)["resource_changes"]}
         return {address: change for address, change in changes.items() if change["actions"] != ["no-op"]}
@@ -69,7 +66,7 @@ class Workspace:
 
     def knows_identities(self) -> bool:
         """Say whether this Terraform is 1.12 or newer, which stores resource identities."""
-        shown = json.loads(subprocess.check_output([PROGRAM, "version", "-json"], env=self.environment))
+        shown = json.loads(subprocess.check_output(["terraform", "version", "-json"], env=self.environment))
         major, minor, *_ = map(int, shown["terraform_version"].partition("-")[0].split("."))
         return (major, minor) >= (1, 12)
 
