@@ -20,7 +20,7 @@ class Faults:
     def ordered(self, kind: str, key: str, operation: str) -> bool:
         """Say whether this operation on the object is to fail."""
         faults = json.loads(self._file.read_text()) if self._file.exists() else {}
-        return faults.get(kind, {}).get(key) == operation
+        return bool(faults.get(kind, {}).get(key) == operation)
 
     def error(self, kind: str, key: str, operation: str) -> RefusedError:
         """Return the error that Terraform reports."""

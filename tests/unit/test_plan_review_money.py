@@ -148,7 +148,7 @@ def test_a_warm_pool_costs_its_volumes_and_its_nodes_if_they_run(
 ) -> None:
     """It is filled up to a number together with the nodes, and may hold some beside all of them."""
     cost = cost_of(resource("aws_eks_node_group", None, group(1, 9, disk_size=1, warm_pool_config=[pool])))
-    numbers = [(part.number.floor, part.number.ceiling) for part in cost.after.values()]
+    numbers = [(int(part.number.floor), int(part.number.ceiling)) for part in cost.after.values()]
     assert numbers == [nodes, volumes]
 
 
