@@ -60,6 +60,7 @@ def test_a_failed_update_of_a_secret_is_not_repeated_before_the_next_revision(wo
     _fail(workspace, "update", ("kubernetes_secret_v1", "ci/token"), ("helm_release", "ci/runner"))
     workspace.terraform("apply", "-auto-approve", fails=True)
     _fail(workspace, "update")
+    assert workspace.attributes()[RELEASE]["values"] == ["revision: 1"]
     assert _actions(workspace) == {RELEASE: ["update"]}
     assert workspace.recorded()["kubernetes_secret_v1"]["ci/token"]["data"] == {"token": "1"}
     workspace.write(_resources(revision=3))
