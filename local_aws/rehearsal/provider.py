@@ -24,6 +24,7 @@ from local_aws.rehearsal.planning import (
     RefusedError,
     State,
     complete,
+    drop_unknown,
     find_mistakes,
     find_replacements,
 )
@@ -155,7 +156,7 @@ class Provider:
     def apply_resource_change(self, request: Message) -> Fields:
         kind, prior, plan = request.type_name, unpack(request.prior_state), unpack(request.planned_state)
         operation = "create" if prior is None else "delete" if plan is None else "update"
-        key = find_key(kind, plan or prior)
+        key = find_key(kind, drop_unknown(plan or prior))
         if self._faults.ordered(kind, key, operation):
             return self._fail_half_way(operation, key, request)
         if plan is None:
@@ -183,7 +184,7 @@ class Provider:
             return {"new_state": pack(prior), **answer}
         if operation == "create":
             plan = self._cluster.apply(kind, prior, plan, unpack(request.config))
-        return {"new_state": pack(plan), **answer, **self._typing}
+        return {"new_state": pack(drop_unknown(plan)), **answer, **self._typing}
 
     def _identity(self, field: str, kind: str, state: State | None) -> Fields:
         """Return the field of an answer that has the identity of an object; nothing if it has none."""
