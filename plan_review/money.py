@@ -174,6 +174,8 @@ class _Counter:
             self.cost.missing.append(f"nodes of {self.change.address}: their number is known after the apply")
             return
         number = Range(*map(Decimal, sizes))
+        machines = self._add_warm_pool(number)
+        is_running = get_nested(self.state, "warm_pool_config.pool_state") == "RUNNING"
         template = self._find_template(is_before=is_before)
         types = self.state.get("instance_types") or [get_nested(template, "instance_type") or _DEFAULT_TYPE]
         names = [name for name in types if isinstance(name, str)] if isinstance(types, list) else []
@@ -189,9 +191,27 @@ class _Counter:
                 self.cost.notes.append(
                     "Spot has no fixed price: the floor leaves these nodes out, the ceiling takes On-Demand"
                 )
-            usd = Range(number.floor * lowest * HOURS_A_MONTH, number.ceiling * highest * HOURS_A_MONTH)
-            self._put(f"nodes {' or '.join(names)}{' Spot' if is_spot else ''}", number, usd)
-        self._count_disks(template, number)
+            paid = machines if is_running else number
+            usd = Range(paid.floor * lowest * HOURS_A_MONTH, paid.ceiling * highest * HOURS_A_MONTH)
+            self._put(f"nodes {' or '.join(names)}{' Spot' if is_spot else ''}", paid, usd)
+        self._count_disks(template, machines)
+
+    def _add_warm_pool(self, nodes: Range) -> Range:
+        """Return the number of machines, with those that wait in a warm pool.
+
+        Amazon EKS API Reference, "WarmPoolConfig": the pool is filled up to maxGroupPreparedCapacity with the
+        nodes, and has at least minSize.
+        """
+        if not self.state.get("warm_pool_config"):
+            return nodes
+        prepared, least = (
+            get_nested(self.state, f"warm_pool_config.{key}")
+            for key in ("max_group_prepared_capacity", "min_size")
+        )
+        # Without a number, and with -1, it is filled up to the group's maximum.
+        filled = Decimal(prepared) if isinstance(prepared, int) and prepared >= 0 else nodes.ceiling
+        waiting = least if isinstance(least, int) else 0
+        return Range(max(filled, nodes.floor + waiting), max(filled, nodes.ceiling + waiting))
 
     def _count_disks(self, template: Any, number: Range) -> None:
         kind = get_nested(template, "block_device_mappings.ebs.volume_type") or GP3

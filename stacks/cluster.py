@@ -28,6 +28,7 @@ from constructs import Construct
 from stacks.addon_upgrades import warn_before_upgrade, warn_of_old_kube_proxy
 from stacks.admin_role import build_admin_role
 from stacks.alarms import ClusterAlarms
+from stacks.aws_provider_6 import set_cluster_arguments
 from stacks.docker_hub_cache import build_docker_hub_cache
 from stacks.environment import Environment
 from stacks.environment_stack import EnvironmentStack
@@ -258,7 +259,7 @@ class ClusterStack(EnvironmentStack):
         if settings.support_type == "STANDARD":
             checks.append(support.creation_precondition(running))
         public_cidrs = [str(cidr) for cidr in settings.endpoint_public_access_cidrs]
-        return EksCluster(
+        cluster = EksCluster(
             self,
             "cluster",
             name=settings.name,
@@ -289,6 +290,8 @@ class ClusterStack(EnvironmentStack):
                 precondition=checks,
             ),
         )
+        set_cluster_arguments(cluster, settings)
+        return cluster
 
     def _build_secrets_key(self) -> KmsKey:
         key = KmsKey(

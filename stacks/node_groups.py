@@ -27,6 +27,7 @@ from cdktf_cdktf_provider_aws.launch_template import (
     LaunchTemplateTagSpecifications,
 )
 
+from stacks.aws_provider_6 import set_node_group_arguments
 from stacks.environment import Environment
 from stacks.instance_offerings import InstanceOfferings
 from stacks.instance_quotas import warn_above_quotas
@@ -149,6 +150,7 @@ def build_node_groups(
                     precondition=offerings.require(entry, group_settings.instance_types, part.zones),
                 ),
             )
+            set_node_group_arguments(group, group_settings)
             _tag_auto_scaling_group(
                 stack, group, name=part.name, tags=environment.tags, future_nodes=future_nodes
             )

@@ -5,6 +5,7 @@ the record, and not to a cluster: rehearsed, not deployed. This package knows no
 
 session.py serves provider.py, which speaks Terraform's protocol. planning.py plans each change by
 schema.json, which generate.py has written. cluster.py and release.py carry the change out in record.py.
+identities.py names the objects for Terraform 1.12 and newer; faults.py lets operations fail half-way.
 """
 
 from local_aws.rehearsal.record import read

@@ -12,6 +12,8 @@ from local_aws.rehearsal.planning import UNKNOWN, RefusedError, State, drop_unkn
 from local_aws.rehearsal.record import Objects, changing, read
 
 _NAMESPACE, _RELEASE, _SECRET = "kubernetes_namespace_v1", "helm_release", "kubernetes_secret_v1"
+_READ_OF_RELEASE = ("id", "metadata", "name", "namespace", "status", "version")
+_FOR_THE_PROVIDER = ("data_wo_revision", "timeouts", "wait_for_service_account_token")
 _INITIAL_NAMESPACES = {"default", "kube-node-lease", "kube-public", "kube-system"}
 
 
@@ -23,7 +25,10 @@ class Cluster:
 
     def plan(self, kind: str, prior: State | None, plan: State) -> None:
         """Complete a plan with the values that the schema does not describe."""
-        if kind != _RELEASE or plan == prior:
+        if kind != _RELEASE:
+            return
+        plan["status"] = "deployed"  # so that a failed release is upgraded again
+        if plan == prior:
             return
         if prior is not None:
             plan |= {"id": UNKNOWN, "metadata": UNKNOWN}
@@ -41,7 +46,8 @@ class Cluster:
         with changing(self._record) as objects:
             entries = objects.setdefault(kind, {})
             if prior is None and (key in entries or (kind == _NAMESPACE and key in _INITIAL_NAMESPACES)):
-                raise RefusedError(f'{kind} "{key}" already exists')
+                detail = "cannot re-use a name that is still in use" if kind == _RELEASE else ""
+                raise RefusedError(f'{kind} "{key}" already exists', detail)
             if prior is not None and key not in entries:
                 raise RefusedError(f'{kind} "{key}" not found')
             if not state.get("create_namespace"):
@@ -51,7 +57,20 @@ class Cluster:
             entries[key] = entry
         return state
 
-    def read(self, kind: str, key: str) -> State | None:
+    def read(self, kind: str, key: str, known: State) -> State | None:
+        """Return the state of an object, or None if the record does not have it.
+
+        What a cluster can't tell stays as in `known`, Terraform's state: most of a release, and what is only
+        for the provider, such as the revision of write-only data.
+        """
+        state = self.find(kind, key)
+        if state is None:
+            return None
+        if kind == _RELEASE:
+            return {**known, **{name: state[name] for name in _READ_OF_RELEASE}}
+        return {**state, **{name: value for name, value in known.items() if name in _FOR_THE_PROVIDER}}
+
+    def find(self, kind: str, key: str) -> State | None:
         """Return the recorded state of an object, or None if the record does not have it."""
         entry = read(self._record).get(kind, {}).get(key)
         return entry["state"] if entry else None
@@ -59,11 +78,24 @@ class Cluster:
     def delete(self, kind: str, state: State) -> None:
         """Remove the object if the record has it; remove a namespace with its objects."""
         key = find_key(kind, state)
+        self.empty(kind, key)
         with changing(self._record) as objects:
             objects.get(kind, {}).pop(key, None)
+
+    def empty(self, kind: str, key: str) -> None:
+        """Remove the objects in a namespace and keep it, as while it is Terminating."""
+        with changing(self._record) as objects:
             for entries in objects.values() if kind == _NAMESPACE else []:
                 for inside in [item for item in entries if item.startswith(f"{key}/")]:
                     del entries[inside]
+
+    def fail_release(self, key: str, prior: State | None, plan: State) -> None:
+        """Record the revision that a failed install or upgrade leaves: Helm keeps it with its values."""
+        state: State = drop_unknown(plan)
+        values = release.complete_state(state, prior)
+        state["status"] = "failed"
+        with changing(self._record) as objects:
+            objects.setdefault(_RELEASE, {})[key] = {"state": state, **values}
 
 
 def find_key(kind: str, state: State) -> str:

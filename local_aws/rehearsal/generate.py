@@ -3,7 +3,8 @@
 There are three sources. The bindings' jsii assembly has the names, and says which fields are required and
 which only the provider sets. The compiled class beside it has the types. facts.json adds the rest, which was
 read in the providers' code: computed and write-only fields, defaults, limits, and the fields whose change
-replaces the resource. schema.json is the JSON form of the protocol's schema message, with these facts added.
+replaces the resource, and the identities. schema.json is the JSON form of the protocol's schema message, with
+these facts added.
 
 Run `python -m local_aws.rehearsal.generate` after an update of a bindings package; a test fails until then.
 """
@@ -147,6 +148,10 @@ def build() -> dict[str, Any]:
     """
     facts = json.loads(FACTS.read_text())
     schema = {provider: _provider(provider, resources) for provider, resources in facts["resources"].items()}
+    for own in schema.values():
+        own["identities"] = {
+            name: facts["identities"][name] for name in own["resource_schemas"] if name in facts["identities"]
+        }
     blocks = [item for provider in schema.values() for item in provider["resource_schemas"].items()]
     paths = [item for name, resource in blocks for item in walk(name, resource["block"])]
     for pattern, fact in facts["attributes"].items():

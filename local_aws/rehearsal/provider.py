@@ -14,7 +14,9 @@ import msgpack
 from google.protobuf.json_format import ParseDict
 from google.protobuf.message_factory import GetMessageClass
 
+from local_aws.rehearsal import identities
 from local_aws.rehearsal.cluster import Cluster, find_key
+from local_aws.rehearsal.faults import Faults
 from local_aws.rehearsal.planning import (
     UNKNOWN,
     Block,
@@ -22,6 +24,7 @@ from local_aws.rehearsal.planning import (
     RefusedError,
     State,
     complete,
+    drop_unknown,
     find_mistakes,
     find_replacements,
 )
@@ -30,8 +33,8 @@ from local_aws.rehearsal.record import NOTE
 Message = Any  # protobuf makes the classes at run time
 Fields = dict[str, Any]
 
-_PROTOCOL = grpc.protos("local_aws/rehearsal/tfplugin6.proto")
-_SERVICE = _PROTOCOL.DESCRIPTOR.services_by_name["Provider"]
+PROTOCOL = grpc.protos("local_aws/rehearsal/tfplugin6.proto")
+SERVICE = PROTOCOL.DESCRIPTOR.services_by_name["Provider"]
 _SCHEMA = pathlib.Path(__file__).with_name("schema.json")
 _LOOPBACK = re.compile(r"(https?://)?(127\.0\.0\.1|localhost|\[::1\])(:\d+)?(/.*)?")
 
@@ -47,6 +50,7 @@ class Provider:
         self._name = name
         self._schema = schema
         self._cluster = Cluster(record)
+        self._faults = Faults(record)
         # The kubernetes provider is built on Terraform's older SDK, for which Terraform has looser rules.
         self._typing = {"legacy_type_system": name == "kubernetes"}
 
@@ -58,9 +62,9 @@ class Provider:
                 request_deserializer=GetMessageClass(call.input_type).FromString,
                 response_serializer=GetMessageClass(call.output_type).SerializeToString,
             )
-            for call in _SERVICE.methods
+            for call in SERVICE.methods
         }
-        return grpc.method_handlers_generic_handler(_SERVICE.full_name, calls)
+        return grpc.method_handlers_generic_handler(SERVICE.full_name, calls)
 
     def _answering(self, call: Message) -> Callable[[Message, object], Message]:
         method: Callable[[Message], Fields] = getattr(
@@ -72,20 +76,21 @@ class Provider:
             try:
                 return response(**method(request))
             except RefusedError as refused:
-                # A refused apply does not change the object.
-                kept = {"new_state": request.prior_state} if call.name == "ApplyResourceChange" else {}
+                kept: Fields = {}
+                if call.name == "ApplyResourceChange":  # a refused apply does not change the object
+                    kept = {"new_state": request.prior_state, "new_identity": request.planned_identity}
                 return response(diagnostics=_diagnostics([refused]), **kept)
 
         return answer
 
     def get_provider_schema(self, _request: Message) -> Fields:
-        answer = _PROTOCOL.GetProviderSchema.Response()
+        answer = PROTOCOL.GetProviderSchema.Response()
         ParseDict(self._schema, answer, ignore_unknown_fields=True)  # Terraform does not know the facts
         return {"provider": answer.provider, "resource_schemas": answer.resource_schemas}
 
     def configure_provider(self, request: Message) -> Fields:
         path: Path = ("kubernetes",) if self._name == "helm" else ()
-        config = _unpack(request.config)
+        config = unpack(request.config)
         access = (config["kubernetes"] if path else config) or {}
         wrong = []
         if access is not UNKNOWN:
@@ -102,32 +107,91 @@ class Provider:
         return {"diagnostics": [*_diagnostics(wrong), note]}
 
     def validate_resource_config(self, request: Message) -> Fields:
-        return {"diagnostics": _diagnostics(find_mistakes(self._block(request), _unpack(request.config)))}
+        return {"diagnostics": _diagnostics(find_mistakes(self._block(request), unpack(request.config)))}
 
     def upgrade_resource_state(self, request: Message) -> Fields:
         return {"upgraded_state": {"json": request.raw_state.json}}
 
+    def get_resource_identity_schemas(self, _request: Message) -> Fields:
+        return {"identity_schemas": identities.describe(self._schema["identities"])}
+
+    def upgrade_resource_identity(self, request: Message) -> Fields:
+        return {"upgraded_identity": {"identity_data": {"json": request.raw_identity.json}}}
+
     def read_resource(self, request: Message) -> Fields:
+        kind, known = request.type_name, unpack(request.current_state)
+        key = find_key(kind, known)
+        if self._faults.ordered(kind, key, "read"):
+            raise self._faults.error(kind, key, "read")
+        state = self._cluster.read(kind, key, known)
+        return {"new_state": pack(state), **self._identity("new_identity", kind, state)}
+
+    def import_resource_state(self, request: Message) -> Fields:
         kind = request.type_name
-        return {"new_state": _pack(self._cluster.read(kind, find_key(kind, _unpack(request.current_state))))}
+        key = request.id or identities.find_key(unpack(request.identity.identity_data))
+        state = self._cluster.find(kind, key)
+        if state is None:
+            raise RefusedError("Cannot import non-existent remote object", f"{kind} {key} is not there.")
+        if self._name == "helm":  # Helm keeps neither the repository nor the text of the values
+            state = {**state, "repository": None, "values": None}
+        imported = {"type_name": kind, "state": pack(state), **self._identity("identity", kind, state)}
+        return {"imported_resources": [imported]}
 
     def plan_resource_change(self, request: Message) -> Fields:
-        prior, plan = _unpack(request.prior_state), _unpack(request.proposed_new_state)
+        prior, plan = unpack(request.prior_state), unpack(request.proposed_new_state)
         if plan is None:
-            return {"planned_state": request.proposed_new_state}
+            return {"planned_state": request.proposed_new_state, "planned_identity": request.prior_identity}
         block = self._block(request)
-        complete(block, plan, _unpack(request.config), creating=prior is None)
+        complete(block, plan, unpack(request.config), creating=prior is None)
         self._cluster.plan(request.type_name, prior, plan)
         replace = [] if prior is None else [_path(path) for path in find_replacements(block, prior, plan)]
-        return {"planned_state": _pack(plan), "requires_replace": replace, **self._typing}
+        # The identity of a new object is known only after the apply, as with the real providers.
+        return {
+            "planned_state": pack(plan),
+            "planned_identity": request.prior_identity,
+            "requires_replace": replace,
+            **self._typing,
+        }
 
     def apply_resource_change(self, request: Message) -> Fields:
-        kind, prior, plan = request.type_name, _unpack(request.prior_state), _unpack(request.planned_state)
+        kind, prior, plan = request.type_name, unpack(request.prior_state), unpack(request.planned_state)
+        operation = "create" if prior is None else "delete" if plan is None else "update"
+        key = find_key(kind, drop_unknown(plan or prior))
+        if self._faults.ordered(kind, key, operation):
+            return self._fail_half_way(operation, key, request)
         if plan is None:
             self._cluster.delete(kind, prior)
-            return {"new_state": _pack(None)}
-        state = self._cluster.apply(kind, prior, plan, _unpack(request.config))
-        return {"new_state": _pack(state), **self._typing}
+            return {"new_state": pack(None)}
+        state = self._cluster.apply(kind, prior, plan, unpack(request.config))
+        return {"new_state": pack(state), **self._identity("new_identity", kind, state), **self._typing}
+
+    def _fail_half_way(self, operation: str, key: str, request: Message) -> Fields:
+        """Carry out the part of an apply that a real provider leaves behind when it fails, and report that.
+
+        helm 3.1.2 (resource_helm_release.go) returns no state after a failed install and the old state after
+        a failed upgrade. kubernetes 3.2.1 is built on terraform-plugin-sdk 2.38.2, which returns what was
+        planned after both (ResourceData.State), and no identity. After a failed deletion Terraform keeps the
+        old state.
+        """
+        kind, prior, plan = request.type_name, unpack(request.prior_state), unpack(request.planned_state)
+        answer: Fields = {"diagnostics": _diagnostics([self._faults.error(kind, key, operation)])}
+        if operation == "delete":
+            self._cluster.empty(kind, key)
+            kept = prior if self._name == "helm" else None
+            return {"new_state": pack(kept), **answer}
+        if self._name == "helm":
+            self._cluster.fail_release(key, prior, plan)
+            return {"new_state": pack(prior), **answer}
+        if operation == "create":
+            plan = self._cluster.apply(kind, prior, plan, unpack(request.config))
+        return {"new_state": pack(drop_unknown(plan)), **answer, **self._typing}
+
+    def _identity(self, field: str, kind: str, state: State | None) -> Fields:
+        """Return the field of an answer that has the identity of an object; nothing if it has none."""
+        identity = self._schema["identities"].get(kind)
+        if state is None or identity is None:
+            return {}
+        return {field: {"identity_data": pack(identities.identify(identity, find_key(kind, state)))}}
 
     def _block(self, request: Message) -> Block:
         block: Block = self._schema["resource_schemas"][request.type_name]["block"]
@@ -144,12 +208,16 @@ def schemas() -> dict[str, Any]:
     return found
 
 
-def _unpack(value: Message) -> Any:
+def unpack(value: Message) -> Any:
+    """Return the value of a DynamicValue; None for an empty one."""
+    if not value.msgpack:
+        return None
     # Extension type 12 is an unknown value, too: Terraform knows only some of its properties.
     return msgpack.unpackb(value.msgpack, ext_hook=lambda _code, _data: UNKNOWN, strict_map_key=False)
 
 
-def _pack(value: State | None) -> Fields:
+def pack(value: State | None) -> Fields:
+    """Return the fields of a DynamicValue."""
     return {"msgpack": msgpack.packb(value)}
 
 

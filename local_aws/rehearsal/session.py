@@ -18,17 +18,18 @@ from local_aws.rehearsal.provider import Provider, schemas
 
 
 @contextmanager
-def running(record: Path) -> Iterator[dict[str, Any]]:
+def running(record: Path, provider: type[Provider] = Provider) -> Iterator[dict[str, Any]]:
     """Serve both providers, and yield their entries of TF_REATTACH_PROVIDERS.
 
-    Each has a socket in a temporary folder that only this user can read.
+    Each has a socket in a temporary folder that only this user can read. The tests also serve a `provider` of
+    an older release.
     """
     reattach = {}
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="rehearsal-"))
         for name, schema in schemas().items():
             server = grpc.server(ThreadPoolExecutor(thread_name_prefix=name))
-            server.add_generic_rpc_handlers((Provider(name, schema, record).handler(),))
+            server.add_generic_rpc_handlers((provider(name, schema, record).handler(),))
             server.add_insecure_port(f"unix:{folder}/{name}")
             server.start()
             stack.callback(_stop, server)

@@ -7,7 +7,7 @@ Not here: reading the YAML file (load.py). No cdktf import, so that a mistake is
 
 import re
 from collections.abc import Iterator
-from itertools import combinations
+from itertools import combinations, product
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
@@ -22,7 +22,7 @@ from stacks.settings.network import NetworkSettings
 from stacks.settings.runners import RunnerSettings
 from stacks.settings.versions import PROVIDERS, VersionSettings
 from stacks.settings.waiting_times import WaitingTimeSettings
-from stacks.versions import CLUSTER_AUTOSCALER_IMAGE_TAGS
+from stacks.versions import AWS_PROVIDER_6_SETTINGS, CLUSTER_AUTOSCALER_IMAGE_TAGS
 
 # Amazon EKS, "View and manage Amazon EKS and Fargate service quotas": managed node groups per cluster.
 MAX_NODE_GROUPS = 30
@@ -105,6 +105,7 @@ class Settings(SettingsModel):
                 *self._find_region_of_arn_mistakes(),
                 *self._find_autoscaler_mistakes(),
                 *self._find_provider_mistakes(),
+                *self._find_settings_of_newer_aws_providers(),
             ]
         )
         return self
@@ -263,3 +264,20 @@ class Settings(SettingsModel):
             version, tested = getattr(self.versions, name), VersionSettings.model_fields[name].default
             if version != tested:
                 yield ("versions", name), version, f"must be {tested} in an environment on the emulated AWS"
+
+    def _find_settings_of_newer_aws_providers(self) -> Iterator[Mistake]:
+        """Yield settings whose argument the chosen AWS provider does not have."""
+        groups = self.cluster.node_groups
+        places: dict[tuple[str, ...], SettingsModel] = {
+            ("cluster",): self.cluster,
+            **{("cluster", "node_groups", name): group for name, group in groups.items()},
+        }
+        for (path, settings), (name, since) in product(places.items(), AWS_PROVIDER_6_SETTINGS.items()):
+            value = getattr(settings, name, None)
+            if value is not None and self.versions.has_older_aws_provider_than(since):
+                accepted = (
+                    f"must be left out with AWS provider {self.versions.aws_provider}, which does not know "
+                    f"it; or set versions.aws_provider to {since} or newer"
+                )
+                written = value.model_dump() if isinstance(value, SettingsModel) else value
+                yield (*path, name), written, accepted

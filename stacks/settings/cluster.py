@@ -9,7 +9,7 @@ from stacks.settings.addresses import PRIVATE_RANGES, RESERVED_RANGES, Ipv4Range
 from stacks.settings.log_retention import RETENTION_RULE, RetentionDays
 from stacks.settings.model import MAP_KEY_RULE, MapKey, Mistake, SettingsModel, find_duplicates, refuse
 from stacks.settings.node_groups import RECOMMENDED_RELEASE, NodeGroupSettings
-from stacks.versions import CLUSTER_AUTOSCALER_IMAGE_TAGS
+from stacks.versions import AWS_PROVIDER_6_SETTINGS, CLUSTER_AUTOSCALER_IMAGE_TAGS
 
 PrincipalArn = Annotated[
     str,
@@ -130,6 +130,19 @@ class ClusterSettings(SettingsModel):
         "more than the pods that usually run there. Together with `warm_ip_target`.",
         ge=1,
         le=250,
+    )
+    deletion_protection: bool | None = Field(
+        default=None,
+        description="true: EKS refuses to delete the cluster. false: it does not, which is EKS's default. To "
+        "delete the cluster, deploy false first instead of taking true away. Needs "
+        f"`versions.aws_provider` {AWS_PROVIDER_6_SETTINGS['deletion_protection']} or newer.",
+    )
+    scheduler_scoring: Literal["LeastAllocated", "MostAllocated"] | None = Field(
+        default=None,
+        description="Nodes that EKS's scheduler prefers, by requested CPU and memory, for all pods of the "
+        "cluster: LeastAllocated, the emptiest, which is EKS's default; MostAllocated, the fullest that has "
+        "room, so that others become empty. To go back, set LeastAllocated instead of taking it away. Needs "
+        f"`versions.aws_provider` {AWS_PROVIDER_6_SETTINGS['scheduler_scoring']} or newer.",
     )
     node_repair: bool | None = Field(
         default=None,

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from stacks.settings.model import Mistake, SettingsModel, find_duplicates, refuse
+from stacks.versions import AWS_PROVIDER_6_SETTINGS
 
 NODE_GROUP_LABEL = "node-group"
 """Node label with the name of the node group; pods select their nodes by it."""
@@ -73,6 +74,32 @@ class TaintSettings(SettingsModel):
     effect: Literal["NO_SCHEDULE", "NO_EXECUTE", "PREFER_NO_SCHEDULE"] = Field(
         description="Effect on pods that do not tolerate the taint, in EKS's spelling: NO_SCHEDULE, "
         "NO_EXECUTE or PREFER_NO_SCHEDULE."
+    )
+
+
+class WarmPoolSettings(SettingsModel):
+    """Instances of a node group that have started once and wait for the next peak.
+
+    An instance never comes back to the pool when a node goes: its volume has what the jobs left.
+    """
+
+    max_prepared: int = Field(
+        description="Waiting instances and nodes together, at most; 1 to 450. With `protect_running_jobs` in "
+        "each zone. EC2 fills the pool up to this number.",
+        ge=1,
+        le=450,
+    )
+    min_size: int = Field(
+        default=0,
+        description="Instances that wait at any time, even beside `max_prepared` nodes; 0 to 450. With "
+        "`protect_running_jobs` in each zone.",
+        ge=0,
+        le=450,
+    )
+    state: Literal["STOPPED", "HIBERNATED", "RUNNING"] = Field(
+        default="STOPPED",
+        description="STOPPED: a waiting instance costs its volume. HIBERNATED: its volume with the memory, "
+        "only for instance types that can hibernate. RUNNING: as much as a node.",
     )
 
 
@@ -144,6 +171,18 @@ class NodeGroupSettings(SettingsModel):
         description="true: an update ends the pods, jobs included, that have not left a node after 15 "
         "minutes. false: the update then fails.",
     )
+    update_strategy: Literal["DEFAULT", "MINIMAL"] | None = Field(
+        default=None,
+        description="DEFAULT: an update starts new nodes before it drains old ones, which is EKS's default. "
+        "MINIMAL: it ends old ones first and needs no spare capacity. To go back, write DEFAULT instead of "
+        "taking it away. Needs `versions.aws_provider` "
+        f"{AWS_PROVIDER_6_SETTINGS['update_strategy']} or newer.",
+    )
+    warm_pool: WarmPoolSettings | None = Field(
+        default=None,
+        description="Instances that have started once and wait, so that a node is there sooner. Not with "
+        f"SPOT. Needs `versions.aws_provider` {AWS_PROVIDER_6_SETTINGS['warm_pool']} or newer.",
+    )
     labels: dict[LabelKey, LabelValue] = Field(
         default={},
         description=f"Up to 20 Kubernetes labels of the nodes, besides `{NODE_GROUP_LABEL}: <name of the "
@@ -203,6 +242,7 @@ class NodeGroupSettings(SettingsModel):
                 *self._find_architecture_mistakes(),
                 *self._find_size_mistakes(),
                 *self._find_disk_mistakes(),
+                *self._find_warm_pool_mistakes(),
             ]
         )
         return self
@@ -242,6 +282,11 @@ class NodeGroupSettings(SettingsModel):
                 f"lower it, or set disk_iops to {throughput * IOPS_PER_MIB_PER_SECOND}"
             )
             yield ("disk_throughput_mib_per_second",), throughput, accepted
+
+    def _find_warm_pool_mistakes(self) -> Iterator[Mistake]:
+        # Amazon EC2 Auto Scaling API Reference, "PutWarmPool": not with Spot.
+        if self.warm_pool and self.capacity_type == "SPOT":
+            yield ("warm_pool",), self.warm_pool.model_dump(), "must not be beside capacity_type: SPOT"
 
     @property
     def is_steady(self) -> bool:

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator
 from stacks.settings.model import SettingsModel
 from stacks.versions import (
     AWS_PROVIDER,
+    AWS_PROVIDER_6,
     CLUSTER_AUTOSCALER_CHART,
     CLUSTER_AUTOSCALER_IMAGE_TAGS,
     GITLAB_RUNNER_CHART,
@@ -24,7 +25,7 @@ Version = Annotated[str, Field(pattern=rf"^{_NUMBERS}{_PRERELEASE}$")]
 ImageTag = Annotated[str, Field(pattern=rf"^v{_NUMBERS}{_PRERELEASE}$")]
 
 PROVIDERS = ("aws_provider", "helm_provider", "kubernetes_provider")
-_KUBERNETES_PROVIDER_WITH_DATA_WO = (2, 36)
+_KUBERNETES_PROVIDER_WITH_DATA_WO = [2, 36]
 
 
 class VersionSettings(SettingsModel):
@@ -48,8 +49,8 @@ class VersionSettings(SettingsModel):
     )
     aws_provider: Version = Field(
         default=AWS_PROVIDER,
-        description=f"Version of the Terraform provider hashicorp/aws, such as {AWS_PROVIDER}: three "
-        "numbers, no range; 5.x only.",
+        description=f"Version of the Terraform provider hashicorp/aws, such as {AWS_PROVIDER} or "
+        f"{AWS_PROVIDER_6}: three numbers, no range; 5.x or 6.x. Some settings need 6.x.",
     )
     helm_provider: Version = Field(
         default=HELM_PROVIDER,
@@ -59,16 +60,15 @@ class VersionSettings(SettingsModel):
     kubernetes_provider: Version = Field(
         default=KUBERNETES_PROVIDER,
         description=f"Version of the Terraform provider hashicorp/kubernetes, such as {KUBERNETES_PROVIDER}: "
-        "three numbers, no range; 2.36.0 or newer.",
+        "three numbers, no range; 2.36.0 or newer, with Terraform 1.12 or newer 3.2.1 or newer.",
     )
 
     @field_validator("aws_provider")
     @classmethod
-    def _require_bindings_of_aws(cls, version: str) -> str:
-        if version.partition(".")[0] != AWS_PROVIDER.partition(".")[0]:
+    def _require_known_major_version(cls, version: str) -> str:
+        if version.partition(".")[0] not in ("5", "6"):
             raise ValueError(
-                "must be a 5.x version: the stacks are written with the bindings of AWS provider "
-                f"{AWS_PROVIDER}, and this project has not made them work with another major version"
+                "must be a 5.x or 6.x version: the stacks were compared with no other major version"
             )
         return version
 
@@ -76,12 +76,16 @@ class VersionSettings(SettingsModel):
     @classmethod
     def _require_write_only_data(cls, version: str) -> str:
         # Changelog of the kubernetes provider, 2.36.0.
-        if tuple(map(int, version.split(".")[:2])) < _KUBERNETES_PROVIDER_WITH_DATA_WO:
+        if _read_numbers(version) < _KUBERNETES_PROVIDER_WITH_DATA_WO:
             raise ValueError(
                 "must be 2.36.0 or newer: older ones lack the write-only `data_wo`, which keeps the "
                 "runner's token out of the state"
             )
         return version
+
+    def has_older_aws_provider_than(self, version: str) -> bool:
+        """Say whether the AWS provider is older than a release."""
+        return _read_numbers(self.aws_provider) < _read_numbers(version)
 
     def choose_autoscaler_image_tag(self, kubernetes_version: str) -> str:
         """Return the tag of the autoscaler's image for a Kubernetes version."""
@@ -106,3 +110,7 @@ class VersionSettings(SettingsModel):
         return {
             path: (version, tested[path]) for path, version in chosen.items() if version not in tested[path]
         }
+
+
+def _read_numbers(version: str) -> list[int]:
+    return [int(number) for number in version.partition("-")[0].split(".")]

@@ -271,8 +271,8 @@ def test_the_objects_of_a_deleted_namespace_are_deleted(workspace: Workspace) ->
 
 
 def test_the_cluster_refuses_duplicates_and_missing_namespaces(workspace: Workspace) -> None:
-    """A second object with one name fails at the apply; so does an object in a missing namespace."""
-    twice = {"a": {"metadata": {"name": "kube-system"}}}
+    """A second object with one name fails at the apply; so does one without a name or in no namespace."""
+    twice = {"a": {"metadata": {"name": "kube-system"}}, "nameless": {"metadata": {}}}
     lost = {"metadata": {"name": "x", "namespace": "nowhere"}}
     workspace.write(
         {
@@ -283,6 +283,7 @@ def test_the_cluster_refuses_duplicates_and_missing_namespaces(workspace: Worksp
     )
     printed = workspace.terraform("apply", "-auto-approve", fails=True)
     assert 'kubernetes_namespace_v1 "kube-system" already exists' in printed
+    assert "metadata.name: Required value" in printed
     assert printed.count('namespaces "nowhere" not found') == len(["quota", "release"])
     workspace.write(_release(namespace="nowhere", create_namespace=True))
     workspace.apply()

@@ -59,6 +59,21 @@ class Workspace:
         changes = {item["address"]: item["change"] for item in json.loads(shown)["resource_changes"]}
         return {address: change for address, change in changes.items() if change["actions"] != ["no-op"]}
 
+    def state(self) -> dict[str, dict[str, Any]]:
+        """Return what Terraform's state has of each resource, by address."""
+        document = json.loads((self.folder / "terraform.tfstate").read_text())
+        return {f"{item['type']}.{item['name']}": item["instances"][0] for item in document["resources"]}
+
+    def knows_identities(self) -> bool:
+        """Say whether this Terraform is 1.12 or newer, which stores resource identities."""
+        shown = json.loads(subprocess.check_output(["terraform", "version", "-json"], env=self.environment))
+        major, minor, *_ = map(int, shown["terraform_version"].partition("-")[0].split("."))
+        return (major, minor) >= (1, 12)
+
+    def attributes(self) -> dict[str, Any]:
+        """Return the attributes of each resource in Terraform's state, by address."""
+        return {address: instance["attributes"] for address, instance in self.state().items()}
+
     def recorded(self) -> rehearsal.record.Objects:
         """Return the objects of the record."""
         return rehearsal.read(self.record)

@@ -134,6 +134,24 @@ def test_spot_has_a_ceiling_and_no_floor() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("pool", "nodes", "volumes"),
+    [
+        ({"pool_state": "RUNNING", "max_group_prepared_capacity": 5, "min_size": 0}, (5, 9), (5, 9)),
+        ({"pool_state": "RUNNING", "max_group_prepared_capacity": 5, "min_size": 2}, (5, 11), (5, 11)),
+        ({"pool_state": "STOPPED", "max_group_prepared_capacity": 1, "min_size": 2}, (1, 9), (3, 11)),
+        ({"pool_state": "STOPPED", "max_group_prepared_capacity": -1, "min_size": 0}, (1, 9), (9, 9)),
+    ],
+)
+def test_a_warm_pool_costs_its_volumes_and_its_nodes_if_they_run(
+    pool: State, nodes: tuple[int, int], volumes: tuple[int, int]
+) -> None:
+    """It is filled up to a number together with the nodes, and may hold some beside all of them."""
+    cost = cost_of(resource("aws_eks_node_group", None, group(1, 9, disk_size=1, warm_pool_config=[pool])))
+    numbers = [(int(part.number.floor), int(part.number.ceiling)) for part in cost.after.values()]
+    assert numbers == [nodes, volumes]
+
+
 def test_extended_support_is_in_the_ceiling_where_the_cluster_allows_it() -> None:
     """EKS charges 0.60 an hour for an old version, unless support_type is STANDARD."""
     cost = cost_of(resource("aws_eks_cluster", None, {"upgrade_policy": [{"support_type": "EXTENDED"}]}))

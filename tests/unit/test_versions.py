@@ -51,7 +51,8 @@ def untested(stack: dict[str, Any]) -> list[str]:
             "must have the minor version of cluster.kubernetes_version",
         ),
         ("aws_provider", "~> 5.0", "not of the accepted form"),
-        ("aws_provider", "6.69.0", "must be a 5.x version"),
+        ("aws_provider", "7.0.0", "must be a 5.x or 6.x version"),
+        ("aws_provider", "6.x", "not of the accepted form"),
         ("kubernetes_provider", "2.35.1", "must be 2.36.0 or newer"),
         ("terraform", "1.11.0", "unknown key"),
     ],
@@ -59,7 +60,7 @@ def untested(stack: dict[str, Any]) -> list[str]:
 def test_ranges_and_versions_that_do_not_work_are_refused(
     mistakes: Mistakes, key: str, value: str, accepted: str
 ) -> None:
-    """A version is exact; an autoscaler of another minor version and AWS provider 6.x do not work."""
+    """A version is exact; an autoscaler of another minor version and AWS provider 7.x do not work."""
     (line,) = mistakes({f"versions.{key}": value})
     assert line.startswith(f"example.yaml: versions.{key}: ")
     assert accepted in line
@@ -67,9 +68,9 @@ def test_ranges_and_versions_that_do_not_work_are_refused(
 
 def test_the_emulated_aws_has_the_tested_providers_only(mistakes: Mistakes) -> None:
     """The local environment would otherwise run another version than its settings say."""
-    (line,) = mistakes({"versions.helm_provider": "3.2.0"}, base="local", name="local")
+    (line,) = mistakes({"versions.helm_provider": "3.3.0"}, base="local", name="local")
     assert line.endswith(
-        'versions.helm_provider: "3.2.0": must be 3.1.1 in an environment on the emulated AWS'
+        'versions.helm_provider: "3.3.0": must be 3.1.2 in an environment on the emulated AWS'
     )
 
 
