@@ -172,6 +172,10 @@ test-long: setup ## Run the long tests: the same promises with more cases
 chaos: setup ## Run faults, interruptions and bad input, and write docs/reliability.md (OPTIONS="--seed 1234": again)
 	@$(VENV)/pytest -n $(WORKERS) --no-loadscope-reorder -m chaos --figures $(OPTIONS)
 
+.PHONY: test-cdktn
+test-cdktn: setup ## Convert a copy to cdktn, the fork of cdktf, and compare what both synthesize
+	@$(VENV)/pytest -m cdktn tests/cdktn
+
 .PHONY: lint
 lint: setup ## Check formatting, lint, types and imports
 	@$(VENV)/ruff format --check .

@@ -1,0 +1,111 @@
+"""Convert a copy of this project from cdktf to cdktn: `python -m tools.to_cdktn FOLDER`.
+
+cdktn (CDK Terrain) is the maintained fork of cdktf. It has the same API in packages of other names, so the
+conversion renames imports, requirements and the command line, and renews the lock file of npm. Settings,
+stacks and prose stay as they are. `make test-cdktn` converts a copy, and compares what both synthesize.
+"""
+
+import argparse
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from deployment.command_line import run_command
+from stacks.errors import UserError
+
+# Releases that fit together; the bindings are the newest ones that take the arguments of this project.
+VERSIONS = {
+    "cdktn": "0.24.0",
+    "cdktn-provider-aws": "25.8.1",  # AWS provider 6.69.1
+    "cdktn-provider-helm": "15.1.0",  # helm provider 3.3.0
+    # kubernetes provider 3.2.1. From 17.0.1 on, NamespaceV1 takes a list of `metadata`.
+    "cdktn-provider-kubernetes": "17.0.0",
+    "constructs": "10.7.2",  # cdktn 0.24 accepts no 10.8
+}
+COMMAND_LINE = {"cdktn-cli": "0.24.0"}
+
+# The folders and files of cdktf keep their names in cdktn: cdktf.json, cdktf.out, CDKTF_OUTDIR.
+RENAMES = (
+    (re.compile(r"cdktf_cdktf_provider_"), "cdktn_provider_"),
+    (re.compile(r"cdktf-cdktf-provider-"), "cdktn-provider-"),
+    (re.compile(r"@cdktf\b"), "@cdktn"),
+    (re.compile(r"\bcdktf-cli\b"), "cdktn-cli"),
+    (re.compile(r"(?<=\bbin/)cdktf\b|(?<=\bnpx )cdktf\b"), "cdktn"),
+    (re.compile(r"\bcdktf(?= import\b|==|\.StringMap\b|[\"'](?!s\b))"), "cdktn"),
+)
+RENAMED_FILES = (
+    *("**/*.py", "**/*.cjs", "**/requirements*.txt", "constraints.txt", "package.json", "pyproject.toml"),
+    *("README.md", "examples/**/README.md"),
+)
+NOT_OF_THE_PROJECT = {".git", ".venv", ".work", "node_modules", "cdktf.out"}
+# They name both libraries.
+ABOUT_BOTH = {"tools/to_cdktn.py", "tests/cdktn/test_cdktn.py"}
+
+
+def main() -> None:
+    """Convert the folder that the command line names."""
+    parser = argparse.ArgumentParser(prog="python -m tools.to_cdktn", description=__doc__.partition("\n")[0])
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="a copy of this project")
+    folder = parser.parse_args().folder
+    run_command(lambda: convert(folder))
+
+
+def convert(folder: Path) -> int:
+    """Convert a copy of the project, and say what is left to do."""
+    rename(folder)
+    renew_npm_lock(folder)
+    print(f"{folder}: converted. Read the differences, then run `make setup` and `make snapshots` in it.")
+    return 0
+
+
+def rename(folder: Path) -> None:
+    """Rename imports and requirements, and pin the versions of cdktn."""
+    requirements = folder / "requirements.txt"
+    if not requirements.is_file() or "cdktf==" not in requirements.read_text(encoding="utf-8"):
+        raise UserError(
+            f"{folder}: no requirements.txt with cdktf. Accepted: a copy of this project, with cdktf"
+        )
+    for file in find_files(folder):
+        before = file.read_text(encoding="utf-8")
+        after = pin_versions(rename_packages(before))
+        if after != before:
+            file.write_text(after, encoding="utf-8")
+
+
+def find_files(folder: Path) -> Iterator[Path]:
+    """Yield each file in which packages may be named."""
+    for pattern in RENAMED_FILES:
+        for file in folder.glob(pattern):
+            path = file.relative_to(folder)
+            if not NOT_OF_THE_PROJECT & set(path.parts) and path.as_posix() not in ABOUT_BOTH:
+                yield file
+
+
+def rename_packages(text: str) -> str:
+    """Rename the packages of cdktf."""
+    for pattern, name in RENAMES:
+        text = pattern.sub(name, text)
+    return text
+
+
+def pin_versions(text: str) -> str:
+    """Pin the versions of cdktn in a requirements file, package.json or a command for npm."""
+    for name, version in VERSIONS.items():
+        text = re.sub(rf"^{name}==\S+", f"{name}=={version}", text, flags=re.MULTILINE)
+    for name, version in COMMAND_LINE.items():
+        text = re.sub(rf'("{name}": ")[\d.]+|({name}@)[\d.]+', rf"\g<1>\g<2>{version}", text)
+    return text
+
+
+def renew_npm_lock(folder: Path) -> None:
+    """Write package-lock.json anew for the command line of cdktn."""
+    (folder / "package-lock.json").unlink(missing_ok=True)
+    command = ["npm", "install", "--package-lock-only", "--ignore-scripts", "--no-audit", "--no-fund"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)  # noqa: S603 - npm
+    if done.returncode:
+        raise UserError(f"npm install: {done.stderr.strip() or done.stdout.strip()}")
+
+
+if __name__ == "__main__":
+    main()
