@@ -1,11 +1,12 @@
 """Convert a copy of this project from cdktf to cdktn: `python -m tools.to_cdktn FOLDER`.
 
 cdktn (CDK Terrain) is the maintained fork of cdktf. It has the same API in packages of other names, so the
-conversion renames imports, requirements and the command line, and renews the lock file of npm. Settings,
-stacks and prose stay as they are. `make test-cdktn` converts a copy, and compares what both synthesize.
+conversion renames imports, requirements and the command line, and renews the lock files. Settings, stacks
+and prose stay as they are. `make test-cdktn` converts a copy, and compares what both synthesize.
 """
 
 import argparse
+import os
 import re
 import subprocess
 from collections.abc import Iterator
@@ -35,12 +36,17 @@ RENAMES = (
     (re.compile(r"\bcdktf(?= import\b|==|\.StringMap\b|[\"'](?!s\b))"), "cdktn"),
 )
 RENAMED_FILES = (
-    *("**/*.py", "**/*.cjs", "**/requirements*.txt", "constraints.txt", "package.json", "pyproject.toml"),
-    *("README.md", "examples/**/README.md"),
+    "*.py",
+    "*.cjs",
+    "requirements*.txt",
+    "constraints.txt",
+    "package.json",
+    "pyproject.toml",
+    "README.md",
 )
+# These files name both libraries.
+ABOUT_BOTH = {"tools/to_cdktn.py", "tests/cdktn/test_cdktn.py", "tests/unit/test_to_cdktn.py"}
 NOT_OF_THE_PROJECT = {".git", ".venv", ".work", "node_modules", "cdktf.out"}
-# They name both libraries.
-ABOUT_BOTH = {"tools/to_cdktn.py", "tests/cdktn/test_cdktn.py"}
 
 
 def main() -> None:
@@ -54,8 +60,8 @@ def main() -> None:
 def convert(folder: Path) -> int:
     """Convert a copy of the project, and say what is left to do."""
     rename(folder)
-    renew_npm_lock(folder)
-    print(f"{folder}: converted. Read the differences, then run `make setup` and `make snapshots` in it.")
+    renew_locks(folder)
+    print(f"{folder}: converted. Read the differences, then run `make snapshots` in it.")
     return 0
 
 
@@ -75,10 +81,11 @@ def rename(folder: Path) -> None:
 
 def find_files(folder: Path) -> Iterator[Path]:
     """Yield each file in which packages may be named."""
-    for pattern in RENAMED_FILES:
-        for file in folder.glob(pattern):
-            path = file.relative_to(folder)
-            if not NOT_OF_THE_PROJECT & set(path.parts) and path.as_posix() not in ABOUT_BOTH:
+    for parent, folders, names in os.walk(folder):
+        folders[:] = set(folders) - NOT_OF_THE_PROJECT
+        for file in (Path(parent, name) for name in names):
+            is_renamed = any(file.match(pattern) for pattern in RENAMED_FILES)
+            if is_renamed and file.relative_to(folder).as_posix() not in ABOUT_BOTH:
                 yield file
 
 
@@ -98,13 +105,13 @@ def pin_versions(text: str) -> str:
     return text
 
 
-def renew_npm_lock(folder: Path) -> None:
-    """Write package-lock.json anew for the command line of cdktn."""
-    (folder / "package-lock.json").unlink(missing_ok=True)
-    command = ["npm", "install", "--package-lock-only", "--ignore-scripts", "--no-audit", "--no-fund"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)  # noqa: S603 - npm
+def renew_locks(folder: Path) -> None:
+    """Write the lock files anew."""
+    # The variables of a make that runs this program would reach the make of the copy.
+    env = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    done = subprocess.run(["make", "lock"], cwd=folder, env=env, capture_output=True, text=True, check=False)  # noqa: S607
     if done.returncode:
-        raise UserError(f"npm install: {done.stderr.strip() or done.stdout.strip()}")
+        raise UserError(f"{folder}: renamed, but `make lock` failed: {done.stderr.strip()}")
 
 
 if __name__ == "__main__":

@@ -41,12 +41,12 @@ def converted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def install(folder: Path) -> None:
-    """Give a converted copy the packages of its requirements; they stay in `.work/cdktn` for the next run."""
-    wanted = "".join((folder / name).read_text() for name in ("requirements.txt", "constraints.txt"))
-    installed = PACKAGES / "installed.txt"
+    """Give a converted copy the packages of its lock; they stay in `.work/cdktn` for the next run."""
+    wanted = (folder / "requirements.lock").read_text()
+    installed = PACKAGES / "installed.lock"
     if not installed.exists() or installed.read_text() != wanted:
         run(sys.executable, "-m", "venv", "--clear", str(PACKAGES), folder=folder)
-        options = ["--quiet", "--no-compile", "--requirement", "requirements.txt"]
+        options = ["--quiet", "--no-compile", "--requirement", "requirements.lock"]
         run(str(PACKAGES / "bin" / "pip"), "install", *options, folder=folder)
         installed.write_text(wanted)
     (folder / ".venv").symlink_to(PACKAGES)

@@ -3,8 +3,6 @@
 import json
 from typing import Any
 
-import pytest
-
 from tests.emulator.project import Project
 from tests.environments import STACKS
 
