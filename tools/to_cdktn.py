@@ -24,7 +24,7 @@ VERSIONS = {
     "cdktn-provider-kubernetes": "17.0.0",
     "constructs": "10.7.2",  # cdktn 0.24 accepts no 10.8
 }
-COMMAND_LINE = {"cdktn-cli": "0.24.0"}
+COMMAND_LINE = "0.24.0"  # cdktn-cli
 
 # The folders and files of cdktf keep their names in cdktn: cdktf.json, cdktf.out, CDKTF_OUTDIR.
 RENAMES = (
@@ -74,7 +74,7 @@ def rename(folder: Path) -> None:
         )
     for file in find_files(folder):
         before = file.read_text(encoding="utf-8")
-        after = pin_versions(rename_packages(before))
+        after = convert_text(before)
         if after != before:
             file.write_text(after, encoding="utf-8")
 
@@ -89,20 +89,14 @@ def find_files(folder: Path) -> Iterator[Path]:
                 yield file
 
 
-def rename_packages(text: str) -> str:
-    """Rename the packages of cdktf."""
+def convert_text(text: str) -> str:
+    """Rename the packages of cdktf, and pin the versions of cdktn, in code or requirements."""
     for pattern, name in RENAMES:
         text = pattern.sub(name, text)
-    return text
-
-
-def pin_versions(text: str) -> str:
-    """Pin the versions of cdktn in a requirements file, package.json or a command for npm."""
     for name, version in VERSIONS.items():
         text = re.sub(rf"^{name}==\S+", f"{name}=={version}", text, flags=re.MULTILINE)
-    for name, version in COMMAND_LINE.items():
-        text = re.sub(rf'("{name}": ")[\d.]+|({name}@)[\d.]+', rf"\g<1>\g<2>{version}", text)
-    return text
+    # package.json, and a command for npm
+    return re.sub(r'("cdktn-cli": "|cdktn-cli@)[\d.]+', rf"\g<1>{COMMAND_LINE}", text)
 
 
 def renew_locks(folder: Path) -> None:

@@ -9,21 +9,17 @@ from stacks.errors import UserError
 from stacks.settings.load import PROJECT
 from tools import to_cdktn
 
+LEFT = re.compile(r"import cdktf\b|from cdktf\b|cdktf_cdktf|cdktf-cdktf|cdktf==|cdktf-cli|@cdktf/")
 
-def test_no_import_and_no_requirement_of_cdktf_is_left(tmp_path: Path) -> None:
+
+def test_no_import_and_no_requirement_of_cdktf_is_left() -> None:
     """In a converted copy all code and requirements name cdktn, in the versions that fit together."""
+    converted = {}
     for file in to_cdktn.find_files(PROJECT):
-        copy = tmp_path / file.relative_to(PROJECT)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_text(file.read_text())
-    to_cdktn.rename(tmp_path)
-    for file in to_cdktn.find_files(tmp_path):
-        left = re.findall(
-            r"import cdktf\b|from cdktf\b|cdktf_cdktf|cdktf==|cdktf-cli|@cdktf/", file.read_text()
-        )
-        assert left == [], file
+        converted[file] = to_cdktn.convert_text(file.read_text())
+        assert not LEFT.search(converted[file]), file
     for name in ("requirements.txt", "constraints.txt"):
-        lines = (tmp_path / name).read_text().splitlines()
+        lines = converted[PROJECT / name].splitlines()
         assert {f"{package}=={version}" for package, version in to_cdktn.VERSIONS.items()} <= set(lines)
 
 
@@ -41,7 +37,7 @@ def test_no_import_and_no_requirement_of_cdktf_is_left(tmp_path: Path) -> None:
 )
 def test_packages_and_commands_are_renamed_and_nothing_else(before: str, after: str) -> None:
     """Files and folders of cdktf keep their names in cdktn, and prose stays as it is."""
-    assert to_cdktn.pin_versions(to_cdktn.rename_packages(before)) == after
+    assert to_cdktn.convert_text(before) == after
 
 
 def test_a_folder_without_cdktf_is_refused(tmp_path: Path) -> None:
