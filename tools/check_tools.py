@@ -2,7 +2,7 @@
 
 This file runs on every Python 3, so that an old one gets a message and no syntax error.
 """
-# ruff: noqa: TC003, UP032, UP036
+# ruff: noqa: TC003, UP032
 
 import json
 import re
