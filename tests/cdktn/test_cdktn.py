@@ -45,9 +45,28 @@ def install(folder: Path) -> None:
     wanted = (folder / "requirements.lock").read_text()
     installed = PACKAGES / "installed.lock"
     if not installed.exists() or installed.read_text() != wanted:
-        run(sys.executable, "-m", "venv", "--clear", str(PACKAGES), folder=folder)
-        options = ["--quiet", "--no-compile", "--requirement", "requirements.lock"]
-        run(str(PACKAGES / "bin" / "pip"), "install", *options, folder=folder)
+        # `make lock` has brought uv, which installs in a tenth of pip's time.
+        uv = str(folder / ".work" / "lock" / "bin" / "uv")
+        run(
+            uv,
+            "venv",
+            "--quiet",
+            "--clear",
+            "--seed",
+            "--python",
+            sys.executable,
+            str(PACKAGES),
+            folder=folder,
+        )
+        options = [
+            "--quiet",
+            "--require-hashes",
+            "--python",
+            str(PACKAGES),
+            "--requirement",
+            "requirements.lock",
+        ]
+        run(uv, "pip", "install", *options, folder=folder)
         installed.write_text(wanted)
     (folder / ".venv").symlink_to(PACKAGES)
 
