@@ -7,6 +7,11 @@ PYTHON ?= python3
 # Terraform mostly waits, so more test processes than cores pay off.
 WORKERS ?= 4
 
+# The lock has the hashes of all files. LOCKED=no: for an index that serves files which it has built itself.
+LOCKED ?= yes
+REQUIREMENTS := $(if $(filter no,$(LOCKED)),requirements-dev.txt,requirements.lock)
+SCANNERS := $(if $(filter no,$(LOCKED)),requirements-scan.txt,requirements-scan.lock)
+
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -25,6 +30,7 @@ export CDKTF_HOME := $(CURDIR)/.work/cdktf
 export JSII_RUNTIME_PACKAGE_CACHE_ROOT := $(CURDIR)/.work/jsii
 export PIP_CACHE_DIR := $(CURDIR)/.work/pip
 export npm_config_cache := $(CURDIR)/.work/npm
+export UV_CACHE_DIR := $(CURDIR)/.work/uv
 export TF_PLUGIN_CACHE_DIR := $(CURDIR)/.work/terraform-plugins
 export MPLCONFIGDIR := $(CURDIR)/.work/matplotlib
 export TF_PLUGIN_CACHE_MAY_BREAK_DEPENDENCY_LOCK_FILE := 1
@@ -61,16 +67,16 @@ setup: .work/ready ## Make .venv and node_modules with the pinned tools
 	@touch $@
 
 # The two halves of the set-up run at the same time.
-.work/ready: .work/tools requirements.txt requirements-dev.txt constraints.txt package.json package-lock.json
+.work/ready: .work/tools $(REQUIREMENTS) constraints.txt package.json package-lock.json
 	@$(MAKE) --no-print-directory --jobs=2 .work/python .work/node; echo "Ready after $$SECONDS s"
 	@touch $@
 
 # Without --no-compile pip compiles 1,500 modules of AWS resources, of which the stacks import 40.
-.work/python: .work/tools requirements.txt requirements-dev.txt constraints.txt
+.work/python: .work/tools $(REQUIREMENTS) constraints.txt
 	@echo "Python: making .venv"; \
 	$(PYTHON) -m venv .venv; \
 	echo "Python: installing packages (about a minute the first time)"; \
-	$(VENV)/pip install --quiet --no-compile --requirement requirements-dev.txt; \
+	$(VENV)/pip install --quiet --no-compile --requirement $(REQUIREMENTS); \
 	echo "Python: done after $$SECONDS s"
 	@touch $@
 
@@ -172,6 +178,10 @@ test-long: setup ## Run the long tests: the same promises with more cases
 chaos: setup ## Run faults, interruptions and bad input, and write docs/reliability.md (OPTIONS="--seed 1234": again)
 	@$(VENV)/pytest -n $(WORKERS) --no-loadscope-reorder -m chaos --figures $(OPTIONS)
 
+.PHONY: test-cdktn
+test-cdktn: setup ## Convert a copy to cdktn, the fork of cdktf, and compare what both synthesize
+	@$(VENV)/pytest -m cdktn tests/cdktn
+
 .PHONY: lint
 lint: setup ## Check formatting, lint, types and imports
 	@$(VENV)/ruff format --check .
@@ -180,10 +190,10 @@ lint: setup ## Check formatting, lint, types and imports
 	@$(VENV)/lint-imports --no-logo --no-cache
 
 # REQUIRE="plan node": fail if these scans can't be done. checkov needs other versions of some packages than the project does.
-.work/scan/ready: requirements-scan.txt
+.work/scan/ready: $(SCANNERS)
 	@echo "Python: installing the scanners into .work/scan"
 	@$(PYTHON) -m venv --clear .work/scan
-	@.work/scan/bin/pip install --quiet --no-compile --requirement requirements-scan.txt
+	@.work/scan/bin/pip install --quiet --no-compile --requirement $(SCANNERS)
 	@touch $@
 
 .PHONY: scan
@@ -216,6 +226,21 @@ released: setup ## Write the JSON of the local environment to tests/fixtures/rel
 .PHONY: compare-reviewers
 compare-reviewers: setup .work/reviewers/ready ## Compare plan_review with other reviewers, and write docs/plan_review.md
 	@$(VENV)/python -m tools.compare_reviewers $(OPTIONS)
+
+.work/lock/ready: Makefile
+	@$(PYTHON) -m venv --clear .work/lock
+	@.work/lock/bin/pip install --quiet --no-compile uv==0.13.9
+	@touch $@
+
+# Each lock holds the hashes of all files of each version, so that it fits every platform.
+COMPILE = .work/lock/bin/uv pip compile --quiet --universal --python-version 3.11.5 --generate-hashes \
+	--no-annotate --custom-compile-command "make lock"
+
+.PHONY: lock
+lock: .work/tools .work/lock/ready ## Renew the lock files, after a change of a version
+	@$(COMPILE) --output-file requirements.lock requirements-dev.txt
+	@$(COMPILE) --output-file requirements-scan.lock requirements-scan.txt
+	@npm install --package-lock-only --ignore-scripts --no-audit --no-fund --loglevel=error
 
 .PHONY: newer-versions
 newer-versions: setup ## Report what is newer than the tested versions, from public registries

@@ -12,11 +12,14 @@ from stacks.environment_stack import EnvironmentStack
 from stacks.existing_network import ExistingNetworkStack
 from stacks.network import NetworkStack
 from stacks.settings import Settings
+from stacks.versions import TERRAFORM
 from stacks.workloads import WorkloadsStack
 
 
 def build(app: App, settings: Settings, backend: Backend) -> None:
     """Add the three stacks of one environment to `app`, each reading the outputs of those before it."""
+    # cdktn refuses what old versions of Terraform can't do, unless the app excludes them. cdktf ignores it.
+    app.node.set_context("targetVersions", {"terraform": TERRAFORM, "opentofu": TERRAFORM})
     environment = Environment(
         name=settings.environment,
         resource_prefix=settings.resource_prefix,

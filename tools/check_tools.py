@@ -2,7 +2,7 @@
 
 This file runs on every Python 3, so that an old one gets a message and no syntax error.
 """
-# ruff: noqa: TC003, UP032, UP036
+# ruff: noqa: TC003, UP032
 
 import json
 import re
@@ -13,8 +13,8 @@ from collections.abc import Iterator
 
 def find_problems() -> "Iterator[str]":
     """Yield a message for each tool that is missing or too old."""
-    if sys.version_info < (3, 11):
-        yield "Python 3.11 or newer is needed, this is {}; PYTHON=<command> names another".format(
+    if sys.version_info < (3, 11, 5):  # soupsieve 4.1.3
+        yield "Python 3.11.5 or newer is needed, this is {}; PYTHON=<command> names another".format(
             sys.version.split()[0]
         )
     for name, command, wanted in (

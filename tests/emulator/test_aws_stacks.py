@@ -3,8 +3,6 @@
 import json
 from typing import Any
 
-import pytest
-
 from tests.emulator.project import Project
 from tests.environments import STACKS
 
@@ -13,15 +11,6 @@ def test_state_lies_in_s3_under_a_key_per_stack(deployed: Project) -> None:
     """Another project finds each stack's state where `<environment>/<stack>.tfstate` says."""
     objects = deployed.client("s3").list_objects_v2(Bucket=deployed.state_bucket)["Contents"]
     assert {item["Key"] for item in objects} == {f"local/{stack}.tfstate" for stack in STACKS}
-
-
-@pytest.mark.parametrize("stack", STACKS)
-def test_a_second_plan_is_empty(deployed: Project, stack: str) -> None:
-    """Plain `terraform plan` in a synthesized stack's folder finds nothing to do, and no check fails."""
-    plan = deployed.terraform(stack, "plan", "-detailed-exitcode", "-input=false")
-    assert plan.returncode == 0, plan.stdout + plan.stderr
-    assert "No changes." in plan.stdout
-    assert "Check block assertion failed" not in plan.stdout + plan.stderr
 
 
 def test_aws_holds_the_configured_network(deployed: Project) -> None:

@@ -47,10 +47,10 @@ def test_a_tool_that_is_too_old_is_one_message(programs: Path, name: str, printe
 @pytest.mark.usefixtures("programs")
 def test_a_python_that_is_too_old_is_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
     """The message says how to choose another Python."""
-    monkeypatch.setattr(sys, "version_info", (3, 10, 14))
-    monkeypatch.setattr(sys, "version", "3.10.14 (main)")
+    monkeypatch.setattr(sys, "version_info", (3, 11, 4))
+    monkeypatch.setattr(sys, "version", "3.11.4 (main)")
     assert list(find_problems()) == [
-        "Python 3.11 or newer is needed, this is 3.10.14; PYTHON=<command> names another"
+        "Python 3.11.5 or newer is needed, this is 3.11.4; PYTHON=<command> names another"
     ]
 
 
