@@ -7,20 +7,16 @@ Terraform commands does not depend on the machine: it decides how long a demo an
 import argparse
 import json
 import os
-import resource
-import shlex
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from rich.progress import track
 
 from stacks.settings.load import PROJECT
+from tools.bench.cost import Cost, run
 
 ROUNDS = 3
 WAYS = {"lean imports": "1", "ordinary imports": "0"}
@@ -30,18 +26,6 @@ BUSY = {"concurrent: 10": "concurrent: 1000", "max_size: 10": "max_size: 200", "
 # A program of the tests that notes each Terraform command, and the file to which the tests let it write.
 COUNTING_TERRAFORM = PROJECT / "tests" / "emulator" / "terraform"
 TEST_NOTES = PROJECT / ".work" / "terraform_commands.jsonl"
-
-
-@dataclass(frozen=True)
-class Cost:
-    """The time that one command and its child processes took."""
-
-    wall_seconds: float
-    cpu_seconds: float
-
-    def __str__(self) -> str:
-        """Return the cost for people."""
-        return f"{self.wall_seconds:.0f} s, {self.cpu_seconds:.0f} s of processor time"
 
 
 def main() -> None:
@@ -56,8 +40,17 @@ def main() -> None:
     parser.add_argument(
         "--replay", action="store_true", help="replay 100,000 jobs too, and compare with 10,000"
     )
+    parser.add_argument(
+        "--scale", action="store_true", help="measure large environments too, and write docs/performance.md"
+    )
     arguments = parser.parse_args()
     compare_synths()
+    if arguments.scale:
+        # These import the emulator's and the providers' packages.
+        from tools.bench.scale import measure_scale  # noqa: PLC0415
+        from tools.bench.scale_picture import write_scale  # noqa: PLC0415
+
+        write_scale(list(measure_scale()))
     if arguments.replay:
         measure_replays()
     if arguments.demo:
@@ -92,18 +85,11 @@ def measure_replays() -> None:
             with log.open("w", encoding="utf-8") as file:
                 generate = [*jobs, "generate", "--environment", "example", "--jobs", str(count)]
                 subprocess.run(generate, cwd=PROJECT, stdout=file, check=True)  # noqa: S603 - ours
-            with Path(folder, "answer.json").open("w", encoding="utf-8") as file:
-                replay = [*jobs, "replay", str(log), "--environment", str(settings), "--json"]
-                start = time.perf_counter()
-                process = subprocess.Popen(replay, cwd=PROJECT, stdout=file)  # noqa: S603 - ours
-                _, status, used = os.wait4(process.pid, 0)
-                wall_seconds = time.perf_counter() - start
-            if status:
-                sys.exit(f"{shlex.join(replay)}: failed")
-            costs.append(Cost(wall_seconds, used.ru_utime + used.ru_stime))
+            replay = [*jobs, "replay", str(log), "--environment", str(settings), "--json"]
+            costs.append(run(replay, output=Path(folder, "answer.json")))
     fewer, more = costs
     print(
-        f"A replay of {REPLAYED_JOBS[1]:,} jobs: {more}, {used.ru_maxrss // 1024} MiB. It takes "
+        f"A replay of {REPLAYED_JOBS[1]:,} jobs: {more}, {more.peak_mib:.0f} MiB. It takes "
         f"{more.cpu_seconds / fewer.cpu_seconds:.1f} times as long as one of {REPLAYED_JOBS[0]:,}."
     )
 
@@ -131,19 +117,6 @@ def sum_up_notes(notes: Path) -> str:
     commands = [json.loads(line) for line in notes.read_text().splitlines()]
     wall, cpu = (sum(command[key] for command in commands) for key in ("seconds", "cpu_seconds"))
     return f"{len(commands)} Terraform commands with {Cost(wall, cpu)}"
-
-
-def run(command: list[str], env: Mapping[str, str]) -> Cost:
-    """Run a command in the project's folder, and return its cost. End if it fails."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    start = time.perf_counter()
-    status = subprocess.run(command, cwd=PROJECT, env={**os.environ, **env}, check=False).returncode  # noqa: S603 - ours
-    wall_seconds = time.perf_counter() - start
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    if status:
-        sys.exit(f"{shlex.join(command)}: exit status {status}")
-    cpu_seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Cost(wall_seconds, cpu_seconds)
 
 
 if __name__ == "__main__":
