@@ -7,19 +7,15 @@ Terraform commands does not depend on the machine: it decides how long a demo an
 import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from rich.progress import track
-
 from stacks.settings.load import PROJECT
 from tools.bench.cost import Cost, run
+from tools.bench.synths import compare_synths
 
-ROUNDS = 3
-WAYS = {"lean imports": "1", "ordinary imports": "0"}
 REPLAYED_JOBS = (10_000, 100_000)
 # Changes of the example environment, so that 100,000 jobs run in a day.
 BUSY = {"concurrent: 10": "concurrent: 1000", "max_size: 10": "max_size: 200", "max_size: 4": "max_size: 40"}
@@ -57,18 +53,6 @@ def main() -> None:
         measure_demo()
     if arguments.test:
         measure_tests()
-
-
-def compare_synths() -> None:
-    """Time a synth of the example environment both ways, and print the ratio."""
-    times: dict[str, list[float]] = {way: [] for way in WAYS}
-    for _ in track(range(ROUNDS), description="synth, both ways", transient=True):
-        for way, switch in WAYS.items():
-            with tempfile.TemporaryDirectory() as folder:
-                env = {"ENV": "example", "LEAN_IMPORTS": switch, "CDKTF_OUTDIR": folder}
-                times[way].append(run([sys.executable, str(PROJECT / "main.py")], env).wall_seconds)
-    lean, ordinary = (statistics.median(times[way]) for way in WAYS)
-    print(f"A synth with lean imports takes {lean / ordinary:.0%} of the time with ordinary ones.")
 
 
 def measure_replays() -> None:
