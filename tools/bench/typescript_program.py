@@ -72,39 +72,21 @@ class _Program:
         """Yield each module with the class that the program imports from it."""
         yield from self._imports.items()
 
-    def write_stack(self, name: str, document: dict[str, Any]) -> Iterator[str]:
+    def write_stack(self, name: str, document: Mapping[str, Any]) -> Iterator[str]:
         """Yield the lines of one stack."""
         yield "{"
         yield f"const stack = new cdktf.TerraformStack(app, {_literal(name)});"
         for provider, blocks in document["provider"].items():
             for index, block in enumerate(blocks):
                 yield from self._write_construct(f"{provider}{index}", provider, "provider", block)
-        for type_, entries in document.get("data", {}).items():
-            for id_, values in entries.items():
-                if type_ == "terraform_remote_state":
-                    yield from _write_remote_state(id_, values)
-                else:
-                    provider, _, rest = type_.partition("_")
-                    yield from self._write_construct(id_, provider, f"data_{provider}_{rest}", values)
-        for type_, entries in document["resource"].items():
-            for id_, values in entries.items():
-                yield from self._write_construct(id_, *type_.split("_", 1), values)
-        for id_, value in document.get("locals", {}).items():
-            yield f"new cdktf.TerraformLocal(stack, {_literal(id_)}, {_literal(value)});"
-        for id_, values in document.get("output", {}).items():
-            yield f"new cdktf.TerraformOutput(stack, {_literal(f'output_{id_}')}, {_literal(values)})" + (
-                f".overrideLogicalId({_literal(id_)});"
-            )
-        backend = document["terraform"]["backend"]["s3"]
-        names = ", ".join(f"{name}: {_literal(backend[name])}" for name in ("bucket", "key"))
-        yield f"new cdktf.S3Backend(stack, {{ {names} }});"
-        yield f"stack.addOverride('terraform.backend.s3', {_literal(backend)});"
-        for name in ("required_version", "required_providers"):
-            yield f"stack.addOverride('terraform.{name}', {_literal(document['terraform'][name])});"
-        # cdktf 0.21 has no classes for these.
-        for section in ("check", "import", "ephemeral"):
-            if section in document:
-                yield f"stack.addOverride({_literal(section)}, {_literal(document[section])});"
+        for type_, id_, values in _list_blocks(document.get("data", {})):
+            if type_ == "terraform_remote_state":
+                yield from _write_remote_state(id_, values)
+            else:
+                yield from self._write_construct(id_, type_.partition("_")[0], f"data_{type_}", values)
+        for type_, id_, values in _list_blocks(document["resource"]):
+            yield from self._write_construct(id_, *type_.split("_", 1), values)
+        yield from _write_other_sections(document)
         yield "}"
 
     def _write_construct(
@@ -127,6 +109,32 @@ class _Program:
             yield "}"
         else:
             yield f"{line};"
+
+
+def _list_blocks(section: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """Yield the type, the name and the values of each resource or data source."""
+    for type_, entries in section.items():
+        for name, values in entries.items():
+            yield type_, name, values
+
+
+def _write_other_sections(document: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in document.get("locals", {}).items():
+        yield f"new cdktf.TerraformLocal(stack, {_literal(name)}, {_literal(value)});"
+    for name, values in document.get("output", {}).items():
+        line = f"new cdktf.TerraformOutput(stack, {_literal(f'output_{name}')}, {_literal(values)})"
+        yield f"{line}.overrideLogicalId({_literal(name)});"
+    terraform = document["terraform"]
+    backend = terraform["backend"]["s3"]
+    location = ", ".join(f"{name}: {_literal(backend[name])}" for name in ("bucket", "key"))
+    yield f"new cdktf.S3Backend(stack, {{ {location} }});"
+    yield f"stack.addOverride('terraform.backend.s3', {_literal(backend)});"
+    for name in ("required_version", "required_providers"):
+        yield f"stack.addOverride('terraform.{name}', {_literal(terraform[name])});"
+    # cdktf 0.21 has no classes for these.
+    for section in ("check", "import", "ephemeral"):
+        if section in document:
+            yield f"stack.addOverride({_literal(section)}, {_literal(document[section])});"
 
 
 def _write_remote_state(id_: str, values: Mapping[str, Any]) -> Iterator[str]:
@@ -167,14 +175,13 @@ def _write_value(value: Any, type_: str, interfaces: Mapping[str, Properties]) -
         if isinstance(value, list):
             return f"[{', '.join(_write_struct(each, interfaces[names[0]], interfaces) for each in value)}]"
         return _write_struct(value, interfaces[names[0]], interfaces)
-    if type_ == "number" and isinstance(value, str):
-        return f"cdktf.Token.asNumber({_literal(value)})"
-    if type_.startswith("boolean") and isinstance(value, str):
-        return f"cdktf.Token.asAny({_literal(value)})"
+    if isinstance(value, str) and not type_.startswith("string"):
+        value, token = _literal(value), "asNumber" if type_ == "number" else "asAny"
+        return f"cdktf.Token.{token}({value})"
+    if isinstance(value, str) and type_ == "string[]":
+        return f"cdktf.Token.asList({_literal(value)})"
     if type_ == "string" and not isinstance(value, str):
         return _literal(json.dumps(value))
-    if type_ == "string[]" and isinstance(value, str):
-        return f"cdktf.Token.asList({_literal(value)})"
     return _literal(value)
 
 
