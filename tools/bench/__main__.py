@@ -1,21 +1,25 @@
-"""Measure the cost of a synth, of a replay, of `make demo` and of `make test`: `make bench`.
+"""Measure the cost of a synth, of large environments, of a replay, of `make demo` and of `make test`.
 
-Seconds depend on the machine, so a synth is given as a ratio of two ways that run in turn. The number of
-Terraform commands does not depend on the machine: it decides how long a demo and the tests take.
+Seconds depend on the machine, so a synth is compared with other programs that run in turn with it. The number
+of Terraform commands does not depend on the machine: it decides how long a demo and the tests take.
 """
 
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from stacks.settings.load import PROJECT
 from tools.bench.cost import Cost, run
 from tools.bench.synths import compare_synths
 
+DOCUMENT = PROJECT / "docs" / "performance.md"
+PICTURE = PROJECT / "docs" / "pictures" / "scale.svg"
 REPLAYED_JOBS = (10_000, 100_000)
 # Changes of the example environment, so that 100,000 jobs run in a day.
 BUSY = {"concurrent: 10": "concurrent: 1000", "max_size: 10": "max_size: 200", "max_size: 4": "max_size: 40"}
@@ -36,23 +40,42 @@ def main() -> None:
     parser.add_argument(
         "--replay", action="store_true", help="replay 100,000 jobs too, and compare with 10,000"
     )
+    parser.add_argument("--scale", action="store_true", help="measure large environments too")
     parser.add_argument(
-        "--scale", action="store_true", help="measure large environments too, and write docs/performance.md"
+        "--document",
+        action="store_true",
+        help="write the synths, and with --scale the large environments, to docs/performance.md",
     )
     arguments = parser.parse_args()
-    compare_synths()
+    lines = list(compare_synths())
+    print(*lines, sep="\n")
+    if arguments.document:
+        write_section("synths", lines)
     if arguments.scale:
         # These import the emulator's and the providers' packages.
         from tools.bench.scale import measure_scale  # noqa: PLC0415
-        from tools.bench.scale_picture import write_scale  # noqa: PLC0415
+        from tools.bench.scale_picture import draw_scale, write_table  # noqa: PLC0415
 
-        write_scale(list(measure_scale()))
+        measurements = list(measure_scale())
+        lines = list(write_table(measurements))
+        print(*lines, sep="\n")
+        if arguments.document:
+            draw_scale(measurements, PICTURE)
+            write_section("scale", lines)
     if arguments.replay:
         measure_replays()
     if arguments.demo:
         measure_demo()
     if arguments.test:
         measure_tests()
+
+
+def write_section(name: str, lines: Iterable[str]) -> None:
+    """Replace what stands between the document's comments `begin NAME` and `end NAME`."""
+    section = re.compile(rf"(<!-- begin {name} -->\n).*?(<!-- end {name} -->)", re.DOTALL)
+    text = "".join(f"{line}\n" for line in lines)
+    document = DOCUMENT.read_text(encoding="utf-8")
+    DOCUMENT.write_text(section.sub(lambda match: match[1] + text + match[2], document), encoding="utf-8")
 
 
 def measure_replays() -> None:

@@ -1,28 +1,15 @@
 """The picture and the table of large environments in docs/performance.md."""
 
 import json
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from stacks.settings.load import PROJECT
 from tools.bench.scale import FLEETS, MEASURED, NODE_GROUPS, Measurement
 
-PICTURE = PROJECT / "docs" / "pictures" / "scale.svg"
-DOCUMENT = PROJECT / "docs" / "performance.md"
-_TABLE = re.compile(r"(<!-- begin scale -->\n).*?(<!-- end scale -->)", re.DOTALL)
 _COLOURS = ("#1b6ca8", "#e08e0b", "#5a2a6e")  # told apart by people who see few colours
 _MARKERS = ("o", "s", "^")
 _TITLE = "What an environment costs, by its fleets and node groups"
-
-
-def write_scale(measurements: Sequence[Measurement]) -> None:
-    """Write the picture, and the table of the document."""
-    draw_scale(measurements, PICTURE)
-    text = "\n".join(write_table(measurements)) + "\n"
-    document = DOCUMENT.read_text(encoding="utf-8")
-    DOCUMENT.write_text(_TABLE.sub(lambda match: match[1] + text + match[2], document), encoding="utf-8")
 
 
 def write_table(measurements: Sequence[Measurement]) -> Iterator[str]:

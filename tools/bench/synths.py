@@ -9,7 +9,7 @@ import json
 import statistics
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,8 +37,8 @@ class Way:
     output: str = "CDKTF_OUTDIR"
 
 
-def compare_synths() -> None:
-    """Time each way in turn, and print its processor time beside that of this project."""
+def compare_synths() -> Iterator[str]:
+    """Time each way in turn, and yield the lines of a table in Markdown."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         synthesized = _synthesize(folder)
@@ -53,9 +53,10 @@ def compare_synths() -> None:
                 elif way.folder != PROJECT:
                     _require_the_same(synthesized, output)
     medians = {title: statistics.median(times) for title, times in seconds.items()}
-    print("A synth of the example environment: processor time, and its ratio to this project's")
+    yield "| a synth of the example environment | processor time, s | compared with this project |"
+    yield "| --- | --: | --: |"
     for title, median in medians.items():
-        print(f"{median:6.1f} s  {median / medians[OURS]:4.1f}  {title}")
+        yield f"| {title} | {median:.1f} | {median / medians[OURS]:.2f} |"
 
 
 def _synthesize(folder: Path) -> dict[str, dict[str, Any]]:
