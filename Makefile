@@ -246,6 +246,15 @@ lock: .work/tools .work/lock/ready ## Renew the lock files, after a change of a 
 newer-versions: setup ## Report what is newer than the tested versions, from public registries
 	@$(VENV)/python -m tools.newer_versions
 
+# The programs that a synth is compared with have packages of their own: they are no part of the set-up.
+.work/bench/ready: tools/bench/package.json tools/bench/requirements.txt
+	@echo "Installing the programs to compare with into .work/bench (1.5 GB)"
+	@mkdir -p .work/bench && cp tools/bench/package.json .work/bench/
+	@npm install --prefix .work/bench --ignore-scripts --no-audit --no-fund --loglevel=error
+	@$(PYTHON) -m venv --clear .work/bench/python
+	@.work/bench/python/bin/pip install --quiet --requirement tools/bench/requirements.txt
+	@touch $@
+
 .PHONY: bench
-bench: setup ## Compare two ways of a synth; OPTIONS="--demo --test" measures these targets too
+bench: setup .work/bench/ready ## Compare a synth with those of other programs; OPTIONS="--scale --replay --demo --test" measures more
 	@$(VENV)/python -m tools.bench $(OPTIONS)

@@ -4,6 +4,7 @@ import copy
 import re
 import tomllib
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -107,9 +108,15 @@ def _read_toml(text: str) -> Any:
         return text
 
 
+@lru_cache(maxsize=4096)
+def _parse_yaml(text: str) -> Any:
+    """Parse YAML once: a review reads each release's values for its findings, and again for its list."""
+    return YAML(typ="safe", pure=True).load(text)
+
+
 def read_yaml(text: str) -> Any:
     """Return the YAML in a string; None if Helm could not read it either."""
     try:
-        return YAML(typ="safe", pure=True).load(text)
+        return copy.deepcopy(_parse_yaml(text))
     except (YAMLError, ValueError, TypeError, AttributeError, LookupError, RecursionError):
         return None

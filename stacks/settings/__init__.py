@@ -167,10 +167,12 @@ class Settings(SettingsModel):
                 yield ("aws", "tags"), len(self.aws.tags), accepted
 
     def _find_token_mistakes(self) -> Iterator[Mistake]:
-        for (name, fleet), (other_name, other) in combinations(self.runners.items(), 2):
-            if fleet.token_parameter == other.token_parameter:
-                accepted = f"must be a parameter of its own: the fleet {name} reads this one"
-                yield ("runners", other_name, "token_parameter"), other.token_parameter, accepted
+        readers: dict[str, str] = {}
+        for name, fleet in self.runners.items():
+            reader = readers.setdefault(fleet.token_parameter, name)
+            if reader != name:
+                accepted = f"must be a parameter of its own: the fleet {reader} reads this one"
+                yield ("runners", name, "token_parameter"), fleet.token_parameter, accepted
 
     def _find_neighbours_of_untrusted_jobs(self) -> Iterator[Mistake]:
         """Yield untrusted fleets whose nodes run other pods, too: all pods of a node share its kernel."""
@@ -180,15 +182,20 @@ class Settings(SettingsModel):
             for name, fleet in self.runners.items()
             if {*fleet.node_groups} <= {*groups}
         }
+        fleets = {group: [fleet for fleet in placed if group in placed[fleet]] for group in groups}
+
+        def find_neighbours(name: str) -> Iterator[tuple[str, str]]:
+            for group in placed[name]:
+                if not groups[group].taints:
+                    yield group, "every pod"
+                yield from ((group, f"the fleet {other}") for other in fleets[group] if other != name)
+
         for name in [name for name in placed if not self.runners[name].trusted]:
-            users = {
-                group: f"the fleet {other}" for other in placed for group in placed[other] if other != name
-            } | {group: "every pod" for group in groups if not groups[group].taints}
-            shared = [group for group in placed[name] if group in users]
-            if shared:
+            if first := next(find_neighbours(name), None):
+                group, neighbour = first
                 accepted = (
                     "must name groups with taints that no other fleet uses, because the fleet has "
-                    f"trusted: false; {users[shared[0]]} may run on {shared[0]}, too"
+                    f"trusted: false; {neighbour} may run on {group}, too"
                 )
                 yield ("runners", name, "node_groups"), list(self.runners[name].node_groups), accepted
 

@@ -32,7 +32,8 @@ def refuse(mistakes: Iterable[Mistake]) -> None:
 
 def find_duplicates(entries: Iterable[object]) -> Iterator[Mistake]:
     """Yield each entry of a list that is in the list before."""
-    listed = [str(entry) for entry in entries]
-    for index, entry in enumerate(listed):
-        if entry in listed[:index]:
+    seen = set()
+    for index, entry in enumerate(map(str, entries)):
+        if entry in seen:
             yield (str(index),), entry, "must not be in the list twice"
+        seen.add(entry)

@@ -1,47 +1,31 @@
-"""Measure the cost of a synth, of a replay, of `make demo` and of `make test`: `make bench`.
+"""Measure the cost of a synth, of large environments, of a replay, of `make demo` and of `make test`.
 
-Seconds depend on the machine, so a synth is given as a ratio of two ways that run in turn. The number of
-Terraform commands does not depend on the machine: it decides how long a demo and the tests take.
+Seconds depend on the machine, so a synth is compared with other programs that run in turn with it. The number
+of Terraform commands does not depend on the machine: it decides how long a demo and the tests take.
 """
 
 import argparse
 import json
 import os
-import resource
-import shlex
-import statistics
+import re
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 
-from rich.progress import track
-
 from stacks.settings.load import PROJECT
+from tools.bench.cost import Cost, run
+from tools.bench.synths import compare_synths
 
-ROUNDS = 3
-WAYS = {"lean imports": "1", "ordinary imports": "0"}
+DOCUMENT = PROJECT / "docs" / "performance.md"
+PICTURE = PROJECT / "docs" / "pictures" / "scale.svg"
 REPLAYED_JOBS = (10_000, 100_000)
 # Changes of the example environment, so that 100,000 jobs run in a day.
 BUSY = {"concurrent: 10": "concurrent: 1000", "max_size: 10": "max_size: 200", "max_size: 4": "max_size: 40"}
 # A program of the tests that notes each Terraform command, and the file to which the tests let it write.
 COUNTING_TERRAFORM = PROJECT / "tests" / "emulator" / "terraform"
 TEST_NOTES = PROJECT / ".work" / "terraform_commands.jsonl"
-
-
-@dataclass(frozen=True)
-class Cost:
-    """The time that one command and its child processes took."""
-
-    wall_seconds: float
-    cpu_seconds: float
-
-    def __str__(self) -> str:
-        """Return the cost for people."""
-        return f"{self.wall_seconds:.0f} s, {self.cpu_seconds:.0f} s of processor time"
 
 
 def main() -> None:
@@ -56,8 +40,28 @@ def main() -> None:
     parser.add_argument(
         "--replay", action="store_true", help="replay 100,000 jobs too, and compare with 10,000"
     )
+    parser.add_argument("--scale", action="store_true", help="measure large environments too")
+    parser.add_argument(
+        "--document",
+        action="store_true",
+        help="write the synths, and with --scale the large environments, to docs/performance.md",
+    )
     arguments = parser.parse_args()
-    compare_synths()
+    lines = list(compare_synths())
+    print(*lines, sep="\n")
+    if arguments.document:
+        write_section("synths", lines)
+    if arguments.scale:
+        # These import the emulator's and the providers' packages.
+        from tools.bench.scale import measure_scale  # noqa: PLC0415
+        from tools.bench.scale_picture import draw_scale, write_table  # noqa: PLC0415
+
+        measurements = list(measure_scale())
+        lines = list(write_table(measurements))
+        print(*lines, sep="\n")
+        if arguments.document:
+            draw_scale(measurements, PICTURE)
+            write_section("scale", lines)
     if arguments.replay:
         measure_replays()
     if arguments.demo:
@@ -66,16 +70,12 @@ def main() -> None:
         measure_tests()
 
 
-def compare_synths() -> None:
-    """Time a synth of the example environment both ways, and print the ratio."""
-    times: dict[str, list[float]] = {way: [] for way in WAYS}
-    for _ in track(range(ROUNDS), description="synth, both ways", transient=True):
-        for way, switch in WAYS.items():
-            with tempfile.TemporaryDirectory() as folder:
-                env = {"ENV": "example", "LEAN_IMPORTS": switch, "CDKTF_OUTDIR": folder}
-                times[way].append(run([sys.executable, str(PROJECT / "main.py")], env).wall_seconds)
-    lean, ordinary = (statistics.median(times[way]) for way in WAYS)
-    print(f"A synth with lean imports takes {lean / ordinary:.0%} of the time with ordinary ones.")
+def write_section(name: str, lines: Iterable[str]) -> None:
+    """Replace what stands between the document's comments `begin NAME` and `end NAME`."""
+    section = re.compile(rf"(<!-- begin {name} -->\n).*?(<!-- end {name} -->)", re.DOTALL)
+    text = "".join(f"{line}\n" for line in lines)
+    document = DOCUMENT.read_text(encoding="utf-8")
+    DOCUMENT.write_text(section.sub(lambda match: match[1] + text + match[2], document), encoding="utf-8")
 
 
 def measure_replays() -> None:
@@ -92,18 +92,11 @@ def measure_replays() -> None:
             with log.open("w", encoding="utf-8") as file:
                 generate = [*jobs, "generate", "--environment", "example", "--jobs", str(count)]
                 subprocess.run(generate, cwd=PROJECT, stdout=file, check=True)  # noqa: S603 - ours
-            with Path(folder, "answer.json").open("w", encoding="utf-8") as file:
-                replay = [*jobs, "replay", str(log), "--environment", str(settings), "--json"]
-                start = time.perf_counter()
-                process = subprocess.Popen(replay, cwd=PROJECT, stdout=file)  # noqa: S603 - ours
-                _, status, used = os.wait4(process.pid, 0)
-                wall_seconds = time.perf_counter() - start
-            if status:
-                sys.exit(f"{shlex.join(replay)}: failed")
-            costs.append(Cost(wall_seconds, used.ru_utime + used.ru_stime))
+            replay = [*jobs, "replay", str(log), "--environment", str(settings), "--json"]
+            costs.append(run(replay, output=Path(folder, "answer.json")))
     fewer, more = costs
     print(
-        f"A replay of {REPLAYED_JOBS[1]:,} jobs: {more}, {used.ru_maxrss // 1024} MiB. It takes "
+        f"A replay of {REPLAYED_JOBS[1]:,} jobs: {more}, {more.peak_mib:.0f} MiB. It takes "
         f"{more.cpu_seconds / fewer.cpu_seconds:.1f} times as long as one of {REPLAYED_JOBS[0]:,}."
     )
 
@@ -131,19 +124,6 @@ def sum_up_notes(notes: Path) -> str:
     commands = [json.loads(line) for line in notes.read_text().splitlines()]
     wall, cpu = (sum(command[key] for command in commands) for key in ("seconds", "cpu_seconds"))
     return f"{len(commands)} Terraform commands with {Cost(wall, cpu)}"
-
-
-def run(command: list[str], env: Mapping[str, str]) -> Cost:
-    """Run a command in the project's folder, and return its cost. End if it fails."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    start = time.perf_counter()
-    status = subprocess.run(command, cwd=PROJECT, env={**os.environ, **env}, check=False).returncode  # noqa: S603 - ours
-    wall_seconds = time.perf_counter() - start
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    if status:
-        sys.exit(f"{shlex.join(command)}: exit status {status}")
-    cpu_seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Cost(wall_seconds, cpu_seconds)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,60 @@
+"""What one command costs: time, processor time, memory."""
+
+import os
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from stacks.settings.load import PROJECT
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The cost of one command with the child processes that it has waited for."""
+
+    wall_seconds: float
+    cpu_seconds: float
+    peak_mib: float = 0
+    """Memory of the largest of the processes, at its peak."""
+
+    def __str__(self) -> str:
+        """Return the times for people."""
+        return f"{self.wall_seconds:.0f} s, {self.cpu_seconds:.0f} s of processor time"
+
+
+def run(
+    command: Sequence[str],
+    env: Mapping[str, str] | None = None,
+    *,
+    folder: Path = PROJECT,
+    output: Path | None = None,
+    accepted: Sequence[int] = (0,),
+) -> Cost:
+    """Run a command and return its cost. End this program if the command fails.
+
+    Args:
+        command: The command.
+        env: Variables beside those of this program.
+        folder: Where to run it.
+        output: File for its standard output, if it is wanted.
+        accepted: The exit statuses that are no failure.
+
+    """
+    with (output or Path(os.devnull)).open("w", encoding="utf-8") as file:
+        start = time.perf_counter()
+        process = subprocess.Popen(  # noqa: S603 - ours
+            command,
+            cwd=folder,
+            env={**os.environ, **(env or {})},
+            stdout=file if output else None,
+        )
+        _, status, used = os.wait4(process.pid, 0)
+        wall_seconds = time.perf_counter() - start
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode not in accepted:
+        sys.exit(f"{shlex.join(command)}: exit status {process.returncode}")
+    return Cost(wall_seconds, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
