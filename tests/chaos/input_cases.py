@@ -93,17 +93,6 @@ accepted:
   resources: [aws_vpc.vpc]
   reason: A reason that is long enough to be one, as the file's head says.
 """
-REHEARSED = {
-    "kubernetes_secret_v1": {
-        "a/b": {"state": {"id": "a/b", "metadata": [{"name": "b", "labels": None}]}, "data": {"t": "x"}}
-    },
-    "helm_release": {
-        "a/b": {
-            "state": {"metadata": {"chart": "c", "version": "1", "revision": 1, "notes": ""}},
-            "values": {"a": "b\nc\n"},
-        }
-    },
-}
 
 
 @dataclass(frozen=True)
@@ -143,7 +132,7 @@ def kinds() -> tuple[Kind, ...]:
     settings = tuple(_read(f"environments/{name}.yaml") for name in ("example", "local"))
     return (
         Kind(
-            "settings", "environments/chaos.yaml", "main:main", (), (*settings, FULL_SETTINGS), "chaos.yaml",
+            "settings", "environments/chaos.yaml", "main:main", (), settings, "chaos.yaml",
             {"ENV": "chaos"},
         ),
         Kind(
@@ -184,14 +173,7 @@ def kinds() -> tuple[Kind, ...]:
             ("region,item,usd,unit,source\neu-central-1,m5.large,0.115,hour,a\n*,gp3,0.08,GB-month,a\n",),
             "table.csv",
         ),
-        Kind(
-            "record of a rehearsal", "rehearsal.json", f"{WORKER}:show_rehearsal", ("{file}",),
-            (_dump(REHEARSED),), "rehearsal.json",
-        ),
     )  # fmt: skip
-
-
-FULL_SETTINGS = ""
 
 
 # --- Documents
@@ -216,7 +198,9 @@ VALUES = ODD_VALUES | ODD_TEXTS | JSON
 
 @cache
 def _parse(text: str) -> Any:
-    documents = [item for item in YAML(typ="safe", pure=True).load_all(text.replace("!reference ", "")) if item]
+    documents = [
+        item for item in YAML(typ="safe", pure=True).load_all(text.replace("!reference ", "")) if item
+    ]
     return documents[-1]
 
 
@@ -324,7 +308,9 @@ def noise(texts: tuple[str, ...]) -> some.SearchStrategy[bytes]:
         some.binary(max_size=200)
         | some.text(max_size=100).map(lambda text: text.encode("utf-8", "surrogatepass"))
         | JSON.map(lambda value: json.dumps(value).encode())
-        | some.builds(spoil, some.sampled_from(texts), some.integers(0, 10**4), some.binary(min_size=1, max_size=9))
+        | some.builds(
+            spoil, some.sampled_from(texts), some.integers(0, 10**4), some.binary(min_size=1, max_size=9)
+        )
     )
 
 
@@ -387,7 +373,9 @@ def bombs() -> Iterator[tuple[str, bytes]]:
     """Yield short inputs whose aliases expand to 9^20 values and more."""
     level = [b"%s: &%s [%s]\n" % (n, n, b",".join([b"*" + p] * 9)) for p, n in _pairs()]
     yield "aliases in lists", b"a0: &a0 [x, x]\n" + b"".join(level)
-    level = [b"%s: &%s {%s}\n" % (n, n, b",".join(b"k%d: *%s" % (i, p) for i in range(9))) for p, n in _pairs()]
+    level = [
+        b"%s: &%s {%s}\n" % (n, n, b",".join(b"k%d: *%s" % (i, p) for i in range(9))) for p, n in _pairs()
+    ]
     yield "aliases in maps", b"a0: &a0 {x: x}\n" + b"".join(level)
     level = [b"%s: &%s {<<: [%s]}\n" % (n, n, b",".join([b"*" + p] * 9)) for p, n in _pairs()]
     yield "merge keys", b"a0: &a0 {x: x}\n" + b"".join(level)
@@ -403,7 +391,13 @@ def bombs() -> Iterator[tuple[str, bytes]]:
         b"accepted:\n- &e {address: " + b"a*" * 5000 + b"b, category: access, reason: x, until: 2027-01-01}\n"
         + b"- *e\n" * 5000
     )  # fmt: skip
-    yield "stars", b"accepted:\n- {address: " + b"'" + b"*a" * 200 + b"', category: access, reason: x, until: 2027-01-01}"
+    yield (
+        "stars",
+        b"accepted:\n- {address: "
+        + b"'"
+        + b"*a" * 200
+        + b"', category: access, reason: x, until: 2027-01-01}",
+    )
 
 
 def _pairs() -> list[tuple[bytes, bytes]]:

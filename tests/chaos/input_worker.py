@@ -122,11 +122,6 @@ def read_prices(file: str) -> None:
     importlib.import_module("prices.table").read_table(Path(file))
 
 
-def show_rehearsal(file: str) -> None:
-    """Print what a rehearsal has recorded."""
-    importlib.import_module("local_aws.rehearsal.show").show(Path(file), reveal=False)
-
-
 def _run(run: dict[str, Any]) -> dict[str, Any]:
     """Run a program to its end, and return what it did."""
     module, _, name = run["program"].partition(":")
@@ -188,7 +183,11 @@ def _run(run: dict[str, Any]) -> dict[str, Any]:
 
 def _expected_errors() -> tuple[type[BaseException], ...]:
     """Return the errors that a program turns into a message."""
-    names = (("stacks.errors", "UserError"), ("plan_review.plan", "PlanError"), ("prices.table", "PriceError"))
+    names = (
+        ("stacks.errors", "UserError"),
+        ("plan_review.plan", "PlanError"),
+        ("prices.table", "PriceError"),
+    )
     return tuple(getattr(importlib.import_module(module), name) for module, name in names)
 
 

@@ -61,15 +61,27 @@ class Worker:
 
     def _start(self) -> subprocess.Popen[str]:
         self.runs = 0
-        environment = {name: text for name, text in os.environ.items() if not name.startswith(("AWS_", "CI_", "ENV"))}
+        environment = {
+            name: text for name, text in os.environ.items() if not name.startswith(("AWS_", "CI_", "ENV"))
+        }
         return subprocess.Popen(
-            [sys.executable, "-m", "tests.chaos.input_worker", str(self.folder), *["synthesize"] * self.synthesizes],
+            [
+                sys.executable,
+                "-m",
+                "tests.chaos.input_worker",
+                str(self.folder),
+                *["synthesize"] * self.synthesizes,
+            ],
             cwd=PROJECT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            env={**environment, "AWS_EC2_METADATA_DISABLED": "true", "CDKTF_OUTDIR": str(self.folder / "cdktf.out")},
+            env={
+                **environment,
+                "AWS_EC2_METADATA_DISABLED": "true",
+                "CDKTF_OUTDIR": str(self.folder / "cdktf.out"),
+            },
         )
 
     def stop(self) -> None:
