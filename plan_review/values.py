@@ -234,7 +234,9 @@ _KEYS = json.JSONEncoder(sort_keys=True, default=lambda item: [str(item), getatt
 def equality_key(value: Any) -> str:
     """Return a string that is the same for equal values."""
     # A text, the most frequent value, needs no escapes to differ from all others.
-    return f'"{value}' if isinstance(value, str) else _KEYS.encode(value)
+    if isinstance(value, str):
+        return f'"{value}'
+    return repr(value) if isinstance(value, int | float | None) else _KEYS.encode(value)
 
 
 def _has_parts(value: Any) -> bool:
