@@ -21,7 +21,7 @@ from stacks.settings.limited_yaml import (
     limited_yaml,
     read_limited,
 )
-from stacks.settings.messages import mask_tokens
+from stacks.settings.messages import escape_control_characters, mask_tokens
 
 MAX_LINES = 20  # of a message
 MAX_DIGITS = 100  # of a number; Python writes no number of thousands of digits
@@ -89,7 +89,7 @@ class CiFileError(UserError):
 
 def plain(text: str) -> str:
     """Return a text of the file without tokens and control characters."""
-    return "".join(sign if sign.isprintable() else f"\\u{ord(sign):04x}" for sign in mask_tokens(text))
+    return escape_control_characters(mask_tokens(text))
 
 
 def read_yaml(path: Path, name: str) -> Section:

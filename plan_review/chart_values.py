@@ -6,10 +6,8 @@ import tomllib
 from collections.abc import Iterator
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
 from plan_review.values import list_blocks
+from plan_review.yaml_text import ERRORS, load_yaml
 
 # Helm, "The Format and Limitations of --set": names with dots, indexes in brackets, escapes with a backslash.
 _NAME_PARTS = re.compile(r"((?:[^.\[\]\\]|\\.)+)|\[(\d{1,4})\]")
@@ -110,6 +108,6 @@ def _read_toml(text: str) -> Any:
 def read_yaml(text: str) -> Any:
     """Return the YAML in a string; None if Helm could not read it either."""
     try:
-        return YAML(typ="safe", pure=True).load(text)
-    except (YAMLError, ValueError, TypeError, AttributeError, LookupError, RecursionError):
+        return load_yaml(text)
+    except ERRORS:
         return None

@@ -27,7 +27,15 @@ from stacks.settings.limited_yaml import (
     limited_yaml,
     read_limited,
 )
-from stacks.settings.messages import NO_TEMPLATES, describe_error, join_path, list_keys, mask_tokens, shorten
+from stacks.settings.messages import (
+    NO_TEMPLATES,
+    describe_error,
+    escape_control_characters,
+    join_path,
+    list_keys,
+    mask_tokens,
+    shorten,
+)
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -73,7 +81,7 @@ class SettingsError(UserError):
             for problem in islice(problems, MAX_MISTAKES + 1)
         ]
         lines[MAX_MISTAKES:] = [f"{shown}: and more" for _ in lines[MAX_MISTAKES:]]
-        self.mistakes = [_escape_control_characters(mask_tokens(line)) for line in lines]
+        self.mistakes = [escape_control_characters(mask_tokens(line)) for line in lines]
         super().__init__("\n".join(self.mistakes))
 
 
@@ -215,7 +223,3 @@ def _find_node(root: Node | None, path: Sequence[int | str]) -> tuple[int | None
         key, node = found[0]
         line = key.start_mark.line + 1
     return line, node
-
-
-def _escape_control_characters(text: str) -> str:
-    return "".join(character if character.isprintable() else f"\\u{ord(character):04x}" for character in text)

@@ -57,6 +57,11 @@ def join_path(location: Sequence[int | str]) -> str:
     return ".".join(shorten(str(part)) or '""' for part in location if part != "[key]")
 
 
+def escape_control_characters(text: str) -> str:
+    """Return the text with each character that a terminal would not print as an escape."""
+    return "".join(character if character.isprintable() else f"\\u{ord(character):04x}" for character in text)
+
+
 def shorten(text: str) -> str:
     """Return the text, or its beginning if it is too long for a message."""
     return text if len(text) <= MAX_VALUE_LENGTH else f"{text[:MAX_VALUE_LENGTH]}…"
