@@ -39,7 +39,7 @@ from stacks.settings.messages import (
 
 PROJECT = Path(__file__).resolve().parents[2]
 
-MAX_MISTAKES = 50  # of a message
+MAX_MISTAKES, MAX_LINE = 50, 1500  # of a message
 UNUSABLE = "can't be used: it must be YAML in UTF-8, with values that JSON can represent"
 TOO_LARGE = (
     f"can't be used: larger than an environment is. Accepted: up to {MAX_BYTES // 1000} kB, and up to "
@@ -81,7 +81,8 @@ class SettingsError(UserError):
             for problem in islice(problems, MAX_MISTAKES + 1)
         ]
         lines[MAX_MISTAKES:] = [f"{shown}: and more" for _ in lines[MAX_MISTAKES:]]
-        self.mistakes = [escape_control_characters(mask_tokens(line)) for line in lines]
+        lines = [line if len(line) <= MAX_LINE else f"{line[:MAX_LINE]}…" for line in map(mask_tokens, lines)]
+        self.mistakes = [escape_control_characters(line) for line in lines]
         super().__init__("\n".join(self.mistakes))
 
 

@@ -6,6 +6,7 @@ encodings). Not here: running the programs (input_worker.py).
 
 import copy
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
@@ -15,6 +16,7 @@ from typing import Any
 from hypothesis import strategies as some
 from ruamel.yaml import YAML
 
+from stacks.settings import Settings
 from stacks.settings.load import PROJECT
 from tests.unit.test_plan_review_fuzz import JSON, build_plan, list_places
 
@@ -129,10 +131,9 @@ def _read(path: str) -> str:
 
 def kinds() -> tuple[Kind, ...]:
     """Return the kinds of files that the programs read."""
-    settings = tuple(_read(f"environments/{name}.yaml") for name in ("example", "local"))
     return (
         Kind(
-            "settings", "environments/chaos.yaml", "main:main", (), settings, "chaos.yaml",
+            "settings", "environments/chaos.yaml", "main:main", (), _settings(), "chaos.yaml",
             {"ENV": "chaos"},
         ),
         Kind(
@@ -312,6 +313,162 @@ def noise(texts: tuple[str, ...]) -> some.SearchStrategy[bytes]:
             spoil, some.sampled_from(texts), some.integers(0, 10**4), some.binary(min_size=1, max_size=9)
         )
     )
+
+
+# --- Settings by their schema
+
+_EXAMPLE = re.compile(r"such as \[?\"?([^\s,\])\"]+)")
+# Other versions of these need other providers than the tests have.
+_FIXED = frozenset(("aws_provider", "helm_provider", "kubernetes_provider"))
+
+
+def values_of(schema: dict[str, Any], about: str = "") -> some.SearchStrategy[Any]:
+    """Return a strategy for values of a part of the settings' JSON schema; rules beyond it may refuse some."""
+    schema = _resolve(schema)
+    about = schema.get("description", about)
+    if "enum" in schema or "const" in schema:
+        return some.sampled_from(schema.get("enum") or [schema["const"]])
+    if "anyOf" in schema:
+        parts = [part for part in schema["anyOf"] if part.get("type") != "null"]
+        return some.one_of([values_of(part, about) for part in parts])
+    match schema.get("type"):
+        case "boolean":
+            return some.booleans()
+        case "integer":
+            least = schema.get("minimum", schema.get("exclusiveMinimum", -1) + 1)
+            most = schema.get("maximum", 10**6)
+            return some.sampled_from((least, most)) | some.integers(least, most)
+        case "number":
+            return some.floats(schema.get("minimum", 0), schema.get("maximum", 1))
+        case "array":
+            items = values_of(schema.get("items", {}), about)
+            return some.lists(items, min_size=schema.get("minItems", 0), max_size=3, unique_by=str)
+        case "object" if "properties" in schema:
+            return _objects_of(schema)
+        case "object":
+            names = _strings_of(schema.get("propertyNames", {}), "such as name")
+            return some.dictionaries(
+                names, values_of(schema.get("additionalProperties", {}), about), max_size=3
+            )
+    return _strings_of(schema, about)
+
+
+def _resolve(schema: dict[str, Any]) -> dict[str, Any]:
+    if "$ref" in schema:
+        return {**_schema()["$defs"][schema["$ref"].rpartition("/")[2]], **schema}
+    return schema
+
+
+def _objects_of(schema: dict[str, Any]) -> some.SearchStrategy[Any]:
+    required = set(schema.get("required", ()))
+    parts = {name: part for name, part in schema["properties"].items() if name not in _FIXED}
+
+    @some.composite
+    def build(draw: Draw) -> dict[str, Any]:
+        names = {*draw(some.lists(some.sampled_from(sorted(parts)), max_size=3)), *(required & set(parts))}
+        return {name: draw(values_of(parts[name])) for name in sorted(names)}
+
+    return build()
+
+
+def _strings_of(schema: dict[str, Any], about: str) -> some.SearchStrategy[str]:
+    if "pattern" in schema:
+        found: some.SearchStrategy[str] = some.from_regex(schema["pattern"], fullmatch=True)
+        return found.filter(lambda text: len(text) <= schema.get("maxLength", 10**4))
+    examples = _EXAMPLE.findall(about)
+    return some.sampled_from(examples * 20 or ["a"]) | ODD_TEXTS | some.text(max_size=8)
+
+
+@cache
+def _schema() -> dict[str, Any]:
+    return Settings.model_json_schema()
+
+
+@some.composite
+def schema_settings(draw: Draw) -> bytes:
+    """Return an environment with values by the schema in one or two places."""
+    document = copy.deepcopy(_parse(draw(some.sampled_from(_settings()))))
+    properties = _schema()["properties"]
+    for _ in range(draw(some.integers(1, 2))):
+        section = draw(some.sampled_from(sorted(set(properties) - {"environment"})))
+        schema = _resolve(properties[section])
+        place, key = document, section
+        if section == "runners":
+            place, key, schema = document["runners"], "default", _schema()["$defs"]["RunnerSettings"]
+        elif section == "cluster" and draw(some.booleans()):
+            place, key = document["cluster"]["node_groups"], "big"
+            schema = _schema()["$defs"]["NodeGroupSettings"]
+        if "properties" not in schema:
+            place[key] = draw(values_of(schema))
+            continue
+        name = draw(some.sampled_from(sorted(set(schema["properties"]) - _FIXED)))
+        place.setdefault(key, {})[name] = draw(values_of(schema["properties"][name]))
+    return _write(document, "json")
+
+
+def _settings() -> tuple[str, ...]:
+    return tuple(_read(f"environments/{name}.yaml") for name in ("example", "local"))
+
+
+# --- Command lines
+
+_COMMANDS = {
+    "deployment": (
+        "validate",
+        "consumer-policy",
+        "plan",
+        "apply",
+        "approve",
+        "unlock",
+        "destroy",
+        "bootstrap",
+    ),
+    "jobs": ("explain", "all-maxima", "replay", "convert", "generate"),
+    "plan_review": ("comment", "{folder}/good.json", "-", "{folder}/plan.json"),
+    "local_aws": ("show",),  # the others start and end programs
+    "prices": ("show",),  # the other one asks AWS
+}
+_OPTIONS = (
+    "--environment", "--environment=nope", "--yes", "--dry-run", "--fleet", "--variable", "--root", "--instance-type", "--json",
+    "--node-start", "--against", "--jobs", "--seed", "--runner", "--ci-file", "--accepted", "--sarif", "--region", "--name",
+    "--location", "--digest", "--valid-for", "--code-quality", "--picture", "--help", "-h", "--", "-", "--spot=", "--remove",
+    "--allow-unread-includes", "--gitlab-report", "network", "{folder}", "{folder}/ci/.gitlab-ci.yml", "{folder}/jobs.csv",
+    "{folder}/api.json", "/dev/null", "/nope/nope", "m5.large=2:8192", "m5.large=-1:1", "A=B", "SPOT=180", "SPOT=1e9",
+    "7=default", "eu-central-1", "m5.large", "gp3", "0", "-1", "99999999999999999999", "1e3", "nan",
+)  # fmt: skip
+# What the operating system passes on as bytes that are no UTF-8 comes as a surrogate.
+_WORDS = some.sampled_from(
+    ("", " ", "\udcff", "a\nb", "\x1b[31m", "../example", "/etc/passwd", "a" * 5000, "é" * 300, "\u202e", "${A}", "*", "~")
+) | some.text(some.characters(codec="utf-8", exclude_characters="\0"), max_size=8)  # fmt: skip
+_VARIABLES = (
+    "ENV",
+    "KUBERNETES",
+    "VERBOSE",
+    "CI_API_V4_URL",
+    "GITLAB_TOKEN",
+    "CI_PROJECT_ID",
+    "COLUMNS",
+    "AWS_REGION",
+)
+
+
+@some.composite
+def command_lines(draw: Draw, folder: str) -> tuple[str, list[str], dict[str, str]]:
+    """Return a program, its arguments and environment variables: none reaches AWS or Terraform.
+
+    ENV names no environment of AWS's: the programs that would ask AWS end at the missing settings.
+    """
+    program = draw(some.sampled_from((*sorted(_COMMANDS), "main")))
+    words = some.sampled_from(_OPTIONS) | _WORDS
+    arguments = draw(some.lists(words, max_size=4))
+    if program == "main":
+        arguments = [*arguments, *draw(some.sampled_from(([], ["--help"])))]
+    elif draw(some.integers(0, 9)):
+        arguments.insert(0, draw(some.sampled_from(_COMMANDS[program])))
+    environment = draw(some.dictionaries(some.sampled_from(_VARIABLES), _WORDS, max_size=3))
+    environment["ENV"] = draw(_WORDS.filter(lambda name: name not in ("", "local", "example")))
+    entry = "main:main" if program == "main" else f"{program}.__main__:main"
+    return entry, [word.replace("{folder}", folder) for word in arguments], environment
 
 
 # --- Large and deep inputs

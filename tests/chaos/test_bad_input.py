@@ -2,11 +2,11 @@
 
 import json
 import os
+import random
 import select
 import shutil
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,13 +20,28 @@ from hypothesis import strategies as some
 
 from stacks.settings.load import PROJECT
 from tests.chaos.figures import Figures
-from tests.chaos.input_cases import Kind, changed_documents, changed_texts, kinds, large_inputs, noise
+from tests.chaos.input_cases import (
+    Kind,
+    changed_documents,
+    changed_texts,
+    command_lines,
+    kinds,
+    large_inputs,
+    noise,
+    schema_settings,
+)
 from tests.chaos.input_worker import MEMORY, SECONDS
+from tests.emulator.project import inherited_environment, terraform_environment
+from tests.environments import STACKS
 from tests.unit.test_plan_review_fuzz import build_plan
 
-KINDS = {kind.name: kind for kind in kinds()}
-RUNS_OF_A_WORKER = 200  # Node.js keeps what it has synthesized
+KINDS = kinds()
+RUNS_OF_A_WORKER = 150  # Node.js keeps what it has synthesized
 MAX_LINE, MAX_LINES = 2000, 120  # of a message
+ACCEPTED_STATUS = (0, 2, 3)
+VALIDATED = 24  # environments, in a full run
+
+Figure = dict[str, Any]
 
 
 @dataclass
@@ -91,3 +106,282 @@ class Worker:
             self.process.stdout.close()
             self.process.wait()
         self.process = None
+
+
+@dataclass
+class Tally:
+    """What the runs of one sort of input did."""
+
+    name: str
+    runs: int = 0
+    accepted: int = 0
+    most_seconds: float = 0
+    most_mib: float = 0
+    findings: dict[str, str] = field(default_factory=dict)
+
+    def add(self, given: object, done: Figure, named: str = "") -> None:
+        """Count a run, and keep the shortest input of each sort of finding."""
+        self.runs += 1
+        self.accepted += not done["failure"] and done["status"] in ACCEPTED_STATUS
+        self.most_seconds = max(self.most_seconds, done.get("cpu_seconds", SECONDS))
+        self.most_mib = max(self.most_mib, done.get("mib", 0))
+        reason = judge(done, named)
+        text = repr(given)[:1500]
+        if reason and len(self.findings.get(reason, text)) >= len(text):
+            self.findings[reason] = f"{text}\n{done.get('said', '')}\n{done['failure']}"
+
+
+def judge(done: Figure, named: str) -> str:
+    """Return what is wrong with the end of a run; empty if nothing is."""
+    if done["failure"]:
+        return "a traceback: " + done["failure"].strip().splitlines()[-1][:80]
+    if done["cpu_seconds"] > SECONDS:
+        return "too slow"
+    if done["mib"] * 1024**2 > MEMORY:
+        return "too much memory"
+    if "Traceback" in done["said"]:
+        return "a traceback in the message"
+    if done["status"] in ACCEPTED_STATUS:
+        return ""
+    if not done["said"].strip():
+        return "no message"
+    if done["unprintable"]:
+        return "a control character in the message"
+    if done["longest"] > MAX_LINE or done["lines"] > MAX_LINES:
+        return "a message that is too long"
+    return "" if named in done["said"] else "a message that does not name the input"
+
+
+@dataclass
+class Inputs:
+    """The folder of a project whose files are the inputs, and the process that reads them."""
+
+    folder: Path
+    seed: int
+    worker: Worker
+    synthesized: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def prepare(self) -> None:
+        """Write valid files."""
+        shutil.copytree(PROJECT / "environments", self.folder / "environments")
+        for kind in KINDS:
+            self.reset(kind)
+        (self.folder / "good.json").write_text(json.dumps(build_plan()))
+        (self.folder / "prices" / "sources.csv").write_text("source,date,text\na,2026-11-01,AWS\n")
+        (self.folder / "plans" / "example" / "a.tfplan").write_text("")
+
+    def reset(self, kind: Kind) -> None:
+        """Write a valid input of a kind."""
+        path = self.folder / kind.file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(kind.valid[0], encoding="utf-8")
+
+    def run(self, kind: Kind, data: bytes) -> Figure:
+        """Let the program of a kind read an input."""
+        path = self.folder / kind.file
+        path.write_bytes(data)
+        folder = self.folder if path.parent == self.folder else path.parent
+        arguments = [item.format(file=path, folder=folder) for item in kind.arguments]
+        return self.worker.run(kind.program, arguments, kind.environment)
+
+    def try_all(self, kind: Kind, strategy: some.SearchStrategy[bytes], tally: Tally, number: int) -> None:
+        """Run a number of examples of a strategy."""
+
+        @seeded(self.seed)
+        @bounds(
+            max_examples=number,
+            database=None,
+            deadline=None,
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(strategy)
+        def run(data: bytes) -> None:
+            done = self.run(kind, data)
+            tally.add(data, done, kind.named)
+            if kind.name == "settings" and done["failure"] == "" and done["status"] == 0:
+                self._keep(data, tally)
+
+        run()
+        self.reset(kind)
+
+    def _keep(self, data: bytes, tally: Tally) -> None:
+        """Read what was synthesized from accepted settings, and keep it for Terraform."""
+        if not self.worker.synthesizes:
+            return
+        folder = self.folder / "cdktf.out" / "stacks"
+        texts = {stack: (folder / stack / "cdk.tf.json").read_text(encoding="utf-8") for stack in STACKS}
+        for stack, text in texts.items():
+            if not json.loads(text)["terraform"]["backend"]["s3"]["key"].endswith(f"/{stack}.tfstate"):
+                tally.findings["another state"] = repr(data)
+        self.synthesized[data.decode("utf-8", "replace")] = texts
+
+
+@pytest.fixture
+def inputs(tmp_path: Path, seed: int) -> Iterator[Inputs]:
+    """Files that read only what they are given; no program synthesizes."""
+    yield from _serve(Inputs(tmp_path, seed, Worker(tmp_path)))
+
+
+@pytest.fixture
+def synthesized_inputs(tmp_path: Path, seed: int) -> Iterator[Inputs]:
+    """The same, with settings that are synthesized."""
+    yield from _serve(Inputs(tmp_path, seed, Worker(tmp_path, synthesizes=True)))
+
+
+def _serve(inputs: Inputs) -> Iterator[Inputs]:
+    inputs.prepare()
+    yield inputs
+    inputs.worker.stop()
+
+
+def try_changed(inputs: Inputs, number: int) -> list[Tally]:
+    """Try valid files that were changed, and noise."""
+    tallies = []
+    for kind in KINDS:
+        tally = Tally(kind.name)
+        tallies.append(tally)
+        if not kind.file.endswith(".csv"):
+            inputs.try_all(kind, changed_documents(kind.valid), tally, number)
+        inputs.try_all(kind, changed_texts(kind.valid), tally, number)
+        inputs.try_all(kind, noise(kind.valid), tally, number // 2)
+    return tallies
+
+
+def try_large(inputs: Inputs, sizes: dict[int, tuple[str, ...]]) -> Tally:
+    """Try large, deep and expanding files of each kind; an empty tuple stands for all of a size."""
+    tally = Tally("large, deep and expanding files")
+    for kind in KINDS:
+        for size, names in sizes.items():
+            for name, data in large_inputs(kind.valid[0], size):
+                if not names or name in names:
+                    tally.add((kind.name, size, name), inputs.run(kind, data), kind.named)
+        inputs.reset(kind)
+    return tally
+
+
+def try_command_lines(inputs: Inputs, number: int) -> Tally:
+    """Try words, options and environment variables that no command expects."""
+    tally = Tally("command lines")
+
+    @seeded(inputs.seed)
+    @bounds(
+        max_examples=number,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(command_lines(str(inputs.folder)))
+    def run(line: tuple[str, list[str], dict[str, str]]) -> None:
+        tally.add(line, inputs.worker.run(*line))
+
+    run()
+    return tally
+
+
+def assert_right(tallies: list[Tally]) -> None:
+    """Fail with each sort of finding, and the shortest input for it."""
+    found = [
+        f"{tally.name}: {reason}\n{text}" for tally in tallies for reason, text in tally.findings.items()
+    ]
+    assert not found, "\n\n".join(found)
+
+
+def test_a_few_bad_inputs_end_in_a_message(inputs: Inputs) -> None:
+    """A small sample of the full run: every kind of input, without the synthesis."""
+    tallies = [
+        *try_changed(inputs, 4),
+        try_large(inputs, {20_000: ("one long string", "many keys", "aliases in lists", "merge keys")}),
+        try_command_lines(inputs, 12),
+    ]
+    assert_right(tallies)
+    assert all(tally.runs for tally in tallies)
+
+
+HUGE = ("one letter", "NUL", "many keys", "rows", "one long string", "a valid input again and again")
+
+
+@pytest.mark.chaos
+def test_every_bad_input_ends_in_a_message(
+    synthesized_inputs: Inputs,
+    figures: Figures,
+    aws_reattach: dict[str, Any],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """At least 10,000 inputs: synthesized as Terraform validates it, or one clear message."""
+    inputs = synthesized_inputs
+    settings = next(kind for kind in KINDS if kind.name == "settings")
+    by_schema = Tally("settings by their schema")
+    inputs.try_all(settings, schema_settings(), by_schema, 200)
+    tallies = [
+        by_schema,
+        *try_changed(inputs, 400),
+        try_large(inputs, {900_000: (), 100_000_000: HUGE}),
+        try_command_lines(inputs, 800),
+    ]
+    inputs.worker.stop()
+    environments, refused = validate(inputs, aws_reattach, tmp_path_factory.mktemp("terraform"))
+    rows = [
+        f"| {tally.name} | {tally.runs:,} | {tally.accepted:,} | {tally.runs - tally.accepted:,} | "
+        f"{tally.most_seconds:.1f} s | {tally.most_mib:.0f} MiB | {len(tally.findings)} |"
+        for tally in tallies
+    ]
+    figures.write(
+        "input",
+        [
+            "| input | cases | accepted | refused with a message | longest | most memory | faults |",
+            "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+            *rows,
+            f"| together | {sum(tally.runs for tally in tallies):,} | "
+            f"{sum(tally.accepted for tally in tallies):,} | "
+            f"{sum(tally.runs - tally.accepted for tally in tallies):,} | "
+            f"{max(tally.most_seconds for tally in tallies):.1f} s | "
+            f"{max(tally.most_mib for tally in tallies):.0f} MiB | "
+            f"{sum(len(tally.findings) for tally in tallies)} |",
+            "",
+            f"Settings that were accepted and synthesized: {len(inputs.synthesized)}. `terraform validate` "
+            f"read the stacks of {environments} of them, and refused {len(refused)}.",
+        ],
+    )
+    assert_right(tallies)
+    assert not refused, "\n\n".join(refused)
+    assert environments >= 20
+    assert sum(tally.runs for tally in tallies) >= 10_000
+
+
+def validate(inputs: Inputs, aws_reattach: dict[str, Any], folder: Path) -> tuple[int, list[str]]:
+    """Let Terraform validate the stacks of some accepted settings; return their number and its errors."""
+    chosen = list(inputs.synthesized.items())
+    random.Random(inputs.seed).shuffle(chosen)
+    seen: set[str] = set()
+    refused = []
+    with terraform_environment(aws_reattach, folder / "record.json") as variables:
+        environment = {**inherited_environment(), **variables}
+        for text, stacks in chosen[:VALIDATED]:
+            for stack, configuration in stacks.items():
+                if configuration in seen:
+                    continue
+                seen.add(configuration)
+                if error := _validate(folder / stack, configuration, environment):
+                    refused.append(f"{stack}: {error}\n{text}")
+    return len(chosen[:VALIDATED]), refused
+
+
+def _validate(folder: Path, configuration: str, environment: dict[str, str]) -> str:
+    """Return the error of `terraform validate`, or nothing."""
+    is_new = not folder.exists()
+    folder.mkdir(exist_ok=True)
+    (folder / "cdk.tf.json").write_text(configuration, encoding="utf-8")
+    for command in ["init -backend=false -input=false -no-color"] * is_new + ["validate -no-color"]:
+        done = subprocess.run(
+            ["terraform", *command.split()],
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            return done.stderr
+    return ""
