@@ -1,7 +1,7 @@
 """Inputs for the project's programs, from valid ones to byte noise: strategies of hypothesis.
 
-Each kind of input has valid documents, which are changed as documents (values, keys) and as text (lines, signs,
-encodings). Not here: running the programs (input_worker.py).
+Each kind of input has valid documents, which are changed as documents (values, keys) and as text (lines,
+signs, encodings). Not here: running the programs (input_worker.py).
 """
 
 import copy
@@ -453,12 +453,14 @@ _VARIABLES = (
 
 
 @some.composite
-def command_lines(draw: Draw, folder: str) -> tuple[str, list[str], dict[str, str]]:
+def command_lines(draw: Draw, folder: str, *, with_node: bool) -> tuple[str, list[str], dict[str, str]]:
     """Return a program, its arguments and environment variables: none reaches AWS or Terraform.
 
     ENV names no environment of AWS's: the programs that would ask AWS end at the missing settings.
     """
-    program = draw(some.sampled_from((*sorted(_COMMANDS), "main")))
+    # `local_aws` imports cdktf, which starts Node.js: the worker has begun with it, or has no memory for it.
+    programs = [name for name in sorted(_COMMANDS) if with_node or name != "local_aws"]
+    program = draw(some.sampled_from([*programs, "main"]))
     words = some.sampled_from(_OPTIONS) | _WORDS
     arguments = draw(some.lists(words, max_size=4))
     if program == "main":

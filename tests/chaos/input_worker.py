@@ -133,7 +133,7 @@ def _run(run: dict[str, Any]) -> dict[str, Any]:
         io.TextIOWrapper(io.BytesIO(), "utf-8", errors=mode) for mode in ("strict", "backslashreplace")
     )
     standard = sys.stdin, sys.stdout, sys.stderr
-    sys.stdin, sys.stdout, sys.stderr = io.StringIO(), output, errors
+    sys.stdin, sys.stdout, sys.stderr = io.TextIOWrapper(io.BytesIO()), output, errors
     sys.argv = [module.removesuffix(".__main__"), *arguments]
     Path("/proc/self/clear_refs").write_text("5")  # the peak of memory begins anew
     before, start, clock = _read_status("VmRSS"), time.process_time(), time.monotonic()

@@ -1,5 +1,6 @@
 """Bad input: every program ends with what it was asked for, or with one clear message, in bounded time and memory."""
 
+import fcntl
 import json
 import os
 import random
@@ -119,8 +120,15 @@ class Tally:
     most_mib: float = 0
     findings: dict[str, str] = field(default_factory=dict)
 
-    def add(self, given: object, done: Figure, named: str = "") -> None:
-        """Count a run, and keep the shortest input of each sort of finding."""
+    def add(self, given: object, done: Figure, named: str | None) -> None:
+        """Count a run, and keep the shortest input of each sort of finding.
+
+        Args:
+            given: The input.
+            done: What the program did.
+            named: The words with which a message names the input; None if argparse words it.
+
+        """
         self.runs += 1
         self.accepted += not done["failure"] and done["status"] in ACCEPTED_STATUS
         self.most_seconds = max(self.most_seconds, done.get("cpu_seconds", SECONDS))
@@ -131,7 +139,7 @@ class Tally:
             self.findings[reason] = f"{text}\n{done.get('said', '')}\n{done['failure']}"
 
 
-def judge(done: Figure, named: str) -> str:
+def judge(done: Figure, named: str | None) -> str:
     """Return what is wrong with the end of a run; empty if nothing is."""
     if done["failure"]:
         return "a traceback: " + done["failure"].strip().splitlines()[-1][:80]
@@ -145,6 +153,8 @@ def judge(done: Figure, named: str) -> str:
         return ""
     if not done["said"].strip():
         return "no message"
+    if named is None:
+        return ""
     if done["unprintable"]:
         return "a control character in the message"
     if done["longest"] > MAX_LINE or done["lines"] > MAX_LINES:
@@ -235,22 +245,19 @@ def _serve(inputs: Inputs) -> Iterator[Inputs]:
     inputs.worker.stop()
 
 
-def try_changed(inputs: Inputs, number: int) -> list[Tally]:
-    """Try valid files that were changed, and noise."""
-    tallies = []
-    for kind in KINDS:
-        tally = Tally(kind.name)
-        tallies.append(tally)
-        if not kind.file.endswith(".csv"):
-            inputs.try_all(kind, changed_documents(kind.valid), tally, number)
-        inputs.try_all(kind, changed_texts(kind.valid), tally, number)
-        inputs.try_all(kind, noise(kind.valid), tally, number // 2)
-    return tallies
+def try_changed(inputs: Inputs, kind: Kind, number: int) -> Tally:
+    """Try valid files of a kind that were changed, and noise."""
+    tally = Tally(kind.name)
+    if not kind.file.endswith(".csv"):
+        inputs.try_all(kind, changed_documents(kind.valid), tally, number)
+    inputs.try_all(kind, changed_texts(kind.valid), tally, number)
+    inputs.try_all(kind, noise(kind.valid), tally, number // 2)
+    return tally
 
 
 def try_large(inputs: Inputs, sizes: dict[int, tuple[str, ...]]) -> Tally:
     """Try large, deep and expanding files of each kind; an empty tuple stands for all of a size."""
-    tally = Tally("large, deep and expanding files")
+    tally = Tally(LARGE_FILES)
     for kind in KINDS:
         for size, names in sizes.items():
             for name, data in large_inputs(kind.valid[0], size):
@@ -262,7 +269,7 @@ def try_large(inputs: Inputs, sizes: dict[int, tuple[str, ...]]) -> Tally:
 
 def try_command_lines(inputs: Inputs, number: int) -> Tally:
     """Try words, options and environment variables that no command expects."""
-    tally = Tally("command lines")
+    tally = Tally(COMMAND_LINES)
 
     @seeded(inputs.seed)
     @bounds(
@@ -272,9 +279,9 @@ def try_command_lines(inputs: Inputs, number: int) -> Tally:
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    @given(command_lines(str(inputs.folder)))
+    @given(command_lines(str(inputs.folder), with_node=inputs.worker.synthesizes))
     def run(line: tuple[str, list[str], dict[str, str]]) -> None:
-        tally.add(line, inputs.worker.run(*line))
+        tally.add(line, inputs.worker.run(*line), None)
 
     run()
     return tally
@@ -291,7 +298,7 @@ def assert_right(tallies: list[Tally]) -> None:
 def test_a_few_bad_inputs_end_in_a_message(inputs: Inputs) -> None:
     """A small sample of the full run: every kind of input, without the synthesis."""
     tallies = [
-        *try_changed(inputs, 4),
+        *(try_changed(inputs, kind, 4) for kind in KINDS),
         try_large(inputs, {20_000: ("one long string", "many keys", "aliases in lists", "merge keys")}),
         try_command_lines(inputs, 12),
     ]
@@ -300,62 +307,88 @@ def test_a_few_bad_inputs_end_in_a_message(inputs: Inputs) -> None:
 
 
 HUGE = ("one letter", "NUL", "many keys", "rows", "one long string", "a valid input again and again")
+LARGE = {900_000: (), 100_000_000: HUGE}
+BY_SCHEMA, LARGE_FILES, COMMAND_LINES = (
+    "settings by their schema",
+    "large, deep and expanding files",
+    "command lines",
+)
+PARTS = (BY_SCHEMA, *(kind.name for kind in KINDS), LARGE_FILES, COMMAND_LINES)
 
 
 @pytest.mark.chaos
+@pytest.mark.parametrize("part", PARTS)
 def test_every_bad_input_ends_in_a_message(
-    synthesized_inputs: Inputs,
-    figures: Figures,
-    aws_reattach: dict[str, Any],
-    tmp_path_factory: pytest.TempPathFactory,
+    part: str, request: pytest.FixtureRequest, seed: int, figures: Figures
 ) -> None:
-    """At least 10,000 inputs: synthesized as Terraform validates it, or one clear message."""
-    inputs = synthesized_inputs
-    settings = next(kind for kind in KINDS if kind.name == "settings")
-    by_schema = Tally("settings by their schema")
-    inputs.try_all(settings, schema_settings(), by_schema, 200)
-    tallies = [
-        by_schema,
-        *try_changed(inputs, 400),
-        try_large(inputs, {900_000: (), 100_000_000: HUGE}),
-        try_command_lines(inputs, 800),
-    ]
-    inputs.worker.stop()
-    environments, refused = validate(inputs, aws_reattach, tmp_path_factory.mktemp("terraform"))
-    rows = [
-        f"| {tally.name} | {tally.runs:,} | {tally.accepted:,} | {tally.runs - tally.accepted:,} | "
-        f"{tally.most_seconds:.1f} s | {tally.most_mib:.0f} MiB | {len(tally.findings)} |"
-        for tally in tallies
-    ]
-    figures.write(
-        "input",
-        [
-            "| input | cases | accepted | refused with a message | longest | most memory | faults |",
-            "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
-            *rows,
-            f"| together | {sum(tally.runs for tally in tallies):,} | "
-            f"{sum(tally.accepted for tally in tallies):,} | "
-            f"{sum(tally.runs - tally.accepted for tally in tallies):,} | "
-            f"{max(tally.most_seconds for tally in tallies):.1f} s | "
-            f"{max(tally.most_mib for tally in tallies):.0f} MiB | "
-            f"{sum(len(tally.findings) for tally in tallies)} |",
-            "",
-            f"Settings that were accepted and synthesized: {len(inputs.synthesized)}. `terraform validate` "
-            f"read the stacks of {environments} of them, and refused {len(refused)}.",
-        ],
-    )
-    assert_right(tallies)
-    assert not refused, "\n\n".join(refused)
-    assert environments >= 20
-    assert sum(tally.runs for tally in tallies) >= 10_000
+    """At least 10,000 inputs in all parts together: synthesized as Terraform validates it, or one message."""
+    kinds_by_name = {kind.name: kind for kind in KINDS}
+    is_simple = part in kinds_by_name and part != "settings"
+    inputs: Inputs = request.getfixturevalue("inputs" if is_simple else "synthesized_inputs")
+    note = ""
+    match part:
+        case "settings by their schema":
+            tally = Tally(part)
+            inputs.try_all(kinds_by_name["settings"], schema_settings(), tally, 200)
+            inputs.worker.stop()
+            note = validate(inputs, request.getfixturevalue("aws_reattach"), tally)
+        case "large, deep and expanding files":
+            tally = try_large(inputs, LARGE)
+        case "command lines":
+            tally = try_command_lines(inputs, 800)
+        case _:
+            tally = try_changed(inputs, kinds_by_name[part], 350)
+    rows = note_part(seed, tally, note)
+    figures.write("input", describe(rows))
+    assert_right([tally])
+    assert len(rows) < len(PARTS) or sum(row["runs"] for row in rows.values()) >= 10_000
 
 
-def validate(inputs: Inputs, aws_reattach: dict[str, Any], folder: Path) -> tuple[int, list[str]]:
-    """Let Terraform validate the stacks of some accepted settings; return their number and its errors."""
+def note_part(seed: int, tally: Tally, note: str) -> dict[str, Figure]:
+    """Add a part to those of this run, which may be done by several processes, and return them all."""
+    path = PROJECT / ".work" / f"bad_input_{seed}.json"
+    path.parent.mkdir(exist_ok=True)
+    with path.open("a+", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        rows: dict[str, Figure] = json.loads(file.read() or "{}")
+        rows[tally.name] = {
+            "runs": tally.runs,
+            "accepted": tally.accepted,
+            "seconds": tally.most_seconds,
+            "mib": tally.most_mib,
+            "faults": len(tally.findings),
+            "note": note,
+        }
+        file.truncate(0)
+        file.write(json.dumps(rows))
+    return rows
+
+
+def describe(rows: dict[str, Figure]) -> Iterator[str]:
+    """Yield the lines of the table."""
+    yield "| input | cases | accepted | refused with a message | longest | most memory | faults |"
+    yield "| --- | ---: | ---: | ---: | ---: | ---: | ---: |"
+    done = [(name, rows[name]) for name in PARTS if name in rows]
+    whole = {key: sum(row[key] for _, row in done) for key in ("runs", "accepted", "faults")}
+    most = {key: max(row[key] for _, row in done) for key in ("seconds", "mib")}
+    for name, row in [*done, ("together", {**whole, **most})]:
+        yield (
+            f"| {name} | {row['runs']:,} | {row['accepted']:,} | "
+            f"{row['runs'] - row['accepted'] - row['faults']:,} | {row['seconds']:.1f} s | "
+            f"{row['mib']:.0f} MiB | {row['faults']} |"
+        )
+    yield from ["", *(row["note"] for _, row in done if row["note"])]
+
+
+def validate(inputs: Inputs, aws_reattach: dict[str, Any], tally: Tally) -> str:
+    """Let Terraform validate the stacks of some accepted settings; return what it did in words."""
     chosen = list(inputs.synthesized.items())
     random.Random(inputs.seed).shuffle(chosen)
+    assert len(chosen) >= 20
     seen: set[str] = set()
-    refused = []
+    folder = inputs.folder / "terraform"
+    folder.mkdir()
     with terraform_environment(aws_reattach, folder / "record.json") as variables:
         environment = {**inherited_environment(), **variables}
         for text, stacks in chosen[:VALIDATED]:
@@ -364,8 +397,11 @@ def validate(inputs: Inputs, aws_reattach: dict[str, Any], folder: Path) -> tupl
                     continue
                 seen.add(configuration)
                 if error := _validate(folder / stack, configuration, environment):
-                    refused.append(f"{stack}: {error}\n{text}")
-    return len(chosen[:VALIDATED]), refused
+                    tally.findings[f"terraform validate {error[:200]}"] = f"{stack}: {error}\n{text}"
+    return (
+        f"{len(chosen)} settings that were made by the schema were accepted and synthesized. `terraform validate` "
+        f"judged the stacks of {len(chosen[:VALIDATED])} of them, {len(seen)} different ones."
+    )
 
 
 def _validate(folder: Path, configuration: str, environment: dict[str, str]) -> str:
