@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, StringConstraints, ValidationError
-from ruamel.yaml.error import YAMLError
 
+from plan_review.yaml_text import ERRORS, load_yaml
 from stacks.errors import UserError
-from stacks.settings.limited_yaml import MAX_BYTES, LargeFileError, limited_yaml, read_limited
 from stacks.settings.load import MAX_MISTAKES
 from stacks.settings.messages import escape_control_characters, shorten
 
@@ -59,9 +58,7 @@ def read_accepted(file: Path) -> list[Acceptance]:
 
     """
     try:
-        return _AcceptedFile.model_validate(limited_yaml().load(read_limited(file))).accepted
-    except LargeFileError:
-        raise UserError(f"{file.name}: larger than {MAX_BYTES // 1000} kB") from None
+        return _AcceptedFile.model_validate(load_yaml(file.read_bytes())).accepted
     except ValidationError as error:
         lines = (
             f"{file.name}: {'.'.join(shorten(str(part)) for part in item['loc'])}: "
@@ -69,8 +66,7 @@ def read_accepted(file: Path) -> list[Acceptance]:
             for item in error.errors()[:MAX_MISTAKES]
         )
         raise UserError("\n".join(map(escape_control_characters, lines))) from None
-    except (YAMLError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        # Besides its own errors the parser has those of the types that a tag names.
+    except ERRORS as error:
         reason = escape_control_characters(shorten(" ".join(str(error).split())))
         raise UserError(f"{file.name}: not YAML: {reason}") from None
 
