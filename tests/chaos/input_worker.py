@@ -41,7 +41,7 @@ def main() -> None:
     load = importlib.import_module("stacks.settings.load")
     load.PROJECT = project  # type: ignore[attr-defined] # all other modules take it from there
     if "synthesize" in sys.argv[2:]:
-        _warm_up(project)
+        _warm_up()
     else:
         importlib.import_module("main").main = read_settings  # type: ignore[attr-defined]
     importlib.import_module("numpy")  # its threads need no memory later
@@ -52,10 +52,9 @@ def main() -> None:
         answers.flush()
 
 
-def _warm_up(project: Path) -> None:
+def _warm_up() -> None:
     """Start Node.js, which needs more address space than the limit leaves."""
     os.environ["ENV"] = "example"
-    os.environ["CDKTF_OUTDIR"] = str(project / "warm")
     sys.argv = ["main.py"]
     importlib.import_module("main").main()
 
