@@ -145,7 +145,8 @@ def kinds() -> tuple[Kind, ...]:
             ("explain", "{file}", "--environment", "example", "--root", "{folder}"),
             (PIPELINE, _read("templates/can-run.yml"), _read(".gitlab-ci.yml")), ".gitlab-ci.yml",
         ),
-        Kind("plan", "plan.json", "plan_review.__main__:main", ("{file}",), (_dump(build_plan()),), "plan.json"),
+        Kind("plan", "plan.json", "plan_review.__main__:main", ("{file}",), (_dump(build_plan()),),
+        "plan.json"),
         Kind(
             "accepted findings", "accepted.yaml", "plan_review.__main__:main",
             ("--accepted", "{file}", "{folder}/good.json"), (ACCEPTED,), "accepted.yaml",
@@ -167,7 +168,8 @@ def kinds() -> tuple[Kind, ...]:
             (_dump({"exit_status": 2, "digest": "", "commit": "", "stacks": {"network": STACK}}),), "plans",
         ),
         Kind(
-            "accepted weaknesses", "scan.yaml", f"{WORKER}:read_scan_acceptances", ("{file}",), (SCAN,), "scan.yaml"
+            "accepted weaknesses", "scan.yaml", f"{WORKER}:read_scan_acceptances", ("{file}",), (SCAN,),
+            "scan.yaml"
         ),
         Kind(
             "table of prices", "prices/table.csv", f"{WORKER}:read_prices", ("{file}",),
@@ -182,15 +184,20 @@ def kinds() -> tuple[Kind, ...]:
 LONG = 3000
 ODD_TEXTS = some.sampled_from(
     (
-        "", " ", "a" * LONG, "é" * LONG, "\n", "a\nb", "\x1b[31mred", "\u202eabc", "\ufeff", "\x85", "\u2028", "\u0000",
-        "${AWS_REGION}", "${aws_vpc.vpc.id}", "%{ for a in b }", "{{ a }}", "$(date)", "`date`", "a'\"b", "../../etc",
-        "-", "~", "null", "no", "1e3", "0x10", "1_000", "2026-11-26", ".inf", "*", "&a", "!!str", "[", "{", "#", ": ", "<<",
-        "\ud800", "glpat-abcdefghijklmnopqrst", "é", "日本", "😀", "a" * 64, "A", "a.b", "a/b", "arn:aws:iam::1:role/a",
+        "", " ", "a" * LONG, "é" * LONG, "\n", "a\nb", "\x1b[31mred", "\u202eabc", "\ufeff", "\x85",
+        "\u2028", "\u0000",
+        "${AWS_REGION}", "${aws_vpc.vpc.id}", "%{ for a in b }", "{{ a }}", "$(date)", "`date`", "a'\"b",
+        "../../etc",
+        "-", "~", "null", "no", "1e3", "0x10", "1_000", "2026-11-26", ".inf", "*", "&a", "!!str", "[", "{",
+        "#", ": ", "<<",
+        "\ud800", "glpat-abcdefghijklmnopqrst", "é", "日本", "😀", "a" * 64, "A", "a.b", "a/b",
+        "arn:aws:iam::1:role/a",
     )
 )  # fmt: skip
 ODD_VALUES: some.SearchStrategy[Any] = some.sampled_from(
     (
-        None, True, False, 0, -1, 1, 2**31, 2**63, 2**64, 10**30, -(10**400), 0.1, -0.0, 1e308, 1e400, float("nan"),
+        None, True, False, 0, -1, 1, 2**31, 2**63, 2**64, 10**30, -(10**400), 0.1, -0.0, 1e308, 1e400,
+        float("nan"),
         [], {}, [[]], [{}], {"a": {"b": ["c"]}}, [None], ["a"] * 300, {"": ""}, {"a" * LONG: 1},
     )
 )  # fmt: skip
@@ -253,10 +260,14 @@ def _write(document: Any, form: str) -> bytes:
 SIGNS = some.sampled_from(list("\t\r\x00\x07\x1b\x7f\x85\u2028\ufeff:-#&*!|>'\"%@`{}[],?~<$\\0\n"))
 LINES = some.sampled_from(
     (
-        "a: &a [*a]", "<<: *a", "<<: {a: b}", "? [a, b]\n: c", "---", "...", "%YAML 1.1", "a: !!python/object:os.system {}",
-        "a: !!binary aGk=", "a: !!set {a, b}", "a: !!timestamp 2026-11-26", "a: |\n  b", "a: >-\n\n  b", "\ta: b",
-        "a: 1e400", "a: .nan", "a: 0o777", "a: 1:30:00", "a: 0b1", "{{ a }}", "- a", "include: [{local: /ci.yml}]",
-        "include: {remote: 'http://127.0.0.1:1/a.yml'}", "include: .gitlab-ci.yml", "extends: build", ',"a":', "},", "a: *b",
+        "a: &a [*a]", "<<: *a", "<<: {a: b}", "? [a, b]\n: c", "---", "...", "%YAML 1.1",
+        "a: !!python/object:os.system {}",
+        "a: !!binary aGk=", "a: !!set {a, b}", "a: !!timestamp 2026-11-26", "a: |\n  b", "a: >-\n\n  b",
+        "\ta: b",
+        "a: 1e400", "a: .nan", "a: 0o777", "a: 1:30:00", "a: 0b1", "{{ a }}", "- a",
+        "include: [{local: /ci.yml}]",
+        "include: {remote: 'http://127.0.0.1:1/a.yml'}", "include: .gitlab-ci.yml", "extends: build",
+        ',"a":', "},", "a: *b",
         '"a": 1,', "1,2,3,4,5", '"', "a: " + "9" * 400, "a: " + "[" * 60, "x" * LONG + ": 1",
     )
 )  # fmt: skip
@@ -322,7 +333,9 @@ _EXAMPLE = re.compile(r"such as \[?\"?([^\s,\])\"]+)")
 _FIXED = frozenset(("aws_provider", "helm_provider", "kubernetes_provider"))
 
 
-def values_of(schema: dict[str, Any], about: str = "") -> some.SearchStrategy[Any]:
+def values_of(  # noqa: PLR0911 - one for each type
+    schema: dict[str, Any], about: str = ""
+) -> some.SearchStrategy[Any]:
     """Return a strategy for values of a part of the settings' JSON schema; rules beyond it may refuse some."""
     schema = _resolve(schema)
     about = schema.get("description", about)
@@ -429,16 +442,22 @@ _COMMANDS = {
     "prices": ("show",),  # the other one asks AWS
 }
 _OPTIONS = (
-    "--environment", "--environment=nope", "--yes", "--dry-run", "--fleet", "--variable", "--root", "--instance-type", "--json",
-    "--node-start", "--against", "--jobs", "--seed", "--runner", "--ci-file", "--accepted", "--sarif", "--region", "--name",
-    "--location", "--digest", "--valid-for", "--code-quality", "--picture", "--help", "-h", "--", "-", "--spot=", "--remove",
-    "--allow-unread-includes", "--gitlab-report", "network", "{folder}", "{folder}/ci/.gitlab-ci.yml", "{folder}/jobs.csv",
-    "{folder}/api.json", "/dev/null", "/nope/nope", "m5.large=2:8192", "m5.large=-1:1", "A=B", "SPOT=180", "SPOT=1e9",
+    "--environment", "--environment=nope", "--yes", "--dry-run", "--fleet", "--variable", "--root",
+    "--instance-type", "--json",
+    "--node-start", "--against", "--jobs", "--seed", "--runner", "--ci-file", "--accepted", "--sarif",
+    "--region", "--name",
+    "--location", "--digest", "--valid-for", "--code-quality", "--picture", "--help", "-h", "--", "-",
+    "--spot=", "--remove",
+    "--allow-unread-includes", "--gitlab-report", "network", "{folder}", "{folder}/ci/.gitlab-ci.yml",
+    "{folder}/jobs.csv",
+    "{folder}/api.json", "/dev/null", "/nope/nope", "m5.large=2:8192", "m5.large=-1:1", "A=B", "SPOT=180",
+    "SPOT=1e9",
     "7=default", "eu-central-1", "m5.large", "gp3", "0", "-1", "99999999999999999999", "1e3", "nan",
 )  # fmt: skip
 # What the operating system passes on as bytes that are no UTF-8 comes as a surrogate.
 _WORDS = some.sampled_from(
-    ("", " ", "\udcff", "a\nb", "\x1b[31m", "../example", "/etc/passwd", "a" * 5000, "é" * 300, "\u202e", "${A}", "*", "~")
+    ("", " ", "\udcff", "a\nb", "\x1b[31m", "../example", "/etc/passwd", "a" * 5000, "é" * 300, "\u202e",
+    "${A}", "*", "~")
 ) | some.text(some.characters(codec="utf-8", exclude_characters="\0"), max_size=8)  # fmt: skip
 _VARIABLES = (
     "ENV",
@@ -541,7 +560,8 @@ def bombs() -> Iterator[tuple[str, bytes]]:
     level = [b"- &%s [%s]\n" % (n, b",".join([b"*" + p] * 9)) for p, n in _pairs()]
     yield "aliases in accepted findings", b"accepted:\n- &a0 [x, x]\n" + b"".join(level)
     yield "aliases in an address", (
-        b"x: &a0 [x, x]\n" + b"".join(b"%s: &%s [%s]\n" % (n, n, b",".join([b"*" + p] * 9)) for p, n in _pairs())
+        b"x: &a0 [x, x]\n" + b"".join(b"%s: &%s [%s]\n" % (n, n, b",".join([b"*" + p] * 9)) for p,
+        n in _pairs())
         + b"accepted: *a20\n"
     )  # fmt: skip
     yield "a value that contains itself", b"accepted: &a [*a]\n"

@@ -165,7 +165,7 @@ def _run(run: dict[str, Any]) -> dict[str, Any]:
         errors.write(status)
         status = 1
     errors.flush()
-    said = errors.buffer.getvalue().decode("utf-8", "replace")  # type: ignore[attr-defined]
+    said = errors.buffer.getvalue().decode("utf-8", "replace")
     return {
         "status": status or 0,
         "failure": failure,
