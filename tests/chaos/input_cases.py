@@ -336,7 +336,7 @@ _FIXED = frozenset(("aws_provider", "helm_provider", "kubernetes_provider"))
 def values_of(  # noqa: PLR0911 - one for each type
     schema: dict[str, Any], about: str = ""
 ) -> some.SearchStrategy[Any]:
-    """Return a strategy for values of a part of the settings' JSON schema; rules beyond it may refuse some."""
+    """Return a strategy for a part of the settings' JSON schema; rules beyond it may refuse some values."""
     schema = _resolve(schema)
     about = schema.get("description", about)
     if "enum" in schema or "const" in schema:
@@ -572,10 +572,7 @@ def bombs() -> Iterator[tuple[str, bytes]]:
     )  # fmt: skip
     yield (
         "stars",
-        b"accepted:\n- {address: "
-        + b"'"
-        + b"*a" * 200
-        + b"', category: access, reason: x, until: 2027-01-01}",
+        b"accepted:\n- {address: '" + b"*a" * 200 + b"', category: access, reason: x, until: 2027-01-01}",
     )
 
 

@@ -14,18 +14,20 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SECONDS = 10  # of processor time, since other tests run beside this one
 MEMORY = 1024**3
 _SHOWN = 3000  # characters of what a program prints
 
 
-class TooSlow(BaseException):  # noqa: N818 - no `except Exception` may end it
-    """A run has used all its processor time."""
+class TooSlow(BaseException):
+    """A run has used all its processor time. No `except Exception` may end it."""
 
 
 def _end_run(_number: int, _frame: FrameType | None) -> None:

@@ -1,4 +1,4 @@
-"""Bad input: every program ends with what it was asked for, or with one clear message, in bounded time and memory."""
+"""Bad input: every program does what it was asked for, or ends with one clear message, in bounded time."""
 
 import fcntl
 import json
@@ -140,7 +140,7 @@ class Tally:
             self.findings[reason] = f"{text}\n{done.get('said', '')}\n{done['failure']}"
 
 
-def judge(done: Figure, named: str | None) -> str:
+def judge(done: Figure, named: str | None) -> str:  # noqa: PLR0911 - one for each sort of fault
     """Return what is wrong with the end of a run; empty if nothing is."""
     if done["failure"]:
         return "a traceback: " + done["failure"].strip().splitlines()[-1][:80]
@@ -400,8 +400,9 @@ def validate(inputs: Inputs, aws_reattach: dict[str, Any], tally: Tally) -> str:
                 if error := _validate(folder / stack, configuration, environment):
                     tally.findings[f"terraform validate {error[:200]}"] = f"{stack}: {error}\n{text}"
     return (
-        f"{len(chosen)} settings that were made by the schema were accepted and synthesized. `terraform validate` "
-        f"judged the stacks of {len(chosen[:VALIDATED])} of them, {len(seen)} different ones."
+        f"{len(chosen)} settings that were made by the schema were accepted and synthesized. "
+        f"`terraform validate` judged the stacks of {len(chosen[:VALIDATED])} of them, {len(seen)} different "
+        "ones."
     )
 
 
