@@ -143,7 +143,7 @@ class Tally:
 def judge(done: Figure, named: str | None) -> str:  # noqa: PLR0911 - one for each sort of fault
     """Return what is wrong with the end of a run; empty if nothing is."""
     if done["failure"]:
-        return "a traceback: " + done["failure"].strip().splitlines()[-1][:80]
+        return f"a traceback: {done['failure'].strip().splitlines()[-1][:80]}"
     if done["cpu_seconds"] > SECONDS:
         return "too slow"
     if done["mib"] * 1024**2 > MEMORY:
