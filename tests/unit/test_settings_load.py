@@ -73,10 +73,10 @@ def test_a_hostile_file_is_refused_at_once(tmp_path: Path, data: bytes) -> None:
     """No file causes a traceback or fills the memory."""
     path = tmp_path / "example.yaml"
     path.write_bytes(data)
-    start = time.monotonic()
+    start = time.process_time()
     (line,) = read(path)
     assert line.startswith(("example.yaml: can't be used: ", "example.yaml:1: not valid YAML: nested more"))
-    assert time.monotonic() - start < 5
+    assert time.process_time() - start < 5
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_a_message_stays_readable(mistakes: Mistakes) -> None:
     """Long keys and values are shortened, and of very many mistakes the first 50 are shown."""
     (line,) = mistakes({"network.availability_zones": ["a" * 9000]})
     assert len(line) < 2000
-    lines = mistakes({"aws": {f"{number}{'k' * 9000}": 1 for number in range(200)}})
+    lines = mistakes({"aws": {f"{number}{'k' * 900}": 1 for number in range(70)}})
     assert len(lines) == 51
     assert all(len(line) < 500 for line in lines)
     assert lines[-1] == "example.yaml: and more"
