@@ -79,7 +79,7 @@ def test_an_entry_needs_every_field(tmp_path: Path, change: dict[str, Any], mess
         "a: !!timestamp x",
         "a: !!binary x",
         b"\xff\xfe",
-        "[" * 5000,
+        "[" * 500,
     ],
 )
 def test_a_hostile_file_is_a_short_message(tmp_path: Path, text: str | bytes) -> None:
