@@ -9,19 +9,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.composer import Composer
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from stacks.errors import UserError
-from stacks.settings.messages import mask_tokens
+from stacks.settings.limited_yaml import (
+    MAX_BYTES,
+    MAX_DEPTH,
+    MAX_NODES,
+    LargeFileError,
+    limited_yaml,
+    read_limited,
+)
+from stacks.settings.messages import escape_control_characters, mask_tokens
 
-# The parser reads about 10,000 values a second, and these are about a thousand jobs.
-MAX_BYTES = 1_000_000
-MAX_NODES = 16_000
-# GitLab, "GitLab application limits": 100 levels. The parser needs several calls of Python for each.
-MAX_DEPTH = 40
 MAX_LINES = 20  # of a message
 MAX_DIGITS = 100  # of a number; Python writes no number of thousands of digits
 
@@ -88,20 +89,7 @@ class CiFileError(UserError):
 
 def plain(text: str) -> str:
     """Return a text of the file without tokens and control characters."""
-    return "".join(sign if sign.isprintable() else f"\\u{ord(sign):04x}" for sign in mask_tokens(text))
-
-
-class _LimitedComposer(Composer):
-    """A composer that ends at a number of nodes: it does not build what no pipeline has."""
-
-    nodes = 0
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        """Compose one node, and count it."""
-        self.nodes += 1
-        if self.nodes > MAX_NODES:
-            raise YAMLError(f"more than {MAX_NODES} values")
-        return super().compose_node(parent, index)
+    return escape_control_characters(mask_tokens(text))
 
 
 def read_yaml(path: Path, name: str) -> Section:
@@ -133,19 +121,16 @@ def _parse(path: Path, name: str) -> list[Node | None]:
     try:
         if not path.is_file() and path.exists():
             raise CiFileError([(name, "not a file")])
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-        text = content.decode()
+        text = read_limited(path)
     except OSError as error:
         raise CiFileError([(name, f"can't be read: {error.strerror}")]) from None
     except UnicodeDecodeError:
-        if len(content) <= MAX_BYTES:
-            raise CiFileError([(name, "can't be read: it must be text in UTF-8")]) from None
-    if len(content) > MAX_BYTES:
-        raise CiFileError([(name, f"larger than {MAX_BYTES // 1000} kB: no pipeline needs that much")])
-    yaml = YAML(typ="safe", pure=True)
-    yaml.max_depth = MAX_DEPTH
-    yaml.Composer = _LimitedComposer
+        raise CiFileError([(name, "can't be read: it must be text in UTF-8")]) from None
+    except LargeFileError:
+        raise CiFileError(
+            [(name, f"larger than {MAX_BYTES // 1000} kB: no pipeline needs that much")]
+        ) from None
+    yaml = limited_yaml()
     try:
         return list(yaml.compose_all(text))
     except MarkedYAMLError as error:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs.ci_file import Job
+from jobs.ci_yaml import plain
 from jobs.explain import takes
 from jobs.job_log import MAX_SECONDS, Row
 from jobs.pod import variable_name
@@ -22,6 +23,7 @@ from jobs.quantities import parse_quantity
 from stacks.errors import UserError
 from stacks.resources import RESOURCES
 from stacks.settings import Settings
+from stacks.settings.messages import shorten
 
 MAX_BYTES = 50_000_000
 LAST_TIME = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
@@ -59,7 +61,7 @@ class FleetChoice:
         tags = job.get("tag_list")
         tags = [str(tag) for tag in tags] if isinstance(tags, list) else []
         fleets = [name for name, runner in self.settings.runners.items() if takes(runner.tags, tags)]
-        shown = ", ".join(tags) or "none"
+        shown = shorten(", ".join(tags)) or "none"
         if len(fleets) > 1:
             return (
                 None,
@@ -86,7 +88,7 @@ def convert(
                 continue
             seen.add(job["id"])
             if not job.get("started_at"):
-                left_out[f"that no runner has started ({job.get('status')})"] += 1
+                left_out[f"that no runner has started ({shorten(str(job.get('status')))})"] += 1
                 continue
             if job.get("duration") is None or not job.get("finished_at"):
                 left_out["that have not ended"] += 1
@@ -143,14 +145,19 @@ def _read_jobs(path: Path) -> Iterator[dict[str, Any]]:
         try:
             value, place = decoder.raw_decode(text, place)
         except (ValueError, RecursionError) as error:
-            reason = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deep"
+            other = (
+                "nested too deep" if isinstance(error, RecursionError) else "a number with too many digits"
+            )
+            reason = error.msg if isinstance(error, json.JSONDecodeError) else other
             line = text.count("\n", 0, error.pos) + 1 if isinstance(error, json.JSONDecodeError) else 1
             raise UserError(f"{path}:{line}: not valid JSON: {reason}. {accepted}") from None
         if isinstance(value, dict) and "id" not in value and "message" in value:
-            raise UserError(f"{path}: is an error of GitLab: {str(value['message'])[:100]}. {accepted}")
+            raise UserError(
+                f"{path}: is an error of GitLab: {plain(str(value['message'])[:100])}. {accepted}"
+            )
         for job in value if isinstance(value, list) else [value]:
             if not isinstance(job, dict) or not isinstance(job.get("id"), int):
-                raise UserError(f"{path}: {str(job)[:60]}: is not a job with an id. {accepted}")
+                raise UserError(f"{path}: {plain(str(job)[:60])}: is not a job with an id. {accepted}")
             yield job
 
 

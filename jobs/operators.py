@@ -187,6 +187,7 @@ def _parse_node_starts(texts: list[str]) -> dict[str, int]:
 def _convert(arguments: argparse.Namespace) -> int:
     """Print a log, and to standard error what was left out."""
     from jobs.ci_file import read_pipeline
+    from jobs.ci_yaml import plain
     from jobs.gitlab_jobs import FleetChoice, convert, find_requests
     from jobs.job_log import write_log
     from jobs.quantities import parse_number
@@ -210,7 +211,7 @@ def _convert(arguments: argparse.Namespace) -> int:
     choice = FleetChoice(settings, arguments.fleet, runners)
     conversion = convert(arguments.files, choice, requests)
     for reason, count in conversion.left_out.items():
-        print(f"left out: {count_jobs(count)} {reason}", file=sys.stderr)
+        print(f"left out: {count_jobs(count)} {plain(reason)}", file=sys.stderr)
     if not conversion.rows:
         raise UserError(f"{', '.join(map(str, arguments.files))}: no job that a replay can use")
     write_log(conversion.rows, sys.stdout)

@@ -7,17 +7,19 @@ Not here: rules of a project's own, and the clock. The command passes the day.
 
 import datetime as dt
 import re
+import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.error import MarkedYAMLError
 
 from plan_review.findings import Category, Finding
 from plan_review.plan import PlanError
-from plan_review.values import compile_wildcards
+from plan_review.values import compile_wildcards, escape_invisible
+from plan_review.yaml_text import ERRORS, load_yaml
 
+MAX_SHOWN = 100  # characters of a value in a message
 _FIELDS = ("address", "category", "reason", "until")
 _CATEGORIES = ", ".join(category.name.lower() for category in Category)
 
@@ -78,12 +80,12 @@ def read_accepted(text: str | bytes, name: str, today: dt.date) -> Accepted:
 
     """
     try:
-        document = YAML(typ="safe", pure=True).load(text)
+        document = load_yaml(text)
     except MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise PlanError(f"{name}{line}: not YAML: {error.problem}") from None
-    except (YAMLError, ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
-        raise PlanError(f"{name}: not YAML: {' '.join(str(error).split())}") from None
+        raise PlanError(f"{name}{line}: not YAML: {_show(str(error.problem))}") from None
+    except ERRORS as error:
+        raise PlanError(f"{name}: not YAML: {_show(' '.join(str(error).split()))}") from None
     if not isinstance(document, dict) or set(document) != {"accepted"}:
         raise PlanError(f"{name}: one key is expected. Accepted: accepted, with a list of entries")
     entries = document["accepted"]
@@ -99,7 +101,7 @@ def _read_entry(item: Any, name: str, place: str) -> Acceptance:
         _refuse(name, place, item, f"the keys {', '.join(_FIELDS)}")
     for key in [*(key for key in item if key not in _FIELDS), *(key for key in _FIELDS if key not in item)]:
         problem = "unknown" if key in item else "missing"
-        raise PlanError(f"{name}: {place}.{key}: {problem}. Each entry has {', '.join(_FIELDS)}")
+        raise PlanError(f"{name}: {place}.{_show(key)}: {problem}. Each entry has {', '.join(_FIELDS)}")
     for key in ("address", "reason"):
         if not isinstance(item[key], str) or not item[key].strip():
             _refuse(name, f"{place}.{key}", item[key], "text that is not empty")
@@ -124,4 +126,10 @@ def _read_day(value: Any) -> dt.date | None:
 
 
 def _refuse(name: str, place: str, value: Any, accepted: str) -> NoReturn:
-    raise PlanError(f"{name}: {place}: {value!s:.100}: refused. Accepted: {accepted}")
+    raise PlanError(f"{name}: {place}: {_show(value)}: refused. Accepted: {accepted}")
+
+
+def _show(value: Any) -> str:
+    """Return the beginning of a value. Aliases of YAML can repeat its parts without end."""
+    text = value if isinstance(value, str) else reprlib.repr(value)
+    return escape_invisible(text[:MAX_SHOWN]) + ("…" if len(text) > MAX_SHOWN else "")

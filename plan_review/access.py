@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from types import NoneType
 from typing import Any
 
 from plan_review.findings import Category, Finding
@@ -112,6 +113,7 @@ def find_changed_documents(change: Change) -> list[Document]:
     ]
 
 
+_NO_DOCUMENT = (int, float, NoneType)
 _PAST = {"create": "created", "update": "changed", "replace": "replaced", "delete": "deleted"}
 
 
@@ -171,8 +173,9 @@ def _get_pod_security_level(state: dict[str, Any] | None) -> Any:
 
 def _find_documents(before: Any, after: Any, path: str) -> Iterator[Document]:
     """Yield each policy document that differs or can't be read."""
-    if before == after:
-        return  # most attributes are equal, and comparing them costs next to nothing
+    # Most attributes are equal, and comparing them costs next to nothing. A number is no document.
+    if before == after or (isinstance(before, _NO_DOCUMENT) and isinstance(after, _NO_DOCUMENT)):
+        return
     if isinstance(before, dict | None) and isinstance(after, dict | None):
         for key in dict.fromkeys([*(before or {}), *(after or {})]):
             yield from _find_documents(

@@ -7,10 +7,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
 from plan_review.values import list_blocks
+from plan_review.yaml_text import ERRORS, load_yaml
 
 # Helm, "The Format and Limitations of --set": names with dots, indexes in brackets, escapes with a backslash.
 _NAME_PARTS = re.compile(r"((?:[^.\[\]\\]|\\.)+)|\[(\d{1,4})\]")
@@ -111,12 +109,12 @@ def _read_toml(text: str) -> Any:
 @lru_cache(maxsize=4096)
 def _parse_yaml(text: str) -> Any:
     """Parse YAML once: a review reads each release's values for its findings, and again for its list."""
-    return YAML(typ="safe", pure=True).load(text)
+    return load_yaml(text)
 
 
 def read_yaml(text: str) -> Any:
     """Return the YAML in a string; None if Helm could not read it either."""
     try:
         return copy.deepcopy(_parse_yaml(text))
-    except (YAMLError, ValueError, TypeError, AttributeError, LookupError, RecursionError):
+    except ERRORS:
         return None

@@ -13,7 +13,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from stacks.errors import UserError
+from stacks.settings.limited_yaml import MAX_BYTES, LargeFileError, read_limited
 from stacks.settings.load import PROJECT
+from stacks.settings.messages import escape_control_characters, shorten
 from stacks.settings.model import Region
 
 # Terraform, "CLI Configuration File", "Implied Local Mirror Directories".
@@ -50,10 +52,14 @@ def read_backend(path: Path) -> Backend:
 
     """
     try:
-        arguments = json.loads(path.read_text(encoding="utf-8"))
+        arguments = json.loads(read_limited(path), object_pairs_hook=_build_map)
     except (OSError, UnicodeDecodeError) as error:
         raise BackendError(f"{path.name}: can't be read: {error}") from None
-    except json.JSONDecodeError:
+    except LargeFileError:
+        raise BackendError(
+            f"{path.name}: larger than {MAX_BYTES // 1000} kB. Accepted: {_ACCEPTED}"
+        ) from None
+    except (ValueError, RecursionError):  # also a number of thousands of digits
         raise BackendError(f"{path.name}: not valid JSON. Accepted: {_ACCEPTED}") from None
     for key in ("terraform", "backend", "s3"):
         if not isinstance(arguments, dict) or set(arguments) != {key}:
@@ -66,6 +72,16 @@ def read_backend(path: Path) -> Backend:
         raise BackendError("\n".join(lines)) from None
 
 
+def _build_map(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a map of JSON; Python's parser would take the last one of two equal keys without a word."""
+    built = dict(pairs)
+    if len(built) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise BackendError(f"backend.tf.json: {_show(twice)}: the same key twice. Accepted: {_ACCEPTED}")
+    return built
+
+
 def state_key(environment: str, stack: str) -> str:
     """Return the key of one stack's state in the bucket: `<environment>/<stack>.tfstate`."""
     return f"{environment}/{stack}.tfstate"
@@ -76,9 +92,13 @@ def _describe(mistake: Any) -> str:
     field = Backend.model_fields.get(key)
     if field is None:
         # The value is not shown: it may be a credential.
-        return f"{'.' * bool(key)}{key}: unknown here. Accepted: {_ACCEPTED}"
-    value = "missing" if mistake["type"] == "missing" else json.dumps(mistake["input"])
+        return f"{'.' * bool(key)}{_show(key)}: unknown here. Accepted: {_ACCEPTED}"
+    value = "missing" if mistake["type"] == "missing" else _show(json.dumps(mistake["input"]))
     return f".{key}: {value}. Accepted: {field.description}"
+
+
+def _show(text: str) -> str:
+    return escape_control_characters(shorten(text))
 
 
 def find_output_folder() -> Path:

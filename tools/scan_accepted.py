@@ -1,5 +1,6 @@
 """The findings that the project accepts (tools/scan_accepted.yaml), and what is left of a scan after them."""
 
+import reprlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -7,10 +8,11 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, StringConstraints, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
+from plan_review.yaml_text import ERRORS, load_yaml
 from stacks.errors import UserError
+from stacks.settings.load import MAX_MISTAKES
+from stacks.settings.messages import escape_control_characters, shorten
 
 ScanName = Literal["stacks", "plan", "charts", "python", "node"]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
@@ -56,15 +58,22 @@ def read_accepted(file: Path) -> list[Acceptance]:
 
     """
     try:
-        return _AcceptedFile.model_validate(YAML(typ="safe").load(file)).accepted
-    except YAMLError as error:
-        raise UserError(f"{file.name}: not YAML: {' '.join(str(error).split())}") from None
+        return _AcceptedFile.model_validate(load_yaml(file.read_bytes())).accepted
     except ValidationError as error:
         lines = (
-            f"{file.name}: {'.'.join(map(str, item['loc']))}: {item['input']!s:.100}: {item['msg']}"
-            for item in error.errors()
+            f"{file.name}: {'.'.join(shorten(str(part)) for part in item['loc'])}: "
+            f"{_show(item['input'])}: {item['msg']}"
+            for item in error.errors()[:MAX_MISTAKES]
         )
-        raise UserError("\n".join(lines)) from None
+        raise UserError("\n".join(map(escape_control_characters, lines))) from None
+    except ERRORS as error:
+        reason = escape_control_characters(shorten(" ".join(str(error).split())))
+        raise UserError(f"{file.name}: not YAML: {reason}") from None
+
+
+def _show(value: object) -> str:
+    # Aliases of YAML can repeat the parts of a list or a map without end.
+    return shorten(value if isinstance(value, str) else reprlib.repr(value))
 
 
 def judge(scans: Mapping[ScanName, Iterable[Finding]], accepted: Iterable[Acceptance]) -> Iterator[str]:

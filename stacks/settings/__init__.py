@@ -7,7 +7,7 @@ Not here: reading the YAML file (load.py). No cdktf import, so that a mistake is
 
 import re
 from collections.abc import Iterator
-from itertools import combinations, product
+from itertools import product
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator

@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -17,14 +18,33 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from stacks.errors import UserError
 from stacks.settings import Settings
-from stacks.settings.messages import NO_TEMPLATES, describe_error, join_path, list_keys, mask_tokens
+from stacks.settings.limited_yaml import (
+    MAX_BYTES,
+    MAX_DEPTH,
+    MAX_NODES,
+    LargeFileError,
+    TooManyNodesError,
+    limited_yaml,
+    read_limited,
+)
+from stacks.settings.messages import (
+    NO_TEMPLATES,
+    describe_error,
+    escape_control_characters,
+    join_path,
+    list_keys,
+    mask_tokens,
+    shorten,
+)
 
 PROJECT = Path(__file__).resolve().parents[2]
 
-# With aliases a short file can expand without limit.
-MAX_NODES = 20_000
-MAX_DEPTH = 40
+MAX_MISTAKES, MAX_LINE = 50, 1500  # of a message
 UNUSABLE = "can't be used: it must be YAML in UTF-8, with values that JSON can represent"
+TOO_LARGE = (
+    f"can't be used: larger than an environment is. Accepted: up to {MAX_BYTES // 1000} kB, and up to "
+    f"{MAX_NODES} values on {MAX_DEPTH} levels, with those that aliases repeat"
+)
 
 _TAG = "tag:yaml.org,2002:"
 _TAGS = {f"{_TAG}{name}" for name in ("str", "int", "float", "bool", "null", "map", "seq")}
@@ -54,12 +74,15 @@ class SettingsError(UserError):
     """An environment's file can't be used; `mistakes` has one line for each reason."""
 
     def __init__(self, path: Path, problems: Iterable[Problem]) -> None:
-        """Write one line per problem, without tokens and control characters."""
+        """Write one line for each of the first problems, without tokens and control characters."""
         shown = path.relative_to(PROJECT) if path.is_relative_to(PROJECT) else path
         lines = [
-            f"{shown}{f':{problem.line}' if problem.line else ''}: {problem.text}" for problem in problems
+            f"{shown}{f':{problem.line}' if problem.line else ''}: {problem.text}"
+            for problem in islice(problems, MAX_MISTAKES + 1)
         ]
-        self.mistakes = [_escape_control_characters(mask_tokens(line)) for line in lines]
+        lines[MAX_MISTAKES:] = [f"{shown}: and more" for _ in lines[MAX_MISTAKES:]]
+        lines = [line if len(line) <= MAX_LINE else f"{line[:MAX_LINE]}…" for line in map(mask_tokens, lines)]
+        self.mistakes = [escape_control_characters(line) for line in lines]
         super().__init__("\n".join(self.mistakes))
 
 
@@ -86,12 +109,12 @@ def load_settings(path: Path) -> Settings:
         SettingsError: If the file is missing, is not YAML, or holds a mistake.
 
     """
-    yaml = YAML(typ="safe", pure=True)
-    yaml.max_depth = MAX_DEPTH
+    yaml = limited_yaml()
     try:
         root = _parse_file(yaml, path)
-        if problems := list(_find_problems(root)):
-            raise SettingsError(path, problems)
+        problems = _find_problems(root)
+        if first := next(problems, None):
+            raise SettingsError(path, chain([first], problems))
         values = {**yaml.constructor.construct_document(root), "environment": path.stem}
         # In strict mode pydantic turns lists into tuples and strings into IP networks only if it reads JSON.
         document = json.dumps(values, ensure_ascii=False, allow_nan=False).encode()
@@ -99,6 +122,8 @@ def load_settings(path: Path) -> Settings:
         return Settings.model_validate_json(document, context={"folder": path.parent})
     except ValidationError as error:
         raise SettingsError(path, _describe_errors(error, root)) from None
+    except TooManyNodesError:
+        raise SettingsError(path, [Problem(TOO_LARGE)]) from None
     except (YAMLError, ValueError):
         raise SettingsError(path, [Problem(UNUSABLE)]) from None
 
@@ -106,9 +131,11 @@ def load_settings(path: Path) -> Settings:
 def _parse_file(yaml: YAML, path: Path) -> Node | None:
     """Return the file's tree of YAML nodes, which know their lines; None for an empty file."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_limited(path)
     except OSError as error:
         raise SettingsError(path, [Problem(f"can't be read: {error.strerror}")]) from None
+    except LargeFileError:
+        raise SettingsError(path, [Problem(TOO_LARGE)]) from None
     try:
         root: Node | None = yaml.compose(text)
     except MarkedYAMLError as error:
@@ -122,7 +149,7 @@ def _describe_syntax(problem: str, lines: list[str]) -> str:
     if any(sign in line for line in lines for sign in ("{{", "{%")):
         return NO_TEMPLATES
     plain = [words for part, words in _SYNTAX_PROBLEMS.items() if part in problem]
-    return plain[0] if plain else problem.removeprefix("but ")
+    return plain[0] if plain else shorten(problem.removeprefix("but "))
 
 
 def _find_problems(root: Node | None) -> Iterator[Problem]:
@@ -132,7 +159,7 @@ def _find_problems(root: Node | None) -> Iterator[Problem]:
         return
     for count, (path, node) in enumerate(_walk_nodes(root)):
         if count > MAX_NODES or len(path) > MAX_DEPTH:
-            yield Problem(UNUSABLE)
+            yield Problem(TOO_LARGE)
             return
         line = node.start_mark.line + 1
         if path == ("environment",):
@@ -141,8 +168,9 @@ def _find_problems(root: Node | None) -> Iterator[Problem]:
             accepted = "must be a string (in quotes), a number, true, false, a list or a map"
             yield Problem(f"{join_path(path)}: {accepted}", line)
         elif node.tag in _NUMBER_TAGS and not _PLAIN_NUMBER.fullmatch(node.value):
-            accepted = f'write "{node.value}" for a string, or a plain number'
-            yield Problem(f"{join_path(path)}: {node.value}: {accepted}", line)
+            shown = shorten(node.value)
+            accepted = f'write "{shown}" for a string, or a plain number'
+            yield Problem(f"{join_path(path)}: {shown}: {accepted}", line)
         elif isinstance(node, MappingNode):
             yield from _find_key_problems(path, node)
 
@@ -156,7 +184,7 @@ def _find_key_problems(path: tuple[str, ...], node: MappingNode) -> Iterator[Pro
             continue
         where = join_path((*path, key.value))
         if key.tag not in (f"{_TAG}str", _MERGE_KEY):
-            yield Problem(f'{where}: a key must be a string: write "{key.value}"', line)
+            yield Problem(f'{where}: a key must be a string: write "{shorten(key.value)}"', line)
         elif key.value in seen:
             yield Problem(f"{where}: the same key is in the map twice", line)
         seen.add(key.value)
@@ -196,7 +224,3 @@ def _find_node(root: Node | None, path: Sequence[int | str]) -> tuple[int | None
         key, node = found[0]
         line = key.start_mark.line + 1
     return line, node
-
-
-def _escape_control_characters(text: str) -> str:
-    return "".join(character if character.isprintable() else f"\\u{ord(character):04x}" for character in text)

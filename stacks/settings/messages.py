@@ -54,7 +54,17 @@ def mask_tokens(text: str) -> str:
 
 def join_path(location: Sequence[int | str]) -> str:
     """Return a field's path as users read it: `runners.default.build`."""
-    return ".".join(str(part) or '""' for part in location if part != "[key]")
+    return ".".join(shorten(str(part)) or '""' for part in location if part != "[key]")
+
+
+def escape_control_characters(text: str) -> str:
+    """Return the text with each character that a terminal would not print as an escape."""
+    return "".join(character if character.isprintable() else f"\\u{ord(character):04x}" for character in text)
+
+
+def shorten(text: str) -> str:
+    """Return the text, or its beginning if it is too long for a message."""
+    return text if len(text) <= MAX_VALUE_LENGTH else f"{text[:MAX_VALUE_LENGTH]}…"
 
 
 def describe_error(details: ErrorDetails, written: str | None) -> Iterator[tuple[Location, str]]:
@@ -91,7 +101,9 @@ def describe_error(details: ErrorDetails, written: str | None) -> Iterator[tuple
             text = str(context["error"])
         else:
             text = _WORDS.get(kind, details["msg"]).format(**context)
-            quoted = f': write "{written}"' if kind == "string_type" and written and not is_secret else ""
+            quoted = (
+                f': write "{shorten(written)}"' if kind == "string_type" and written and not is_secret else ""
+            )
             text = f"{text}{quoted}. Accepted: {accepted}"
         yield location, f"{join_path(location)}: {shown}: {text}"
 
@@ -102,7 +114,7 @@ def _show_value(value: object, written: str | None = None) -> str:
         if written and not isinstance(value, str)
         else json.dumps(value, default=str, ensure_ascii=False)
     )
-    return text if len(text) <= MAX_VALUE_LENGTH else f"{text[:MAX_VALUE_LENGTH]}…"
+    return shorten(text)
 
 
 def list_keys(location: Location) -> list[str]:

@@ -24,7 +24,9 @@ from jobs.ci_file import (
     Pipeline,
     read_pipeline,
 )
-from jobs.ci_yaml import MAX_BYTES, CiFileError
+from jobs.ci_yaml import CiFileError
+from stacks.settings import limited_yaml
+from stacks.settings.limited_yaml import MAX_BYTES
 
 Read = Callable[..., Pipeline]
 
@@ -264,7 +266,8 @@ def test_a_file_that_gitlab_would_refuse_ends_in_a_message(
 ) -> None:
     """It names the place and the reason, within seconds. Lower limits than the real ones need less text."""
     monkeypatch.setattr(ci_file, "MAX_WORK", ci_file.MAX_WORK // 100)
-    monkeypatch.setattr(ci_yaml, "MAX_NODES", ci_yaml.MAX_NODES // 10)
+    for module in (ci_yaml, limited_yaml):
+        monkeypatch.setattr(module, "MAX_NODES", limited_yaml.MAX_NODES // 10)
     begin = time.process_time()
     assert message in refusal(text)
     assert time.process_time() - begin < 5

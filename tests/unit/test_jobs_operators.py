@@ -378,6 +378,9 @@ def test_gitlabs_jobs_become_a_log(load: Load, tmp_path: Path) -> None:
     first.write_text(json.dumps([{**API_JOB, "name": "build: [8]"}, {**API_JOB, "id": 8}]))
     matrix = convert([first], FleetChoice(load()), {"build: [8]": ("8", ""), "build": ("1", "")})
     assert [row.cpu for row in matrix.rows] == ["8", "1"]
+    first.write_text(json.dumps([{**waiting, "status": "x" * 9000}, {**elsewhere, "tag_list": ["y" * 9000]}]))
+    assert all(len(reason) < 200 for reason in convert([first], FleetChoice(load())).left_out)
+    first.write_text(json.dumps([{**API_JOB, "id": 8}, API_JOB]))
     by_runner = convert([first, second], FleetChoice(load(), by_runner={13: "default"}))
     assert len(by_runner.rows) == 1
     assert "of the runner 12, which --runner does not name" in by_runner.left_out
@@ -390,6 +393,8 @@ def test_gitlabs_jobs_become_a_log(load: Load, tmp_path: Path) -> None:
         ("[{", ":1: not valid JSON"),
         ("[" * 100_000, "nested too deep"),
         ('{"message": "401 Unauthorized"}', "is an error of GitLab: 401 Unauthorized"),
+        ('{"message": "a\\u001b[31m"}', r"is an error of GitLab: a\u001b[31m. "),
+        (f"[{'9' * 5000}]", "a number with too many digits"),
         ("[1]", "1: is not a job with an id"),
         (json.dumps({**API_JOB, "duration": -1}), "job 7: duration: '-1': must be a number of seconds"),
         (json.dumps({**API_JOB, "started_at": "soon"}), "job 7: started_at: 'soon': must be a time"),

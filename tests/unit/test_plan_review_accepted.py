@@ -1,15 +1,18 @@
 """Findings that a project accepts."""
 
 import datetime as dt
+import re
+import time
 from typing import Any
 
 import pytest
 
-from plan_review import markdown
+from plan_review import markdown, yaml_text
 from plan_review.accepted import read_accepted
 from plan_review.findings import Category
 from plan_review.plan import PlanError
 from plan_review.review import PlannedStack, Review
+from plan_review.values import compile_wildcards
 from stacks.settings.load import PROJECT
 from tests.plan_documents import plan, resource
 
@@ -143,6 +146,49 @@ def test_a_file_in_another_encoding_is_one_clear_message() -> None:
     for text in (b"\xff\xfe\x00", write(ENTRY | {"until": "2026-12-31T10:00:00Z"}).encode()):
         with pytest.raises(PlanError, match=r"^a\.yaml: "):
             read_accepted(text, "a.yaml", TODAY)
+
+
+LEVELS = "".join(f"- &a{n + 1} [{','.join([f'*a{n}'] * 9)}]\n" for n in range(20))
+MERGES = "".join(f"- &a{n + 1} {{<<: [{','.join([f'*a{n}'] * 9)}]}}\n" for n in range(20))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        pytest.param(f"accepted:\n- &a0 [x]\n{LEVELS}", "a.yaml: accepted[0]: ['x']: refused", id="aliases"),
+        pytest.param(f"accepted: &a20\n- &a0 [x]\n{LEVELS[:-60]}\n", "a.yaml", id="aliases in the list"),
+        pytest.param(f"accepted:\n- &a0 {{x: x}}\n{MERGES}", "a.yaml: not YAML: merge keys", id="merge keys"),
+        pytest.param(f"#{'x' * 1_000_000}\n", "a.yaml: not YAML: 1000002 bytes. Accepted: up to", id="1 MB"),
+        pytest.param(f"accepted: [{'1,' * 2000}]", "a.yaml: not YAML: more than 1000 values", id="values"),
+        pytest.param(f"accepted: {'[' * 500}", "a.yaml:1: not YAML: ", id="500 levels"),
+        pytest.param(
+            'accepted:\n- {"a\\e[31m": 1}', r"a.yaml: accepted[0].a\x1b[31m: unknown", id="control character"
+        ),
+        pytest.param(f"accepted:\n- ? {'k' * 9000}\n  : 1\n", "a.yaml: accepted[0].kkk", id="a long key"),
+    ],
+)
+def test_a_hostile_file_is_one_short_message(
+    monkeypatch: pytest.MonkeyPatch, text: str, message: str
+) -> None:
+    """No file fills the memory, takes long, or writes to the terminal what it executes."""
+    monkeypatch.setattr(yaml_text, "MAX_NODES", 1000)  # the real limit needs seconds
+    started = time.process_time()
+    with pytest.raises(PlanError) as refused:
+        read_accepted(text, "a.yaml", TODAY)
+    assert str(refused.value).startswith(message)
+    assert str(refused.value).isprintable()
+    assert len(str(refused.value)) < 300
+    assert time.process_time() - started < 9
+
+
+def test_many_stars_take_no_longer() -> None:
+    """A pattern of an address is compared in one pass, not in all ways."""
+    started = time.process_time()
+    pattern = compile_wildcards("*a" * 30 + "b", re.DOTALL)
+    assert not pattern.fullmatch("a" * 60)
+    assert pattern.fullmatch("a" * 60 + "b")
+    assert compile_wildcards("a*b?*c", re.DOTALL).fullmatch("a.b.b..cc")
+    assert time.process_time() - started < 5
 
 
 def test_the_documents_example_is_right() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from plan_review import plan as plan_module
 from plan_review.plan import PlanError, read_plan
 from tests.plan_documents import allow, document, output, plan, policy, report, resource
 
@@ -53,6 +54,28 @@ def test_a_wrong_type_gives_no_traceback(place: str, value: Any) -> None:
         assert report(item)
     except PlanError as error:
         assert str(error)  # noqa: PT017 - either is right
+
+
+@pytest.mark.parametrize(
+    ("limit", "number", "message"),
+    [
+        ("MAX_VALUES", 50, "has 0 MB and about "),
+        ("MAX_BYTES", 500, "has 0 MB and about "),
+        ("MAX_CHANGES", 2, "changes 9 resources. Accepted: up to 2: "),
+    ],
+)
+def test_a_plan_that_is_too_large_is_refused(
+    monkeypatch: pytest.MonkeyPatch, limit: str, number: int, message: str
+) -> None:
+    """The message has the size and the limit. Lower limits than the real ones need less text."""
+    text = json.dumps(document(*(resource("aws_vpc", None, {"a": index}) for index in range(9))))
+    assert len(read_plan(text).changes) == 9
+    monkeypatch.setattr(plan_module, limit, number)
+    for given in (text, text.encode()):
+        with pytest.raises(PlanError) as refused:
+            read_plan(given)
+        assert str(refused.value).startswith(message)
+        assert "Accepted: up to " in str(refused.value)
 
 
 def test_drift_without_an_address_is_read() -> None:

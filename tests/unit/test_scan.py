@@ -71,6 +71,28 @@ def test_an_entry_needs_every_field(tmp_path: Path, change: dict[str, Any], mess
     assert str(refused.value).startswith(f"scan_accepted.yaml: {message}")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"a\\e[31m": 1',
+        "accepted:\n- &a0 [x]\n" + "".join(f"- &a{n + 1} [{','.join([f'*a{n}'] * 9)}]\n" for n in range(9)),
+        "a: !!timestamp x",
+        "a: !!binary x",
+        b"\xff\xfe",
+        "[" * 500,
+    ],
+)
+def test_a_hostile_file_is_a_short_message(tmp_path: Path, text: str | bytes) -> None:
+    """Whatever the file holds, the message names it and shows no control characters."""
+    file = tmp_path / "scan_accepted.yaml"
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(UserError) as refused:
+        read_accepted(file)
+    lines = str(refused.value).splitlines()
+    assert all(line.isprintable() and line.startswith("scan_accepted.yaml: ") for line in lines)
+    assert all(len(line) < 300 for line in lines)
+
+
 def test_an_accepted_finding_is_no_problem() -> None:
     """The entry fits by scan, check and address."""
     assert list(judge({"stacks": [FINDING]}, [ACCEPTANCE])) == []

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from stacks.backend import BackendError, read_backend
+from stacks.settings import limited_yaml, load
+from stacks.settings.limited_yaml import MAX_BYTES
 from stacks.settings.load import PROJECT, SettingsError, load_environment, load_settings
 from tests.environments import Mistakes, WriteEnvironment
 
@@ -71,10 +73,42 @@ def test_a_hostile_file_is_refused_at_once(tmp_path: Path, data: bytes) -> None:
     """No file causes a traceback or fills the memory."""
     path = tmp_path / "example.yaml"
     path.write_bytes(data)
-    start = time.monotonic()
+    start = time.process_time()
     (line,) = read(path)
     assert line.startswith(("example.yaml: can't be used: ", "example.yaml:1: not valid YAML: nested more"))
-    assert time.monotonic() - start < 5
+    assert time.process_time() - start < 5
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(f"#{'x' * MAX_BYTES}\n", id="more than 1 MB"),
+        pytest.param(f"aws: [{'1,' * 100}]\n", id="more values than the limit"),
+        pytest.param("aws: &a [1, 1, 1]\nb: [" + "*a," * 20 + "]\n", id="more values by aliases"),
+    ],
+)
+def test_a_file_larger_than_an_environment_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    """The message has the limits. A lower limit than the real one needs less text."""
+    for module in (load, limited_yaml):
+        monkeypatch.setattr(module, "MAX_NODES", 50)
+    path = tmp_path / "example.yaml"
+    path.write_text(text)
+    (line,) = read(path)
+    assert line.startswith(
+        "example.yaml: can't be used: larger than an environment is. Accepted: up to 1000 kB"
+    )
+
+
+def test_a_message_stays_readable(mistakes: Mistakes) -> None:
+    """Long keys and values are shortened, and of very many mistakes the first 50 are shown."""
+    (line,) = mistakes({"network.availability_zones": ["a" * 9000]})
+    assert len(line) < 2000
+    lines = mistakes({"aws": {f"{number}{'k' * 900}": 1 for number in range(70)}})
+    assert len(lines) == 51
+    assert all(len(line) < 500 for line in lines)
+    assert lines[-1] == "example.yaml: and more"
 
 
 def test_aliases_in_a_key_are_not_expanded(tmp_path: Path) -> None:
@@ -266,6 +300,10 @@ def test_a_message_is_one_line_without_control_characters(mistakes: Mistakes) ->
         pytest.param(f'{{"terraform": {{"backend": {{"s3": [{{{S3}}}]}}}}}}', id="in a list"),
         pytest.param(f'{{"terraform": {{"backend": {{"s3": {{{S3}, "key": "x"}}}}}}}}', id="a key"),
         pytest.param('{"terraform": {"backend": {"s3": {"bucket": "b"}}}}', id="too few"),
+        pytest.param(f'{{"terraform": {{"backend": {{"s3": {{"bucket": "a", {S3}}}}}}}}}', id="a key twice"),
+        pytest.param(f'{{"terraform": {"9" * 5000}}}', id="a number of 5,000 digits"),
+        pytest.param("[" * 100_000, id="nested 100,000 levels"),
+        pytest.param(f'"{"x" * MAX_BYTES}"', id="more than 1 MB"),
         pytest.param(
             f'{{"terraform": {{"backend": {{"s3": {{{S3.replace("true", "1")}}}}}}}}}', id="a number for true"
         ),
@@ -295,6 +333,18 @@ def test_a_message_about_the_backend_shows_no_credential(tmp_path: Path) -> None
     where = [line.split(": ")[1] for line in str(refused.value).splitlines()]
     assert where == [f"terraform.backend.s3.{key}" for key in ("bucket", "region", "encrypt", "secret_key")]
     assert "hush" not in str(refused.value)
+
+
+def test_a_message_about_the_backend_is_short_and_printable(tmp_path: Path) -> None:
+    """A terminal executes control characters."""
+    arguments = {"bucket": "b" * 5000, "a\x1b[31m" + "k" * 5000: 1}
+    path = tmp_path / "backend.tf.json"
+    path.write_text(json.dumps({"terraform": {"backend": {"s3": arguments}}}))
+    with pytest.raises(BackendError) as refused:
+        read_backend(path)
+    lines = str(refused.value).splitlines()
+    assert all(line.isprintable() and len(line) < 300 for line in lines)
+    assert any("a\\u001b[31mk" in line for line in lines)
 
 
 def test_a_missing_backend_file_is_named(tmp_path: Path) -> None:
