@@ -241,7 +241,11 @@ def _run_terraform(
             raise KeyboardInterrupt
         if failure:
             raise failure
-        return status, *(_read_from(file, 0).decode(errors="replace") for file in (output, errors))
+        return (
+            status,
+            _read_from(output, 0).decode(errors="replace"),
+            _read_from(errors, 0).decode(errors="replace"),
+        )
 
 
 @contextmanager
