@@ -140,19 +140,17 @@ class History:
         return state, self._judge_change(newest, state, older)
 
     def _judge_change(self, newest: Version, state: State, older: list[Version]) -> str:
-        """Compare a state with the version before it that has the same lineage."""
-        is_foreign = False
-        for version in older:
-            previous = self.read(version)
-            if isinstance(previous, str):
-                continue
-            if previous.lineage != state.lineage:
-                is_foreign = is_foreign or previous.is_deployed
-            elif previous.serial > state.serial:
-                return f"was set back on {newest.utc}, from serial {previous.serial} to {state.serial}"
-            else:
-                return ""
-        return f"was overwritten on {newest.utc} by a state of another origin (lineage)" if is_foreign else ""
+        """Compare a state with the version before it."""
+        readable = (found for version in older if isinstance(found := self.read(version), State))
+        previous = next(readable, None)
+        if previous and previous.lineage != state.lineage and previous.is_deployed:
+            # It is right all the same if it was restored: then this lineage was there before.
+            previous = next((found for found in readable if found.lineage == state.lineage), None)
+            if previous is None:
+                return f"was overwritten on {newest.utc} by a state of another origin (lineage)"
+        if previous and previous.lineage == state.lineage and previous.serial > state.serial:
+            return f"was set back on {newest.utc}, from serial {previous.serial} to {state.serial}"
+        return ""
 
     def _judge_deletion(self, deletion: Version, older: list[Version]) -> str:
         if not older:
