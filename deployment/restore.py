@@ -82,7 +82,7 @@ def restore(
 
 
 def _read(history: History, version: Version) -> State | str:
-    return "is a deletion" if version.is_deletion else history.read(version)
+    return "is a deletion" if version.is_deletion else history.read(version) or "may not be read"
 
 
 def _describe(state: State | str) -> str:

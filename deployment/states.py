@@ -114,8 +114,8 @@ class History:
             item for _, item in sorted(entries, key=lambda entry: (entry[0], entry[1].time), reverse=True)
         ]
 
-    def read(self, version: Version) -> State | str:
-        """Return the state in a version, or what is wrong with it."""
+    def read(self, version: Version) -> State | str | None:
+        """Return the state in a version, or what is wrong with it; None if it may not be read."""
         # Without a version ID the permission s3:GetObject suffices.
         name = {} if version is self.versions[0] else {"VersionId": version.id}
         try:
@@ -123,7 +123,7 @@ class History:
         except ClientError as error:
             _raise_unless_denied(error)
             self.is_complete = False
-            return "may not be read"
+            return None
         return parse_state(found["Body"].read())
 
     def judge(self) -> tuple[State | None, str]:
@@ -135,9 +135,9 @@ class History:
         if newest.is_deletion:
             return None, self._judge_deletion(newest, older)
         state = self.read(newest)
-        if isinstance(state, str):
-            return None, f"{state}, on {newest.utc}" if self.is_complete else ""
-        return state, self._judge_change(newest, state, older)
+        if isinstance(state, State):
+            return state, self._judge_change(newest, state, older)
+        return None, f"{state}, on {newest.utc}" if state else ""
 
     def _judge_change(self, newest: Version, state: State, older: list[Version]) -> str:
         """Compare a state with the version before it."""
@@ -156,7 +156,7 @@ class History:
         if not older:
             return f"was deleted on {deletion.utc}, and no version of it is left"
         last = self.read(older[0])
-        if isinstance(last, str):
+        if not isinstance(last, State):
             return f"was deleted on {deletion.utc}"
         if last.is_deployed:
             return f"was deleted on {deletion.utc}, with {last.resources} resource(s)"
