@@ -50,8 +50,8 @@ def test_a_held_lock_refuses_a_second_apply(deployed: Project) -> None:
     assert deploy.returncode == 1
     assert re.fullmatch(
         rf"network: local/network\.tfstate in the bucket {deployed.state_bucket} is locked by \S+@\S+ since "
-        r"[-\d]+ [:\d]+ UTC \(OperationTypeApply\)\. Wait until that run has ended, then repeat\. If its process "
-        r"is dead: make unlock ENV=local STACKS=network\nNothing was changed\.\n",
+        r"[-\d]+ [:\d]+ UTC \(OperationTypeApply\)\. Wait until that run has ended, then repeat\. If its "
+        r"process is dead: make unlock ENV=local STACKS=network\nNothing was changed\.\n",
         deploy.stderr,
     ), deploy.stderr
     unlock(deployed, apply.stderr)
