@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -253,33 +254,74 @@ def _alone(folder: Path) -> Iterator[IO[str]]:
     """Lock a stack's folder; wait if a Terraform of another command still runs there.
 
     The lock belongs to an open file, which Terraform inherits. So it lasts until Terraform has ended, even if
-    this program is killed, and no process ID has to be trusted.
+    this program is killed.
     """
-    with (folder / RUNNING).open("a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(describe_running(folder), file=sys.stderr, flush=True)
-            fcntl.flock(file, fcntl.LOCK_EX)
+    file = _open(folder)
+    try:
+        is_told = False
+        while not _try_lock(file):
+            note = _read_note(folder)
+            if note and not _is_alive(note["pid"]):
+                # Terraform was killed, and left programs of its own, such as a provider, which inherited the
+                # lock.
+                (folder / RUNNING).unlink(missing_ok=True)
+                file.close()
+                file = _open(folder)
+                continue
+            if not is_told:
+                print(_describe_running(folder, note), file=sys.stderr, flush=True)
+                is_told = True
+            time.sleep(READ_INTERVAL_SECONDS)
+        file.truncate(0)
         yield file
+    finally:
+        file.close()
+
+
+def _open(folder: Path) -> IO[str]:
+    return (folder / RUNNING).open("a+", encoding="utf-8")
+
+
+def _try_lock(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _note_running(file: IO[str], pid: int, arguments: Sequence[str]) -> None:
     """Write down which Terraform runs; the lock says whether it still does."""
-    file.truncate(0)
     note = {"pid": pid, "command": arguments[0], "since": f"{dt.datetime.now(dt.UTC):%Y-%m-%d %H:%M:%S} UTC"}
     file.write(json.dumps(note))
     file.flush()
 
 
-def describe_running(folder: Path) -> str:
-    """Return a message about the Terraform that runs in a stack's folder."""
+def _read_note(folder: Path) -> dict[str, Any] | None:
+    """Return which Terraform runs; None if another command has locked the folder just now."""
     try:
-        note = json.loads((folder / RUNNING).read_text(encoding="utf-8"))
+        note: dict[str, Any] = json.loads((folder / RUNNING).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return note
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True  # another user's
+    return True
+
+
+def _describe_running(folder: Path, note: dict[str, Any] | None) -> str:
+    """Return a message about the Terraform that runs in a stack's folder."""
+    process, advice = "Terraform", ""
+    if note:
         process = f"`terraform {note['command']}`, process {note['pid']}, since {note['since']}"
         advice = f" To end it in good order: kill -INT {note['pid']}"
-    except (ValueError, KeyError, TypeError):  # the other command has locked the folder just now
-        process, advice = "Terraform", ""
     return f"{folder.name}: {process}, still runs here. Waiting until it has ended.{advice}"
 
 

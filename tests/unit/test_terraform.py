@@ -1,6 +1,8 @@
 """Synthesized stacks, and Terraform in their folders."""
 
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -106,3 +108,22 @@ def test_terraform_goes_on_when_its_output_cannot_be_passed_on(
     with pytest.raises(OSError, match="No space left"):
         Stack("network", tmp_path, ()).follow("apply", read_line=fail)
     assert (tmp_path / "ended").exists()
+
+
+def test_programs_that_a_killed_terraform_has_left_keep_nothing_waiting(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A provider outlives a SIGKILL of Terraform, with the lock that it has inherited."""
+    program = tmp_path / "terraform"
+    program.write_text("#!/bin/sh\nsleep 60 > /dev/null 2>&1 & echo $! > left; kill -9 $$\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    stack = Stack("network", tmp_path, ())
+    with pytest.raises(TerraformError, match="terraform apply failed"):
+        stack.capture("apply")
+    left = int((tmp_path / "left").read_text())
+    try:
+        stack.wait()
+        os.kill(left, 0)  # it still runs
+    finally:
+        os.kill(left, signal.SIGKILL)
