@@ -269,7 +269,8 @@ def _alone(folder: Path) -> Iterator[IO[str]]:
                 file = _open(folder)
                 continue
             if not is_told:
-                print(_describe_running(folder, note), file=sys.stderr, flush=True)
+                text = _describe_running(folder, note, "Waiting until it has ended")
+                print(text, file=sys.stderr, flush=True)
                 is_told = True
             time.sleep(READ_INTERVAL_SECONDS)
         file.truncate(0)
@@ -316,13 +317,27 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
-def _describe_running(folder: Path, note: dict[str, Any] | None) -> str:
+def _describe_running(folder: Path, note: dict[str, Any] | None, consequence: str) -> str:
     """Return a message about the Terraform that runs in a stack's folder."""
     process, advice = "Terraform", ""
     if note:
         process = f"`terraform {note['command']}`, process {note['pid']}, since {note['since']}"
         advice = f" To end it in good order: kill -INT {note['pid']}"
-    return f"{folder.name}: {process}, still runs here. Waiting until it has ended.{advice}"
+    return f"{folder.name}: {process}, still runs here. {consequence}.{advice}"
+
+
+def refuse_running(folder: Path, consequence: str) -> None:
+    """Check that no Terraform of ours runs in a stack's folder.
+
+    Raises:
+        TerraformError: If one runs.
+
+    """
+    if not (folder / RUNNING).exists():
+        return
+    with _open(folder) as file:
+        if not _try_lock(file) and ((note := _read_note(folder)) is None or _is_alive(note["pid"])):
+            raise TerraformError(_describe_running(folder, note, consequence))
 
 
 def _print_line(line: str) -> None:

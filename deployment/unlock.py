@@ -3,7 +3,8 @@
 from deployment.aws import create_client, refuse_other_account
 from deployment.locks import lock_key, read_lock
 from deployment.questions import AnswerError, ask
-from stacks.backend import Backend
+from deployment.terraform import refuse_running
+from stacks.backend import Backend, find_output_folder
 from stacks.settings import Settings
 
 
@@ -14,6 +15,7 @@ def unlock(settings: Settings, backend: Backend, name: str, *, assume_yes: bool)
 
     Raises:
         AnswerError: If the user says no, or if somebody else has taken the lock meanwhile.
+        TerraformError: If a Terraform still runs in the stack's folder.
 
     """
     refuse_other_account(settings.aws)
@@ -24,6 +26,7 @@ def unlock(settings: Settings, backend: Backend, name: str, *, assume_yes: bool)
         print(f"{name}: not locked")
         return
     print(f"{name}: {lock}, ID {lock.id}")
+    refuse_running(find_output_folder() / "stacks" / name, "Nothing was removed")
     print("If that Terraform still runs, wait: without its lock, two runs can damage the state.")
     if not assume_yes and ask("Remove the lock? [yes/no]") != "yes":
         raise AnswerError("You did not say yes. The lock stays")
