@@ -7,6 +7,7 @@ Each command imports its own modules, so that a mistake in the settings is repor
 import argparse
 import json
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from deployment.command_line import add_environment, run_command
@@ -203,6 +204,8 @@ def _run_with_settings(arguments: argparse.Namespace, settings: "Settings") -> i
 
 def _run_terraform_command(arguments: argparse.Namespace, settings: "Settings", backend: "Backend") -> int:
     """Run a command that needs the synthesized stacks, and return its exit status."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
     from deployment import aws, locks, states, tokens
     from deployment.apply import ApplyError
     from deployment.questions import require_terminal
@@ -225,9 +228,12 @@ def _run_terraform_command(arguments: argparse.Namespace, settings: "Settings", 
     try:
         return _run_terraform_on(stacks, arguments, settings, backend)
     except (TerraformError, ApplyError) as error:
-        s3 = aws.create_client("s3", settings.aws, region=backend.region)
         # Terraform has freed its own locks, so each that is left is somebody else's.
-        raise TerraformError("\n".join([str(error), *locks.describe_locks(s3, settings, backend)])) from None
+        held: list[str] = []
+        with suppress(BotoCoreError, ClientError):
+            s3 = aws.create_client("s3", settings.aws, region=backend.region)
+            held = locks.describe_locks(s3, settings, backend)
+        raise TerraformError("\n".join([str(error), *held])) from None
 
 
 def _run_terraform_on(

@@ -18,7 +18,7 @@ from stacks.errors import UserError
 from stacks.settings import Settings
 
 UNKNOWN = "unknown"
-HTTP_CONFLICT, HTTP_PRECONDITION_FAILED = 409, 412
+HTTP_FORBIDDEN, HTTP_CONFLICT, HTTP_PRECONDITION_FAILED = 403, 409, 412
 
 
 class LockError(UserError):
@@ -53,11 +53,15 @@ def lock_key(environment: str, stack: str) -> str:
 
 
 def read_lock(s3: Any, bucket: str, key: str) -> Lock | None:
-    """Return a lock; None if the state is not locked."""
+    """Return a lock; None if the state is not locked, or if the lock may not be read."""
     try:
         content = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
     except s3.exceptions.NoSuchKey:
         return None
+    except ClientError as error:
+        if error.response["ResponseMetadata"]["HTTPStatusCode"] == HTTP_FORBIDDEN:
+            return None  # Terraform refuses a locked state all the same
+        raise
     try:
         found = json.loads(content)
         since = f"{found['Created'][:19].replace('T', ' ')} UTC"

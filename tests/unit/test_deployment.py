@@ -5,6 +5,7 @@ import sys
 from typing import NoReturn
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
 from deployment import __main__ as command
 from deployment import aws, deploy, locks, states, terraform
@@ -67,7 +68,7 @@ def test_the_option_wins_over_the_variable() -> None:
 
 
 def test_a_failed_command_names_who_holds_a_lock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A lock that was taken after the first look at the states is named after Terraform's own message."""
+    """A lock that was taken after the first look is named after Terraform's message, which is never lost."""
 
     def fail(*_: object, **__: object) -> NoReturn:
         raise TerraformError("network: terraform plan failed")
@@ -79,5 +80,12 @@ def test_a_failed_command_names_who_holds_a_lock(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(deploy, "destroy", fail)
     monkeypatch.setattr(locks, "describe_locks", lambda *_: ["network: locked by me@here"])
     monkeypatch.setattr(sys, "argv", ["deployment", "destroy", "--environment", "example", "--yes"])
-    with pytest.raises(SystemExit, match="network: terraform plan failed\nnetwork: locked by me@here"):
+    with pytest.raises(SystemExit, match=r"^network: terraform plan failed\nnetwork: locked by me@here$"):
+        command.main()
+
+    def lose_connection(*_: object) -> NoReturn:
+        raise EndpointConnectionError(endpoint_url="https://s3")
+
+    monkeypatch.setattr(locks, "describe_locks", lose_connection)
+    with pytest.raises(SystemExit, match=r"^network: terraform plan failed$"):
         command.main()
