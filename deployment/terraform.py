@@ -314,7 +314,9 @@ def _is_alive(pid: int) -> bool:
         return False
     except PermissionError:
         return True  # another user's
-    return True
+    status = Path(f"/proc/{pid}/stat")
+    # In a container without an init program, an ended process stays as a zombie.
+    return not (status.exists() and ") Z " in status.read_text(encoding="utf-8"))
 
 
 def _describe_running(folder: Path, note: dict[str, Any] | None, consequence: str) -> str:
