@@ -155,7 +155,11 @@ replay: setup ## Say how long the jobs of FILE=jobs.csv would wait on ENV, and w
 
 .PHONY: unlock
 unlock: setup ## Remove the lock that a killed Terraform has left on STACKS="network" of ENV
-	@$(LOCALLY) $(VENV)/python -m deployment unlock $(STACKS)
+	@$(VENV)/python -m deployment unlock $(STACKS)
+
+.PHONY: restore
+restore: setup ## Restore an older version of a lost or damaged state of STACKS="network" of ENV
+	@$(VENV)/python -m deployment restore $(STACKS) $(OPTIONS)
 
 .PHONY: show
 show: setup ## Show what the rehearsal of the local environment put into its cluster

@@ -7,6 +7,7 @@ Each command imports its own modules, so that a mistake in the settings is repor
 import argparse
 import json
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from deployment.command_line import add_environment, run_command
@@ -14,6 +15,7 @@ from plan_review.exit_status import EXIT_STATUS_HELP, Parser
 from stacks import STACKS
 
 if TYPE_CHECKING:
+    from deployment.terraform import Stack
     from stacks.backend import Backend
     from stacks.settings import Settings
 
@@ -90,6 +92,14 @@ def _parse_command_line() -> argparse.Namespace:
     unlock = add_command("unlock", "remove the lock that a killed Terraform has left")
     add_question(unlock)
     add_stacks(unlock, 1)
+    restore = add_command("restore", "restore an older version of a state that was lost or damaged")
+    chosen = restore.add_mutually_exclusive_group()
+    chosen.add_argument("--version-id", metavar="ID", help="the version in S3; without it, a question")
+    chosen.add_argument(
+        "--empty", action="store_true", help="write a state without resources, to deploy the stack anew"
+    )
+    add_question(restore)
+    add_stacks(restore, 1)
     policy = add_command("consumer-policy", "print the IAM policy for reading the outputs of some stacks")
     add_stacks(policy, "+")
     return parser.parse_args()
@@ -152,6 +162,20 @@ def _run_with_settings(arguments: argparse.Namespace, settings: "Settings") -> i
 
             require_terminal("unlock", assume_yes=arguments.yes)
             unlock(settings, backend, arguments.stacks[0], assume_yes=arguments.yes)
+        case "restore":
+            from deployment.questions import require_terminal
+            from deployment.restore import restore
+
+            is_chosen = arguments.version_id or arguments.empty
+            require_terminal("restore", assume_yes=arguments.yes and is_chosen)
+            restore(
+                settings,
+                backend,
+                arguments.stacks[0],
+                version_id=arguments.version_id,
+                is_empty=arguments.empty,
+                assume_yes=arguments.yes,
+            )
         case "approve":
             from deployment.approve import approve
             from deployment.aws import refuse_other_account
@@ -180,9 +204,12 @@ def _run_with_settings(arguments: argparse.Namespace, settings: "Settings") -> i
 
 def _run_terraform_command(arguments: argparse.Namespace, settings: "Settings", backend: "Backend") -> int:
     """Run a command that needs the synthesized stacks, and return its exit status."""
-    from deployment import aws, tokens
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    from deployment import aws, locks, states, tokens
+    from deployment.apply import ApplyError
     from deployment.questions import require_terminal
-    from deployment.terraform import synthesize
+    from deployment.terraform import TerraformError, synthesize
 
     if arguments.command == "deploy":
         advice = " `make plan` and `make apply` ask no questions, and apply only the plan that was reviewed."
@@ -195,6 +222,23 @@ def _run_terraform_command(arguments: argparse.Namespace, settings: "Settings", 
     ):
         tokens.refuse_missing_tokens(settings)
     stacks = synthesize(settings.environment)
+    for stack in stacks:
+        stack.wait()  # a Terraform of a killed command may hold the lock
+    states.refuse_damaged_states(settings, backend)
+    try:
+        return _run_terraform_on(stacks, arguments, settings, backend)
+    except (TerraformError, ApplyError) as error:
+        # Terraform has freed its own locks, so each that is left is somebody else's.
+        held: list[str] = []
+        with suppress(BotoCoreError, ClientError):
+            s3 = aws.create_client("s3", settings.aws, region=backend.region)
+            held = locks.describe_locks(s3, settings, backend)
+        raise TerraformError("\n".join([str(error), *held])) from None
+
+
+def _run_terraform_on(
+    stacks: "list[Stack]", arguments: argparse.Namespace, settings: "Settings", backend: "Backend"
+) -> int:
     match arguments.command:
         case "plan":
             from deployment.plan import plan

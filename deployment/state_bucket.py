@@ -98,7 +98,11 @@ def _list_keys(s3: Any, bucket: str) -> list[str]:
 def _is_empty_state(s3: Any, bucket: str, key: str) -> bool:
     if not key.endswith(".tfstate"):  # a lock: somebody may be at work
         return False
-    return not json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read()).get("resources")
+    try:
+        state = json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+    except (ValueError, RecursionError):
+        return False  # a damaged state may have older versions with resources
+    return isinstance(state, dict) and not state.get("resources")
 
 
 def _exists(s3: Any, bucket: str, region: str) -> bool:

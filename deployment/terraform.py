@@ -1,18 +1,24 @@
 """Terraform in the folder of a synthesized stack."""
 
+import datetime as dt
+import fcntl
 import hashlib
+import io
 import json
 import os
 import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import IO, Any
 
 from stacks.backend import find_output_folder
 from stacks.errors import UserError
@@ -20,6 +26,8 @@ from stacks.settings.load import PROJECT
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # Ctrl-C, kill, a closed terminal
 SYNTHESIS = "synthesis.sha256"  # in the output folder, beside cdktf's manifest.json
+RUNNING = ".terraform.running"  # in a stack's folder; locked while a Terraform of ours runs there
+READ_INTERVAL_SECONDS = 0.05
 
 
 class TerraformError(UserError):
@@ -53,8 +61,8 @@ class Stack:
             TerraformError: If Terraform fails.
 
         """
-        process, output, errors = _run_terraform(self.folder, arguments, is_shown=False)
-        if process.returncode:
+        status, output, errors = _run_terraform(self.folder, arguments, is_shown=False)
+        if status:
             raise TerraformError(f"{self.name}: terraform {arguments[0]} failed\n{errors.strip()}")
         return output
 
@@ -66,15 +74,20 @@ class Stack:
 
         """
         options = ["-input=false", *([] if sys.stdout.isatty() else ["-no-color"])]
-        process, _, _ = _run_terraform(self.folder, [command, *options, *arguments], is_shown=True)
-        if process.returncode not in accepted:
+        status, _, _ = _run_terraform(self.folder, [command, *options, *arguments], is_shown=True)
+        if status not in accepted:
             raise TerraformError(f"{self.name}: terraform {command} failed; its messages are above")
-        return process.returncode
+        return status
 
     def follow(self, *arguments: str, read_line: Callable[[str], None]) -> int:
         """Run Terraform, pass each line of its output to `read_line`, and return its exit status."""
-        process, _, _ = _run_terraform(self.folder, arguments, is_shown=True, read_line=read_line)
-        return process.returncode
+        status, _, _ = _run_terraform(self.folder, arguments, is_shown=True, read_line=read_line)
+        return status
+
+    def wait(self) -> None:
+        """Wait for a Terraform that still runs in the folder, such as one whose command was killed."""
+        with _alone(self.folder):
+            pass
 
     def init(self) -> None:
         """Prepare the folder for its backend and providers."""
@@ -171,15 +184,17 @@ def read_stacks(output: Path) -> list[Stack]:
 
 def _run_terraform(
     folder: Path,
-    arguments: Iterable[str],
+    arguments: Sequence[str],
     *,
     is_shown: bool,
     read_line: Callable[[str], None] | None = None,
-) -> tuple[subprocess.Popen[str], str, str]:
-    """Run Terraform to its end, and return the process with its output and its errors.
+) -> tuple[int, str, str]:
+    """Run Terraform to its end, and return its exit status, its output and its errors.
 
     A killed Terraform leaves a lock, and may lose the state. So it gets one interrupt at most, and it
-    never sees that the reader of this program's output has gone.
+    never sees that the reader of this program's output has gone. It even outlives a SIGKILL of this program:
+    it writes to files, since a write to a pipe that nobody reads would end it (Go, package os/signal,
+    "SIGPIPE"), and the next command waits for it.
 
     Raises:
         KeyboardInterrupt: After Terraform has ended, if this program was interrupted.
@@ -188,7 +203,7 @@ def _run_terraform(
     """
     received: list[int] = []
     passed_on: list[int] = []
-    process: subprocess.Popen[str] | None = None
+    process: subprocess.Popen[bytes] | None = None
 
     def interrupt_once(number: int, _frame: FrameType | None = None) -> None:
         # At a second interrupt Terraform would end without writing the state.
@@ -198,47 +213,166 @@ def _run_terraform(
             process.send_signal(signal.SIGINT)
 
     is_terminal = is_shown and read_line is None and sys.stdout.isatty()
-    before = {number: signal.signal(number, interrupt_once) for number in SIGNALS}
-    try:
-        sys.stdout.flush()
-        process = subprocess.Popen(  # noqa: S603 - our own arguments
-            ["terraform", *arguments],  # noqa: S607 - the user's Terraform
-            cwd=folder,
-            env={**os.environ, "TF_IN_AUTOMATION": "1"},  # no advice to run other Terraform commands
-            stdin=subprocess.DEVNULL,
-            stdout=None if is_terminal else subprocess.PIPE,
-            stderr=None if is_terminal else subprocess.STDOUT if is_shown else subprocess.PIPE,
-            text=True,
-            start_new_session=True,  # only `interrupt_once` passes on a Ctrl-C of the terminal
-        )
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors, _alone(folder) as running:
+        before = {number: signal.signal(number, interrupt_once) for number in SIGNALS}
+        try:
+            sys.stdout.flush()
+            process = subprocess.Popen(  # noqa: S603 - our own arguments
+                ["terraform", *arguments],  # noqa: S607 - the user's Terraform
+                cwd=folder,
+                env={**os.environ, "TF_IN_AUTOMATION": "1"},  # no advice to run other Terraform commands
+                stdin=subprocess.DEVNULL,
+                stdout=None if is_terminal else output,
+                stderr=None if is_terminal else output if is_shown else errors,
+                pass_fds=[running.fileno()],  # Terraform keeps the lock on the folder until it ends
+                start_new_session=True,  # only `interrupt_once` passes on a Ctrl-C of the terminal
+            )
+            _note_running(running, process.pid, arguments)
+            if received:
+                interrupt_once(received[0])
+            if is_shown and not is_terminal:
+                failure = _copy_output(process, output, read_line or _print_line)
+            else:
+                failure = None
+            status = process.wait()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
         if received:
-            interrupt_once(received[0])
-        failure = _copy_output(process, read_line or _print_line) if is_shown and not is_terminal else None
-        output, errors = process.communicate()
+            raise KeyboardInterrupt
+        if failure:
+            raise failure
+        return (
+            status,
+            _read_from(output, 0).decode(errors="replace"),
+            _read_from(errors, 0).decode(errors="replace"),
+        )
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[IO[str]]:
+    """Lock a stack's folder; wait if a Terraform of another command still runs there.
+
+    The lock belongs to an open file, which Terraform inherits. So it lasts until Terraform has ended, even if
+    this program is killed.
+    """
+    file = _open(folder)
+    try:
+        is_told = False
+        while not _try_lock(file):
+            note = _read_note(folder)
+            if note and not _is_alive(note["pid"]):
+                # Terraform was killed, and left programs of its own, such as a provider, which inherited the
+                # lock.
+                (folder / RUNNING).unlink(missing_ok=True)
+                file.close()
+                file = _open(folder)
+                continue
+            if not is_told:
+                text = _describe_running(folder, note, "Waiting until it has ended")
+                print(text, file=sys.stderr, flush=True)
+                is_told = True
+            time.sleep(READ_INTERVAL_SECONDS)
+        file.truncate(0)
+        yield file
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    if received:
-        raise KeyboardInterrupt
-    if failure:
-        raise failure
-    return process, output, errors
+        file.close()
+
+
+def _open(folder: Path) -> IO[str]:
+    return (folder / RUNNING).open("a+", encoding="utf-8")
+
+
+def _try_lock(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _note_running(file: IO[str], pid: int, arguments: Sequence[str]) -> None:
+    """Write down which Terraform runs; the lock says whether it still does."""
+    note = {"pid": pid, "command": arguments[0], "since": f"{dt.datetime.now(dt.UTC):%Y-%m-%d %H:%M:%S} UTC"}
+    file.write(json.dumps(note))
+    file.flush()
+
+
+def _read_note(folder: Path) -> dict[str, Any] | None:
+    """Return which Terraform runs; None if another command has locked the folder just now."""
+    try:
+        note: dict[str, Any] = json.loads((folder / RUNNING).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return note
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True  # another user's
+    status = Path(f"/proc/{pid}/stat")
+    # In a container without an init program, an ended process stays as a zombie.
+    return not (status.exists() and ") Z " in status.read_text(encoding="utf-8"))
+
+
+def _describe_running(folder: Path, note: dict[str, Any] | None, consequence: str) -> str:
+    """Return a message about the Terraform that runs in a stack's folder."""
+    process, advice = "Terraform", ""
+    if note:
+        process = f"`terraform {note['command']}`, process {note['pid']}, since {note['since']}"
+        advice = f" To end it in good order: kill -INT {note['pid']}"
+    return f"{folder.name}: {process}, still runs here. {consequence}.{advice}"
+
+
+def refuse_running(folder: Path, consequence: str) -> None:
+    """Check that no Terraform of ours runs in a stack's folder.
+
+    Raises:
+        TerraformError: If one runs.
+
+    """
+    if not (folder / RUNNING).exists():
+        return
+    with _open(folder) as file:
+        if not _try_lock(file) and ((note := _read_note(folder)) is None or _is_alive(note["pid"])):
+            raise TerraformError(_describe_running(folder, note, consequence))
 
 
 def _print_line(line: str) -> None:
     print(line, end="", flush=True)
 
 
-def _copy_output(process: subprocess.Popen[str], read_line: Callable[[str], None]) -> Exception | None:
+def _copy_output(
+    process: subprocess.Popen[bytes], file: IO[bytes], read_line: Callable[[str], None]
+) -> Exception | None:
     """Pass on the lines of a process until it ends; return the error if a line can't be passed on.
 
     The reader may have gone, or the disk may be full. Terraform goes on, so that its lock and state are kept.
     """
-    failure = None
-    for line in process.stdout or ():
+    failure, position, has_ended = None, 0, False
+    while not has_ended:
         try:
-            if not failure:
-                read_line(line)
+            process.wait(READ_INTERVAL_SECONDS)
+            has_ended = True
+        except subprocess.TimeoutExpired:
+            pass
+        found = _read_from(file, position)
+        if not has_ended:
+            found = found[: found.rfind(b"\n") + 1]  # whole lines
+        position += len(found)
+        try:
+            for line in io.BytesIO(found):
+                if not failure:
+                    read_line(line.decode(errors="replace"))
         except Exception as error:  # noqa: BLE001 - raised again when Terraform has ended
             failure = error
     return failure
+
+
+def _read_from(file: IO[bytes], position: int) -> bytes:
+    """Return a file's content from a position on; Terraform's own position in the file stays."""
+    return os.pread(file.fileno(), os.fstat(file.fileno()).st_size - position, position)

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from deployment import state_bucket
 from deployment.aws import create_client
+from deployment.states import StateError, refuse_damaged_states
 from deployment.terraform import Stack, synthesize
 from local_aws import emulator, provider_mirror, providers
 from local_aws.aws_provider import stack_types
@@ -90,11 +91,11 @@ def up(settings: Settings, kubernetes: str, *, verbose: bool) -> None:
         backend = read_backend(PROJECT / "backend.tf.json")
         state_bucket.create_state_bucket(settings.aws, backend)
         seed(settings)
-        _free_dead_locks(settings)
     with ExitStack() as opened:
         screen = opened.enter_context(_screen(console, verbose=verbose))
         with phase("synthesis and providers", "Terraform JSON and providers"):
             stacks = _synthesize()
+            _look_at_states(settings, stacks)
             os.environ |= opened.enter_context(providers.served(kubernetes, types=stack_types()))
         for stack in stacks:
             title = f"{stack.name}, rehearsed, not deployed" if _rehearsed(stack.name, kubernetes) else ""
@@ -120,9 +121,14 @@ def down(settings: Settings, kubernetes: str, *, verbose: bool) -> None:
         return
     console = Console(highlight=False, soft_wrap=True)
     deployed = [stack for stack in STACKS if _has_resources(settings, stack)]
+    stacks = _synthesize() if deployed else []
     if deployed:
-        _free_dead_locks(settings)
-        stacks = _synthesize()
+        try:
+            _look_at_states(settings, stacks)
+        except StateError as error:
+            print(f"{error}\nThe emulator is stopped without Terraform")
+            deployed = []
+    if deployed:
         with (
             _screen(console, verbose=verbose) as screen,
             providers.served(kubernetes, types=stack_types()) as variables,
@@ -211,10 +217,14 @@ def _has_resources(settings: Settings, stack: str) -> bool:
     return b'"instances"' in found["Body"].read()
 
 
-def _free_dead_locks(settings: Settings) -> None:
+def _look_at_states(settings: Settings, stacks: Sequence[Stack]) -> None:
+    """Wait for the Terraform of a killed demo, free the locks of killed Terraforms, and check the states."""
+    for stack in stacks:
+        stack.wait()
     backend = read_backend(PROJECT / "backend.tf.json")
     s3 = create_client("s3", settings.aws, region=backend.region)
     free_dead_locks(s3, backend.bucket, settings.environment)
+    refuse_damaged_states(settings, backend)
 
 
 def _sum_up(

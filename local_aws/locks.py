@@ -1,9 +1,9 @@
 """Remove the locks of Terraform processes that were killed, from the emulated AWS."""
 
-import json
 from pathlib import Path
 from typing import Any
 
+from deployment.locks import read_lock
 from stacks.backend import find_output_folder
 
 PROCESSES = Path("/proc")
@@ -20,9 +20,10 @@ def free_dead_locks(s3: Any, bucket: str, environment: str) -> None:
     if not keys or terraform_may_run(find_output_folder()):
         return
     for key in keys:
-        lock = json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+        lock = read_lock(s3, bucket, key)
         s3.delete_object(Bucket=bucket, Key=key)
-        print(f"{key}: removed, a lock of {lock['Created']} whose Terraform was killed")
+        if lock:
+            print(f"{key}: removed, a lock of {lock.since} whose Terraform was killed")
 
 
 def terraform_may_run(folder: Path) -> bool:

@@ -83,6 +83,30 @@ class Project:
         """Run a command of `python -m deployment`, as a pipeline does."""
         return self.run(".venv/bin/python", "-m", "deployment", command, *arguments)
 
+    def start(self, command: str, *arguments: str) -> subprocess.Popen[str]:
+        """Start a command of `python -m deployment`, in a process group of its own."""
+        return subprocess.Popen(
+            [".venv/bin/python", "-m", "deployment", command, *arguments],
+            cwd=self.folder,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def count_objects(self) -> dict[str, int]:
+        """Return the numbers of some objects in the account that a second deployment would double."""
+        eks, ec2 = self.client("eks"), self.client("ec2")
+        return {
+            "VPCs": len(ec2.describe_vpcs()["Vpcs"]),
+            "subnets": len(ec2.describe_subnets()["Subnets"]),
+            "launch templates": len(ec2.describe_launch_templates()["LaunchTemplates"]),
+            "clusters": len(eks.list_clusters()["clusters"]),
+            "roles": len(self.client("iam").list_roles()["Roles"]),
+        }
+
     @property
     def plans(self) -> Path:
         """Return the folder with the files of the environment's last plan."""

@@ -1,40 +1,35 @@
 """Restoring an older version of a state, as docs/operations.md describes it."""
 
-from pathlib import Path
+import random
 
-from stacks.backend import state_key
 from tests.emulator.project import Project
+from tests.state_damages import StateObject
 
 LOST = "aws_vpc.vpc"
 
 
-def versions(project: Project) -> list[str]:
-    """Return the version IDs of the network's state, the newest first."""
-    key = state_key(project.settings.environment, "network")
-    found = project.client("s3").list_object_versions(Bucket=project.state_bucket, Prefix=key)["Versions"]
-    return [item["VersionId"] for item in found if item["Key"] == key]
+def test_an_older_state_can_be_restored(deployed: Project) -> None:
+    """After a mistaken `terraform state rm` and a deletion, the version before them leaves nothing to change.
 
-
-def test_an_older_state_can_be_restored(deployed: Project, tmp_path: Path) -> None:
-    """After a mistaken `terraform state rm`, pushing the version before it leaves nothing to change."""
-    assert deployed.planned_changes("network") == {}
+    Until then no command goes on: Terraform would create the whole network a second time.
+    """
+    chance, environment = random.Random(), deployed.settings.environment
+    state = StateObject(deployed.client("s3"), deployed.state_bucket, environment, "network", chance)
+    good = state.list_versions()[0]
     removed = deployed.terraform("network", "state", "rm", LOST)
     assert removed.returncode == 0, removed.stderr
     assert deployed.planned_changes("network")[LOST]["change"]["actions"] == ["create"]
+    state.delete()
+    known = state.list_versions()
 
-    mistaken, good, *_ = known = versions(deployed)
-    key = state_key(deployed.settings.environment, "network")
-    found = deployed.client("s3").get_object(Bucket=deployed.state_bucket, Key=key, VersionId=good)
-    old = tmp_path / "old.tfstate"
-    old.write_bytes(found["Body"].read())
-
-    refused = deployed.terraform("network", "state", "push", str(old))
+    refused = deployed.deployment("plan")
     assert refused.returncode == 1
-    assert "serial" in refused.stderr
-    assert versions(deployed) == known
+    assert refused.stderr.startswith(
+        f"network: the state local/network.tfstate in the bucket {deployed.state_bucket} was deleted on "
+    )
+    assert "make restore ENV=local STACKS=network" in refused.stderr
 
-    pushed = deployed.terraform("network", "state", "push", "-force", str(old))
-    assert pushed.returncode == 0, pushed.stderr
+    restored = deployed.deployment("restore", "network", "--version-id", good, "--yes")
+    assert restored.returncode == 0, restored.stderr
     assert deployed.planned_changes("network") == {}
-    assert versions(deployed)[1:] == known, "the mistaken version is kept, so that this can be undone"
-    assert mistaken == known[0]
+    assert state.list_versions()[1:] == known, "the mistaken version is kept, so that this can be undone"

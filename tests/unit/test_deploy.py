@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 
 from deployment import deploy as commands
 from deployment.questions import AnswerError
-from deployment.terraform import Stack
+from deployment.terraform import Stack, TerraformError, refuse_running
 from stacks.settings.load import PROJECT, load_settings
 
 SETTINGS = load_settings(PROJECT / "environments" / "example.yaml")
@@ -170,3 +171,26 @@ def test_terraform_outlives_the_reader_of_its_output(apply: subprocess.Popen[str
     assert apply.stderr.read() == "BrokenPipeError"
     state = json.loads((tmp_path / "slow" / "terraform.tfstate").read_text())
     assert state["resources"][0]["instances"]
+
+
+def test_terraform_outlives_a_killed_command_and_the_next_one_waits(
+    apply: subprocess.Popen[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """After a SIGKILL Terraform writes its state; the next command says which process it waits for.
+
+    Until then `unlock` refuses to take its lock away.
+    """
+    apply.kill()
+    apply.communicate()
+    with pytest.raises(TerraformError, match=r"slow: `terraform apply`, process \d+, .* Nothing was removed"):
+        refuse_running(tmp_path / "slow", "Nothing was removed")
+    state = Stack("slow", tmp_path / "slow", ()).read_state()
+    assert state["resources"][0]["instances"][0].get("status") != "tainted"
+    said = capfd.readouterr().err
+    assert re.match(
+        r"slow: `terraform apply`, process \d+, since [\d-]+ [\d:]+ UTC, still runs here\. Waiting until it "
+        r"has ended\. To end it in good order: kill -INT \d+\n$",
+        said,
+    ), said
+    assert not list((tmp_path / "slow").glob(".*.lock.info"))
+    refuse_running(tmp_path / "slow", "Nothing was removed")

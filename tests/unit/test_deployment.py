@@ -2,9 +2,14 @@
 
 import subprocess
 import sys
+from typing import NoReturn
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
+from deployment import __main__ as command
+from deployment import aws, deploy, locks, states, terraform
+from deployment.terraform import TerraformError
 from stacks.settings.load import PROJECT
 
 COMMANDS = ("bootstrap", "plan", "apply", "consumer-policy")
@@ -60,3 +65,27 @@ def test_the_option_wins_over_the_variable() -> None:
     """`--environment` names the environment, whatever ENV says."""
     done = run("plan", "--environment", "elsewhere", environment="nowhere")
     assert "environments/elsewhere.yaml: no such environment" in done.stderr
+
+
+def test_a_failed_command_names_who_holds_a_lock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lock that was taken after the first look is named after Terraform's message, which is never lost."""
+
+    def fail(*_: object, **__: object) -> NoReturn:
+        raise TerraformError("network: terraform plan failed")
+
+    monkeypatch.setattr(terraform, "synthesize", lambda _environment: [])
+    monkeypatch.setattr(aws, "create_client", lambda *_, **__: None)
+    monkeypatch.setattr(aws, "refuse_other_account", lambda _aws: None)
+    monkeypatch.setattr(states, "refuse_damaged_states", lambda *_: None)
+    monkeypatch.setattr(deploy, "destroy", fail)
+    monkeypatch.setattr(locks, "describe_locks", lambda *_: ["network: locked by me@here"])
+    monkeypatch.setattr(sys, "argv", ["deployment", "destroy", "--environment", "example", "--yes"])
+    with pytest.raises(SystemExit, match=r"^network: terraform plan failed\nnetwork: locked by me@here$"):
+        command.main()
+
+    def lose_connection(*_: object) -> NoReturn:
+        raise EndpointConnectionError(endpoint_url="https://s3")
+
+    monkeypatch.setattr(locks, "describe_locks", lose_connection)
+    with pytest.raises(SystemExit, match=r"^network: terraform plan failed$"):
+        command.main()

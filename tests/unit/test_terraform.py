@@ -1,13 +1,28 @@
 """Synthesized stacks, and Terraform in their folders."""
 
+import fcntl
 import json
+import os
+import signal
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
-from deployment.terraform import Stack, TerraformError, is_synthesized, note_synthesis, read_stacks
+from deployment.terraform import (
+    RUNNING,
+    Stack,
+    TerraformError,
+    is_synthesized,
+    note_synthesis,
+    read_stacks,
+    refuse_running,
+)
 from stacks.settings.load import PROJECT, load_settings
 from tests.environments import STACKS, synthesize
+
+LEFT_SECONDS = 60
 
 
 @pytest.fixture(scope="module")
@@ -106,3 +121,34 @@ def test_terraform_goes_on_when_its_output_cannot_be_passed_on(
     with pytest.raises(OSError, match="No space left"):
         Stack("network", tmp_path, ()).follow("apply", read_line=fail)
     assert (tmp_path / "ended").exists()
+
+
+def test_programs_that_a_killed_terraform_has_left_keep_nothing_waiting(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A provider outlives a SIGKILL of Terraform, with the lock that it has inherited."""
+    program = tmp_path / "terraform"
+    program.write_text(f"#!/bin/sh\nsleep {LEFT_SECONDS} > /dev/null 2>&1 & echo $! > left; kill -9 $$\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    stack = Stack("network", tmp_path, ())
+    with pytest.raises(TerraformError, match="terraform apply failed"):
+        stack.capture("apply")
+    left = int((tmp_path / "left").read_text())
+    started = time.monotonic()
+    try:
+        stack.wait()
+    finally:
+        os.kill(left, signal.SIGKILL)
+    assert time.monotonic() - started < LEFT_SECONDS / 2
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="only Linux lists processes under /proc")
+def test_a_zombie_is_not_waited_for(tmp_path: Path) -> None:
+    """In a container without an init program a killed Terraform stays in the list of processes."""
+    with subprocess.Popen(["sleep", "0"]) as process, (tmp_path / RUNNING).open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.write(json.dumps({"pid": process.pid, "command": "apply", "since": "now"}))
+        file.flush()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and stays a zombie
+        refuse_running(tmp_path, "Nothing was removed")
