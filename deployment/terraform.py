@@ -7,8 +7,9 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 from types import FrameType
@@ -20,6 +21,7 @@ from stacks.settings.load import PROJECT
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # Ctrl-C, kill, a closed terminal
 SYNTHESIS = "synthesis.sha256"  # in the output folder, beside cdktf's manifest.json
+_LEVELS_WITHOUT_SECRETS = ("INFO", "WARN", "ERROR", "OFF")  # any other word is TRACE for Terraform
 
 
 class TerraformError(UserError):
@@ -204,7 +206,7 @@ def _run_terraform(
         process = subprocess.Popen(  # noqa: S603 - our own arguments
             ["terraform", *arguments],  # noqa: S607 - the user's Terraform
             cwd=folder,
-            env={**os.environ, "TF_IN_AUTOMATION": "1"},  # no advice to run other Terraform commands
+            env={**limit_provider_logs(os.environ), "TF_IN_AUTOMATION": "1"},  # no advice to run Terraform
             stdin=subprocess.DEVNULL,
             stdout=None if is_terminal else subprocess.PIPE,
             stderr=None if is_terminal else subprocess.STDOUT if is_shown else subprocess.PIPE,
@@ -223,6 +225,34 @@ def _run_terraform(
     if failure:
         raise failure
     return process, output, errors
+
+
+def limit_provider_logs(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return environment variables with which Terraform's log has no line of a provider below INFO.
+
+    At DEBUG and TRACE the kubernetes provider logs its requests: the Secret with a runner's token, and the
+    token for the Kubernetes API (hashicorp/terraform-provider-kubernetes, pull request 630). The variables
+    are described in Terraform, "Enable Terraform logs".
+    """
+    limited = dict(variables)
+    level = limited.get("TF_LOG_PROVIDER") or limited.get("TF_LOG")
+    if not level or level.upper() in _LEVELS_WITHOUT_SECRETS:
+        return limited
+    if everything := limited.pop("TF_LOG", ""):  # providers read it, too
+        limited["TF_LOG_CORE"] = everything
+    limited["TF_LOG_PROVIDER"] = "INFO"
+    _note_limited_logs(level)
+    return limited
+
+
+@cache
+def _note_limited_logs(level: str) -> None:
+    print(
+        f"TF_LOG: {level}: the providers log at INFO, since their log at {level} holds tokens. For it run "
+        "Terraform itself in the folder of the stack under cdktf.out/stacks",
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 def _print_line(line: str) -> None:

@@ -7,7 +7,7 @@ session.py serves provider.py, which speaks Terraform's protocol. planning.py pl
 schema.json, which generate.py has written. cluster.py and release.py carry the change out in record.py.
 """
 
-from local_aws.rehearsal.record import read
+from local_aws.rehearsal.record import read, remove
 from local_aws.rehearsal.session import running
 
-__all__ = ["read", "running"]
+__all__ = ["read", "remove", "running"]

@@ -1,9 +1,11 @@
 """The places where a run could leave a secret: files, versions in S3, and the processes while they run."""
 
 import hashlib
+import math
 import os
 import stat
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -14,6 +16,7 @@ from typing import Any, NamedTuple, Self
 from tests.chaos.secret_search import Searcher
 
 INTERVAL_SECONDS = 0.02
+BEGIN_SECONDS = 5
 MARK = "SECRETS_RUN"  # an environment variable: each process of the run inherits it
 # Folders of programs, not of what programs write; links lead out of the project.
 _PROGRAMS = frozenset({"node_modules", "providers", "terraform-plugins", "jsii", ".venv"})
@@ -76,7 +79,9 @@ def read_versions(s3: Any, bucket: str) -> Iterator[tuple[str, str, bytes]]:
             yield kind, f"{key}@{version}", found["Body"].read()
 
 
-def read_files(folder: Path, kinds: "Kinds", *, keep: Iterable[Path] = ()) -> Iterator[tuple[str, str, bytes]]:
+def read_files(
+    folder: Path, kinds: "Kinds", *, keep: Iterable[Path] = ()
+) -> Iterator[tuple[str, str, bytes]]:
     """Yield each file below a folder, but for programs and the files to keep outside."""
     apart = set(keep)
     for path in walk(folder):
@@ -119,7 +124,10 @@ class Kinds:
         if name.startswith("rehearsal.json") or name.startswith(".rehearsal.json"):
             return "record of the stand-ins"
         if path.is_relative_to(project / "plans"):
-            if name in {"report.md", "gitlab.json", "code-quality.json", "plans.json"} or path.suffix == ".sarif":
+            if (
+                name in {"report.md", "gitlab.json", "code-quality.json", "plans.json"}
+                or path.suffix == ".sarif"
+            ):
                 return "reports (Markdown, SARIF, Code Quality, GitLab)"
             return "plan files, their JSON and text"
         if path.suffix == ".tfplan":
@@ -145,7 +153,7 @@ class Watcher:
         self._folders, self._kinds = tuple(folders), kinds
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch)
-        self._others: set[tuple[str, int]] = set()
+        self._others: dict[tuple[str, int], float] = {}  # when each was first seen
         self._seen: dict[Path, tuple[int, int]] = {}
         self.contents: set[tuple[str, str, bytes]] = set()
         self.open_modes: dict[str, set[int]] = defaultdict(set)
@@ -175,12 +183,12 @@ class Watcher:
                 continue
             with suppress(OSError):  # it has just ended, or is another user's
                 known = (entry.name, entry.inode())
-                if known in self._others:
+                # A process of the run has its parent's environment until it has begun its program.
+                if time.monotonic() - self._others.get(known, math.inf) > BEGIN_SECONDS:
                     continue
                 environment = Path(entry.path, "environ").read_bytes()
                 if self._mark not in environment.split(b"\0"):
-                    if environment:  # a process that begins has none
-                        self._others.add(known)
+                    self._others.setdefault(known, time.monotonic())
                     continue
                 arguments = Path(entry.path, "cmdline").read_bytes()
                 name = Path(os.fsdecode(arguments.split(b"\0")[0])).name

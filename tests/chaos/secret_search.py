@@ -94,7 +94,10 @@ class Searcher:
     def find(self, content: bytes) -> set[str]:
         """Return the names of the secrets in a content and in all that is packed in it."""
         return {
-            secret.name for view in _unpack(content, MAX_DEPTH) for secret in self.secrets if secret.is_in(view)
+            secret.name
+            for view in _unpack(content, MAX_DEPTH)
+            for secret in self.secrets
+            if secret.is_in(view)
         }
 
 
@@ -138,7 +141,9 @@ def _escaped(character: str) -> bytes:
         rb"&(?:amp;)?#[xX]0*(?i:%x);" % number,
         *(
             rb"&(?:amp;)?%s;" % name.encode()
-            for name in sorted({name.strip(";") for name, value in html.entities.html5.items() if value == character})
+            for name in sorted(
+                {name.strip(";") for name, value in html.entities.html5.items() if value == character}
+            )
         ),
     ]
     if not character.isalnum():

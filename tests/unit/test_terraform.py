@@ -5,7 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from deployment.terraform import Stack, TerraformError, is_synthesized, note_synthesis, read_stacks
+from deployment.terraform import (
+    Stack,
+    TerraformError,
+    _note_limited_logs,
+    is_synthesized,
+    limit_provider_logs,
+    note_synthesis,
+    read_stacks,
+)
 from stacks.settings.load import PROJECT, load_settings
 from tests.environments import STACKS, synthesize
 
@@ -106,3 +114,30 @@ def test_terraform_goes_on_when_its_output_cannot_be_passed_on(
     with pytest.raises(OSError, match="No space left"):
         Stack("network", tmp_path, ()).follow("apply", read_line=fail)
     assert (tmp_path / "ended").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "passed"),
+    [
+        ({"TF_LOG": "TRACE"}, {"TF_LOG_CORE": "TRACE", "TF_LOG_PROVIDER": "INFO"}),
+        ({"TF_LOG": "json"}, {"TF_LOG_CORE": "json", "TF_LOG_PROVIDER": "INFO"}),
+        ({"TF_LOG": "1"}, {"TF_LOG_CORE": "1", "TF_LOG_PROVIDER": "INFO"}),
+        ({"TF_LOG_PROVIDER": "debug"}, {"TF_LOG_PROVIDER": "INFO"}),
+        (
+            {"TF_LOG": "DEBUG", "TF_LOG_PROVIDER": "trace"},
+            {"TF_LOG_CORE": "DEBUG", "TF_LOG_PROVIDER": "INFO"},
+        ),
+        ({"TF_LOG": "info"}, {"TF_LOG": "info"}),
+        ({"TF_LOG": "TRACE", "TF_LOG_PROVIDER": "WARN"}, {"TF_LOG": "TRACE", "TF_LOG_PROVIDER": "WARN"}),
+        ({"TF_LOG_CORE": "TRACE"}, {"TF_LOG_CORE": "TRACE"}),
+        ({}, {}),
+    ],
+)
+def test_no_provider_logs_its_requests(
+    given: dict[str, str], passed: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At DEBUG the kubernetes provider logs the Secret with the token. Terraform's own log stays as wanted."""
+    _note_limited_logs.cache_clear()
+    assert limit_provider_logs({"PATH": "/bin", **given}) == {"PATH": "/bin", **passed}
+    said = capsys.readouterr().err
+    assert ("the providers log at INFO" in said) == (passed.get("TF_LOG_PROVIDER") == "INFO")
