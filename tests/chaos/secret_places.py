@@ -17,10 +17,10 @@ from tests.chaos.secret_search import Searcher
 
 INTERVAL_SECONDS = 0.02
 BEGIN_SECONDS = 5
+MAX_WATCHED = 20 * 1024**2  # bytes; what is larger and stays is searched at the end
 MARK = "SECRETS_RUN"  # an environment variable: each process of the run inherits it
 # Folders of programs, not of what programs write; links lead out of the project.
 _PROGRAMS = frozenset({"node_modules", "providers", "terraform-plugins", "jsii", ".venv"})
-PLANS = frozenset({".tfplan", ".txt", ".json"})
 
 
 class Find(NamedTuple):
@@ -121,7 +121,7 @@ class Kinds:
             return "temporary files"
         if name == "core" or name.startswith("core."):
             return "core files"
-        if name.startswith("rehearsal.json") or name.startswith(".rehearsal.json"):
+        if name.startswith(("rehearsal.json", ".rehearsal.json")):
             return "record of the stand-ins"
         if path.is_relative_to(project / "plans"):
             if (
@@ -134,6 +134,8 @@ class Kinds:
             return "plan files, their JSON and text"
         if path.is_relative_to(project / ".work" / "emulator") or name == "emulator.log":
             return "files and log of the emulator"
+        if name in {"commands.log", "crashed.log"}:
+            return "output of commands"
         if path.suffix == ".log":
             return "logs (Terraform at TRACE, cdktf at debug, demo)"
         if path.is_relative_to(project / "cdktf.out"):
@@ -147,10 +149,18 @@ class Watcher:
     A process or a file that lives for less than an interval can be missed.
     """
 
-    def __init__(self, mark: str, folders: Iterable[Path], kinds: Kinds) -> None:
-        """Take the value of MARK in the environment of the run's processes, and the folders to watch."""
+    def __init__(self, mark: str, folders: Iterable[Path], kinds: Kinds, *, record: Path) -> None:
+        """Prepare.
+
+        Args:
+            mark: The value of MARK in the environment of the run's processes.
+            folders: The folders to watch.
+            kinds: The kinds of their files.
+            record: The record of the stand-ins; the files beside it whose names have its name are watched, too.
+
+        """
         self._mark = f"{MARK}={mark}".encode()
-        self._folders, self._kinds = tuple(folders), kinds
+        self._folders, self._kinds, self._record = tuple(folders), kinds, record
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch)
         self._others: dict[tuple[str, int], float] = {}  # when each was first seen
@@ -159,10 +169,12 @@ class Watcher:
         self.open_modes: dict[str, set[int]] = defaultdict(set)
 
     def __enter__(self) -> Self:
+        """Begin to read."""
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        """Stop to read."""
         self._ended.set()
         self._thread.join()
 
@@ -196,9 +208,12 @@ class Watcher:
                 self.contents.add(("process environments", name, environment))
 
     def _read_files(self) -> None:
-        for path in (path for folder in self._folders for path in walk(folder)):
+        watched = (path for folder in self._folders for path in walk(folder))
+        for path in (*watched, *self._record.parent.glob(f"*{self._record.name}*")):
             with suppress(OSError):  # it has just gone
                 found = path.stat()
+                if found.st_size > MAX_WATCHED:
+                    continue
                 if self._seen.get(path) == (found.st_mtime_ns, found.st_size):
                     continue
                 self._seen[path] = (found.st_mtime_ns, found.st_size)

@@ -1,9 +1,10 @@
 """Search any content for secrets, in every form that a program of the project could have given them.
 
-A secret is found as plain text, with any of its characters escaped (JSON, also JSON in JSON; HTML; URL; shell),
-in base64 at any alignment (standard and URL-safe, also twice), in hexadecimal, and in UTF-16. All of that is
-found in what was packed, too: gzip, the deflated members of a zip file such as a plan file, and both of them in
-base64, once or twice, as Helm and Kubernetes store a release. Half of a secret counts: a message may be cut.
+A secret is found as plain text, with any of its characters escaped (JSON, also JSON in JSON; HTML; URL;
+shell), in base64 at any alignment (standard and URL-safe, also twice), in hexadecimal, and in UTF-16. All of
+that is found in what was packed, too: gzip, the deflated members of a zip file such as a plan file, and both of
+them in base64, once or twice, as Helm and Kubernetes store a release. Half of a secret counts: a message may
+be cut.
 Not here: other ways to compress, and encryption.
 """
 
@@ -153,6 +154,10 @@ def _escaped(character: str) -> bytes:
     if character == " ":
         spellings.append(rb"\+")  # forms of the web
     return b"(?:" + b"|".join(spellings) + b")"
+
+
+def _html_names(character: str) -> list[str]:
+    return sorted({name.strip(";") for name, value in html.entities.html5.items() if value == character})
 
 
 def _unpack(content: bytes, depth: int) -> Iterator[bytes]:

@@ -136,7 +136,7 @@ def test_terraform_goes_on_when_its_output_cannot_be_passed_on(
 def test_no_provider_logs_its_requests(
     given: dict[str, str], passed: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """At DEBUG the kubernetes provider logs the Secret with the token. Terraform's own log stays as wanted."""
+    """At DEBUG the kubernetes provider logs the Secret with the token. Terraform's own log stays."""
     _note_limited_logs.cache_clear()
     assert limit_provider_logs({"PATH": "/bin", **given}) == {"PATH": "/bin", **passed}
     said = capsys.readouterr().err
