@@ -3,6 +3,7 @@
 import hashlib
 import math
 import os
+import re
 import stat
 import threading
 import time
@@ -101,6 +102,22 @@ def walk(folder: Path) -> Iterator[Path]:
                     yield path
 
 
+# The first pattern that fits a path in the project.
+_KINDS = {
+    r"(.*/)?core(\.\d+)?": "core files",
+    r"\.work/\.?rehearsal\.json.*": "record of the stand-ins",
+    r".*\.sarif|plans/.*(report\.md|gitlab\.json|code-quality\.json|plans\.json)": (
+        "reports (Markdown, SARIF, Code Quality, GitLab)"
+    ),
+    r"plans/.*|.*\.tfplan": "plan files, their JSON and text",
+    r"\.work/emulator\.log": "files and log of the emulator",
+    r"commands\.log|\.work/crashed\.log": "output of commands",
+    r".*\.log": "logs (Terraform at TRACE, cdktf at debug, demo)",
+    r"cdktf\.out/.*": "synthesized JSON and Terraform's folders",
+    r".*": "other files of the project",
+}
+
+
 @dataclass(frozen=True)
 class Kinds:
     """What the files of a project are, by their names.
@@ -114,33 +131,17 @@ class Kinds:
     project: Path
     temporary: Path
 
-    def of(self, path: Path) -> str:  # noqa: PLR0911 - a table
+    def of(self, path: Path) -> str:
         """Return the kind of a file."""
-        name, project = path.name, self.project
-        if path.is_relative_to(self.temporary):
-            return "temporary files"
-        if name == "core" or name.startswith("core."):
-            return "core files"
-        if name.startswith(("rehearsal.json", ".rehearsal.json")):
-            return "record of the stand-ins"
-        if path.is_relative_to(project / "plans"):
-            if (
-                name in {"report.md", "gitlab.json", "code-quality.json", "plans.json"}
-                or path.suffix == ".sarif"
-            ):
-                return "reports (Markdown, SARIF, Code Quality, GitLab)"
-            return "plan files, their JSON and text"
-        if path.suffix == ".tfplan":
-            return "plan files, their JSON and text"
-        if path.is_relative_to(project / ".work" / "emulator") or name == "emulator.log":
-            return "files and log of the emulator"
-        if name in {"commands.log", "crashed.log"}:
-            return "output of commands"
-        if path.suffix == ".log":
-            return "logs (Terraform at TRACE, cdktf at debug, demo)"
-        if path.is_relative_to(project / "cdktf.out"):
-            return "synthesized JSON and Terraform's folders"
-        return "other files of the project"
+        folders = {
+            self.temporary: "temporary files",
+            self.project / ".work" / "emulator": "files and log of the emulator",
+        }
+        for folder, kind in folders.items():
+            if path.is_relative_to(folder):
+                return kind
+        inside = path.relative_to(self.project).as_posix()
+        return next(kind for pattern, kind in _KINDS.items() if re.fullmatch(pattern, inside))
 
 
 class Watcher:
@@ -156,7 +157,7 @@ class Watcher:
             mark: The value of MARK in the environment of the run's processes.
             folders: The folders to watch.
             kinds: The kinds of their files.
-            record: The record of the stand-ins; the files beside it whose names have its name are watched, too.
+            record: The record of the stand-ins; files beside it with its name in theirs count, too.
 
         """
         self._mark = f"{MARK}={mark}".encode()

@@ -2,9 +2,9 @@
 
 A secret is found as plain text, with any of its characters escaped (JSON, also JSON in JSON; HTML; URL;
 shell), in base64 at any alignment (standard and URL-safe, also twice), in hexadecimal, and in UTF-16. All of
-that is found in what was packed, too: gzip, the deflated members of a zip file such as a plan file, and both of
-them in base64, once or twice, as Helm and Kubernetes store a release. Half of a secret counts: a message may
-be cut.
+that is found in what was packed, too: gzip, the deflated members of a zip file such as a plan file, and both
+in base64, once or twice, as Helm and Kubernetes store a release. Half of a secret counts: a message may be
+cut.
 Not here: other ways to compress, and encryption.
 """
 

@@ -1,4 +1,4 @@
-"""Secrets that a run is given are nowhere but where they belong, whatever the run does and however it fails."""
+"""Each secret that a run is given is only where it belongs, whatever the run does and however it fails."""
 
 import fcntl
 import http.client
@@ -8,16 +8,14 @@ import secrets
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -377,8 +375,8 @@ def find_children(folder: str, program: str) -> Iterator[int]:
     """Yield the processes of a program that work below a folder."""
     for entry in Path("/proc").glob("[0-9]*"):
         try:
-            is_here = os.readlink(entry / "cwd").startswith(folder)
-            if is_here and Path(os.readlink(entry / "exe")).name == program:
+            is_here = (entry / "cwd").readlink().is_relative_to(folder)
+            if is_here and (entry / "exe").readlink().name == program:
                 yield int(entry.name)
         except OSError:  # it has ended
             continue
@@ -472,7 +470,7 @@ REVEALED = "output of `show --reveal`"
 
 
 def run_demo(tmp_path: Path) -> tuple[Evidence, Watcher]:
-    """Run the commands of the local environment: the emulator and the stand-ins are processes of their own."""
+    """Run the commands of the local environment, whose emulator and stand-ins are processes of theirs."""
     folder = tmp_path / "demo"
     copy_project(folder)
     with socket.socket() as free:
