@@ -80,14 +80,11 @@ def read_versions(s3: Any, bucket: str) -> Iterator[tuple[str, str, bytes]]:
             yield kind, f"{key}@{version}", found["Body"].read()
 
 
-def read_files(
-    folder: Path, kinds: "Kinds", *, keep: Iterable[Path] = ()
-) -> Iterator[tuple[str, str, bytes]]:
-    """Yield each file below a folder, but for programs and the files to keep outside."""
-    apart = set(keep)
+def read_files(folder: Path, kinds: "Kinds", *, since: float = 0) -> Iterator[tuple[str, str, bytes]]:
+    """Yield each file below a folder that was written since a time, but for programs."""
     for path in walk(folder):
-        if path not in apart:
-            with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError):
+            if path.stat().st_mtime >= since:
                 yield kinds.of(path), str(path), path.read_bytes()
 
 

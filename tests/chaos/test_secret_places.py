@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from tests.chaos.secret_search import Searcher, Secret
 SECRET = Secret("token", "glrt-planted_3xVw8Qr5sY-Lm2")
 CORE_PATTERN = Path("/proc/sys/kernel/core_pattern")
 WAIT_SECONDS = 30
+PLANTED = {"process arguments", "process environments", "temporary files"}
 
 pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="only Linux shows processes under /proc")
 
@@ -64,17 +66,26 @@ def test_a_planted_secret_is_found_while_a_process_runs(
 ) -> None:
     """Arguments, environment and a file that is gone at the end are read; other processes are not."""
     file = kinds.temporary / "short"
-    program = "import pathlib, time; time.sleep({0}); pathlib.Path({1!r}).unlink()"
     monkeypatch.setenv(MARK, "mine")
-    with Watcher("mine", [kinds.temporary], kinds, record=kinds.project / ".work/rehearsal.json") as watcher:
+    other = {**os.environ, MARK: "another", "PASSWORD": SECRET.value}
+    record = kinds.project / ".work/rehearsal.json"
+    with ExitStack() as stack, Watcher("mine", [kinds.temporary], kinds, record=record) as watcher:
         file.write_text(SECRET.value)
-        subprocess.run([sys.executable, "-c", program.format(0.5, str(file)), SECRET.value], check=True)
-        subprocess.run(["sleep", "0.5"], env={**os.environ, "TOKEN": SECRET.value}, check=True)
-        other = {**os.environ, MARK: "another", "PASSWORD": SECRET.value}
-        subprocess.run(["sleep", "0.5"], env=other, check=True)
-    assert not file.exists()
-    evidence.add_all(watcher.contents)
-    assert evidence.kinds(SECRET.name) == {"process arguments", "process environments", "temporary files"}
+        for command, environment in (
+            (["cat", "-", SECRET.value], None),
+            (["cat"], {**os.environ, "TOKEN": SECRET.value}),
+            (["cat"], other),
+        ):
+            process = subprocess.Popen(
+                command, env=environment, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL
+            )
+            stack.enter_context(process)
+        deadline = time.monotonic() + WAIT_SECONDS
+        while evidence.kinds(SECRET.name) != PLANTED and time.monotonic() < deadline:
+            time.sleep(0.05)
+            evidence.add_all(watcher.contents.copy())
+        file.unlink()
+    assert evidence.kinds(SECRET.name) == PLANTED
     assert not [name for kind, name, content in watcher.contents if b"PASSWORD=" in content]
 
 

@@ -16,6 +16,7 @@ import pytest
 from tests.chaos.secret_search import Searcher, Secret
 
 TOKENS = ("glrt-t1_Zk3xVw8Qr5sY-Lm2nB7", "glrt-<s&q\"v'+/\\=% é😀Zk3xVw8Qr5")
+SEARCHER = Searcher((Secret("token", TOKENS[0]), Secret("odd token", TOKENS[1])))
 
 
 def as_go(text: str) -> str:
@@ -112,16 +113,14 @@ FORMS: dict[str, Callable[[str], str | bytes]] = {
 @pytest.mark.parametrize("form", FORMS)
 def test_a_secret_is_found_in_each_form(form: str) -> None:
     """Each form of a secret is found, amid other content, also if it has characters that are escaped."""
-    searcher = Searcher((Secret("token", TOKENS[0]), Secret("odd token", TOKENS[1])))
     for token, name in zip(TOKENS, ("token", "odd token"), strict=True):
         planted = FORMS[form](token)
         content = planted.encode() if isinstance(planted, str) else planted
-        assert searcher.find(b"x = [" + content + b"]\n") == {name}
+        assert SEARCHER.find(b"x = [" + content + b"]\n") == {name}
 
 
 def test_other_content_holds_no_secret() -> None:
     """Neither what the two tokens have in common nor similar text counts."""
-    searcher = Searcher((Secret("token", TOKENS[0]), Secret("odd token", TOKENS[1])))
     other = f'{{"a": "glrt-t1_", "b": "{TOKENS[0][:8]}...{TOKENS[0][-4:]}"}}'.encode()
     for content in (b"", other, gzip.compress(other), zipped(other), helm(other), base64.b64encode(other)):
-        assert searcher.find(content) == set()
+        assert SEARCHER.find(content) == set()

@@ -100,6 +100,7 @@ class Run:
         project: The copy of the project.
         evidence: What was searched.
         logs: The folder for the logs of Terraform at TRACE.
+        started: When the run began; older files are the project's own.
         numbers: The number of commands so far, for the names of their logs.
 
     """
@@ -107,6 +108,7 @@ class Run:
     project: Project
     evidence: Evidence
     logs: Path
+    started: float
     numbers: Iterator[int] = field(default_factory=lambda: iter(range(1000)))
 
     def __call__(
@@ -166,7 +168,7 @@ class Run:
         """Search every state and every file that the commands have left."""
         project, kinds = self.project, Kinds(self.project.folder, Path(tempfile.gettempdir()))
         self.evidence.add_all(read_versions(project.client("s3"), project.state_bucket))
-        self.evidence.add_all(read_files(project.folder, kinds))
+        self.evidence.add_all(read_files(project.folder, kinds, since=self.started))
 
 
 @pytest.mark.chaos
@@ -216,6 +218,7 @@ def run_on_own_providers(
     tmp_path: Path, values: dict[str, str], planted: tuple[Secret, ...]
 ) -> tuple[Evidence, Watcher, str]:
     """Run the commands for a real account, Terraform's, cdktf's and those without AWS."""
+    started = time.time()
     with ExitStack() as stack:
         aws = aws_provider.running(aws_provider.installed_provider(), aws_provider.stack_types())
         project = stack.enter_context(running_project(tmp_path / "project", stack.enter_context(aws)))
@@ -232,7 +235,7 @@ def run_on_own_providers(
         evidence = Evidence(Searcher((*planted, Secret(PLAIN, project.token))))
         logs = project.folder / ".work" / "logs"
         logs.mkdir(mode=0o700)
-        run = Run(project, evidence, logs)
+        run = Run(project, evidence, logs, started)
         kinds = Kinds(project.folder, Path(tempfile.gettempdir()))
         folders = [kinds.temporary, project.folder / "plans", project.folder / "cdktf.out"]
         project.client("secretsmanager").create_secret(
@@ -471,7 +474,7 @@ REVEALED = "output of `show --reveal`"
 
 def run_demo(tmp_path: Path) -> tuple[Evidence, Watcher]:
     """Run the commands of the local environment, whose emulator and stand-ins are processes of theirs."""
-    folder = tmp_path / "demo"
+    folder, started = tmp_path / "demo", time.time()
     copy_project(folder)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -505,9 +508,9 @@ def run_demo(tmp_path: Path) -> tuple[Evidence, Watcher]:
             local_aws("show")
             local_aws("run", ".venv/bin/python", "-m", "deployment", "plan")
             local_aws("show", "--reveal")
-            files = list(read_files(folder, kinds))
+            files = list(read_files(folder, kinds, since=started))
             local_aws("down")
-            files += read_files(folder, kinds)
+            files += read_files(folder, kinds, since=started)
     finally:
         emulator.stop(work=folder / ".work")
     evidence = Evidence(Searcher((Secret(PLAIN, found["Parameter"]["Value"]),)))

@@ -3,8 +3,6 @@
 A small sample: `make chaos` searches the artefacts of all commands (tests/chaos/test_secrets.py).
 """
 
-from pathlib import Path
-
 from tests.chaos.secret_places import Evidence, Kinds, read_files, read_versions
 from tests.chaos.secret_search import Searcher, Secret
 from tests.emulator.project import Project
@@ -16,12 +14,15 @@ STATES = "states, every version in S3"
 
 
 def search(project: Project) -> Evidence:
-    """Search every version of a state, and every file of a project."""
+    """Search every version of a state, and every file that commands have written."""
     # Only the beginning of a token for the Kubernetes API is known: the rest is a signature.
     cluster_token = Secret("token for the Kubernetes API", "k8s-aws-v1.aHR0c", halves=False)
     evidence = Evidence(Searcher((Secret(TOKEN, project.token), cluster_token)))
     evidence.add_all(read_versions(project.client("s3"), project.state_bucket))
-    evidence.add_all(read_files(project.folder, Kinds(project.folder, project.folder / "no temporary files")))
+    kinds = Kinds(project.folder, project.folder / ".work" / "temporary")
+    for name in (".work", "cdktf.out", "plans"):
+        evidence.add_all(read_files(project.folder / name, kinds))
+    evidence.add("output of commands", "commands.log", (project.folder / "commands.log").read_bytes())
     return evidence
 
 
