@@ -108,7 +108,7 @@ _KINDS = {
     ),
     r"plans/.*|.*\.tfplan": "plan files, their JSON and text",
     r"\.work/emulator\.log": "files and log of the emulator",
-    r"commands\.log|\.work/crashed\.log": "output of commands",
+    r"commands\.log|\.work/crashed-\w+\.log": "output of commands",
     r".*\.log": "logs (Terraform at TRACE, cdktf at debug, demo)",
     r"cdktf\.out/.*": "synthesized JSON and Terraform's folders",
     r".*": "other files of the project",

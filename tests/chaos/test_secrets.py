@@ -4,6 +4,7 @@ import fcntl
 import http.client
 import json
 import os
+import re
 import secrets
 import signal
 import socket
@@ -12,7 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -119,7 +120,7 @@ class Run:
         accepted: Iterable[int] = (0,),
         **variables: str,
     ) -> str:
-        """Run a command, search its output, and return the output."""
+        """Run a command, search its output, and return the output on one line."""
         done = subprocess.run(
             command,
             cwd=folder or self.project.folder,
@@ -132,7 +133,7 @@ class Run:
         )
         self.evidence.add("output of commands", " ".join(command), (done.stdout + done.stderr).encode())
         assert done.returncode in accepted, f"{command}\n{done.stdout}{done.stderr}"
-        return done.stdout + done.stderr
+        return " ".join((done.stdout + done.stderr).replace("│", " ").split())
 
     def environment(self, name: str) -> dict[str, str]:
         """Return the environment variables of a command, with a log of its own."""
@@ -327,62 +328,72 @@ def fail_in_the_middle(run: Run) -> None:
 
 
 def crash_in_the_middle(run: Run, token: str) -> str:
-    """Crash our command and its Terraform while it applies a rotated token; return what that left.
+    """Crash Terraform while it applies a rotated token, and a command of ours; return what that left.
 
     The record is locked meanwhile, so that Terraform waits for the stand-in of the cluster.
     """
     run.put_token(token)
     project = run.project
-    command = [".venv/bin/python", "-m", "deployment", "deploy", "--yes", "workloads"]
-    output = project.folder / ".work" / "crashed.log"
-    with ExitStack() as stack:
-        lock = stack.enter_context(project.record.with_name(f".{project.record.name}.lock").open("w"))
+    with project.record.with_name(f".{project.record.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        process = subprocess.Popen(
-            ["sh", "-c", 'ulimit -c unlimited && exec "$@"', "sh", *command],
-            cwd=project.folder,
-            env={**run.environment("crash"), "GOTRACEBACK": "crash"},
-            stdin=subprocess.DEVNULL,
-            stdout=stack.enter_context(output.open("w")),
-            stderr=subprocess.STDOUT,
-        )
-        wait_until(lambda: "Modifying..." in output.read_text(), process, output)
-        process.send_signal(signal.SIGSEGV)
-        process.wait()
-        terraforms = list(find_children(str(run.project.folder), "terraform"))
-        assert terraforms
-        for pid in terraforms:
-            os.kill(pid, signal.SIGABRT)
-        wait_until(lambda: not list(find_children(str(run.project.folder), "terraform")), None, output)
-    assert process.returncode == -signal.SIGSEGV
+        with crashing(run, "deploy", "--yes", "workloads") as (process, output):
+            wait_until(lambda: "Modifying..." in output.read_text(), process, output)
+            terraforms = list(find_processes(project.folder, "terraform"))
+            assert terraforms
+            for pid in terraforms:
+                os.kill(pid, signal.SIGABRT)
+            assert process.wait(WAIT_SECONDS) == 1
+    assert "SIGABRT" in output.read_text()  # Go prints the stacks of all its routines
     assert "locked by" in run.deployment("unlock", "--yes", "workloads")
-    cores = [
-        path for path in project.folder.rglob("core*") if path.name == "core" or path.suffix[1:].isdecimal()
-    ]
+    with crashing(run, "approvals") as (process, output):
+        limits = Path(f"/proc/{process.pid}/limits")
+        wait_until(lambda: re.search(r"Max core file size +0 ", limits.read_text()), process, output)
+        process.send_signal(signal.SIGSEGV)
+        assert process.wait(WAIT_SECONDS) == -signal.SIGSEGV
     pattern = CORE_PATTERN.read_text().strip()
     if "/" in pattern or pattern.startswith("|"):
-        return f"core files of this machine go elsewhere ({pattern[:1]}…): not searched"
-    return f"SIGSEGV to our command and SIGABRT to its Terraform: {len(cores)} core files"
+        return "Core files of this machine go elsewhere, so they were not searched"
+    return (
+        "SIGABRT to a Terraform of ours and SIGSEGV to a command of ours left the core files that are counted"
+    )
 
 
-def wait_until(is_done: Callable[[], bool], process: "subprocess.Popen[bytes] | None", output: Path) -> None:
+@contextmanager
+def crashing(run: Run, *arguments: str) -> Iterator[tuple["subprocess.Popen[bytes]", Path]]:
+    """Run a command of `python -m deployment` where core files have no limit; yield it with its output."""
+    output = run.project.folder / ".work" / f"crashed-{arguments[0]}.log"
+    with output.open("w") as file:
+        process = subprocess.Popen(
+            ["sh", "-c", 'ulimit -c unlimited && exec .venv/bin/python -m deployment "$@"', "sh", *arguments],
+            cwd=run.project.folder,
+            env={**run.environment("crash"), "GOTRACEBACK": "crash"},
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            yield process, output
+        finally:
+            process.kill()
+            process.wait()
+
+
+def wait_until(is_done: Callable[[], object], process: "subprocess.Popen[bytes]", output: Path) -> None:
     """Wait for a condition while a process runs."""
     deadline = time.monotonic() + WAIT_SECONDS
     while not is_done():
         assert time.monotonic() < deadline, output.read_text()
-        assert process is None or process.poll() is None, output.read_text()
+        assert process.poll() is None, output.read_text()
         time.sleep(0.1)
 
 
-def find_children(folder: str, program: str) -> Iterator[int]:
+def find_processes(folder: Path, program: str) -> Iterator[int]:
     """Yield the processes of a program that work below a folder."""
     for entry in Path("/proc").glob("[0-9]*"):
-        try:
+        with suppress(OSError):  # it has ended
             is_here = (entry / "cwd").readlink().is_relative_to(folder)
             if is_here and (entry / "exe").readlink().name == program:
                 yield int(entry.name)
-        except OSError:  # it has ended
-            continue
 
 
 def plan_and_apply(run: Run, values: dict[str, str]) -> None:
