@@ -33,7 +33,8 @@ from tests.environments import STACKS
 pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="only Linux shows processes under /proc")
 
 CORE_PATTERN = Path("/proc/sys/kernel/core_pattern")
-WAIT_SECONDS = 300
+NO_UPDATE_CHECKS = {"CHECKPOINT_DISABLE": "1", "DISABLE_VERSION_CHECK": "1"}  # as the Makefile has them
+WAIT_SECONDS = 600
 PLAIN, ODD, WRONG = (
     "runner token",
     "runner token with < & \" ' + / % é",
@@ -153,10 +154,10 @@ class Run:
         folder = self.project.stack_folder("workloads")
         return self("terraform", *arguments, folder=folder, stdin=stdin, accepted=accepted)
 
-    def cdktf(self, *arguments: str) -> str:
-        """Run cdktf, with its own log at debug."""
-        options = () if arguments[0] == "synth" else ("--skip-provider-lock",)
-        return self("node_modules/.bin/cdktf", *arguments, *options, CDKTF_LOG_LEVEL="debug")
+    def cdktf(self, command: str, *arguments: str) -> str:
+        """Run cdktf, with its own log at debug; one command in a run synthesizes."""
+        options = () if command == "synth" else ("workloads", "--skip-synth", "--skip-provider-lock")
+        return self("node_modules/.bin/cdktf", command, *options, *arguments, CDKTF_LOG_LEVEL="debug")
 
     def put_token(self, value: str, kind: str = "SecureString") -> None:
         """Store a value as the token of the fleet `odd`."""
@@ -228,6 +229,7 @@ def run_on_own_providers(
             environment={
                 **project.environment,
                 "PATH": os.environ["PATH"],
+                **NO_UPDATE_CHECKS,
                 "GITLAB_TOKEN": values[GITLAB],
                 "AWS_SECRET_ACCESS_KEY": values[AWS],
                 "AWS_SESSION_TOKEN": values[SESSION],
@@ -465,19 +467,18 @@ def run_tools_of_others(run: Run, token: str) -> None:
     own = replace(run, project=replace(run.project, environment=environment))
     provider_mirror.prepare(run.project.folder / "cdktf.out")
     own.terraform("init", "-input=false")
-    own.terraform("plan", "-input=false", "-out=own.tfplan")
+    own.terraform("apply", "-input=false", "-auto-approve")
+    run.terraform("plan", "-input=false", "-out=own.tfplan")
     run.terraform("show", "own.tfplan")
     run.terraform("show", "-json", "own.tfplan")
-    own.terraform("apply", "-input=false", "own.tfplan")
     run.terraform("output", "-json")
     run.terraform("state", "pull")
     run.terraform("console", stdin="ephemeral.aws_ssm_parameter.runner_odd_token.value\n", accepted=(0, 1))
     run.cdktf("synth")
-    provider_mirror.prepare(run.project.folder / "cdktf.out")
-    run.cdktf("diff", "workloads")
-    run.cdktf("deploy", "workloads", "--auto-approve")
-    run.cdktf("output", "workloads")
-    run.cdktf("destroy", "workloads", "--auto-approve")
+    run.cdktf("diff")
+    run.cdktf("deploy", "--auto-approve", "--ignore-missing-stack-dependencies")
+    run.cdktf("output")
+    run.cdktf("destroy", "--auto-approve", "--ignore-missing-stack-dependencies")
 
 
 REVEALED = "output of `show --reveal`"
@@ -493,7 +494,8 @@ def run_demo(tmp_path: Path) -> tuple[Evidence, Watcher]:
     local = folder / "environments" / "local.yaml"
     local.write_text(local.read_text().replace(":4566", f":{port}"))
     settings = load_settings(local)
-    environment = {**inherited_environment(), "PATH": os.environ["PATH"], "VERBOSE": "1", "TF_LOG": "TRACE"}
+    variables = {"PATH": os.environ["PATH"], **NO_UPDATE_CHECKS, "VERBOSE": "1", "TF_LOG": "TRACE"}
+    environment = {**inherited_environment(), **variables}
     outputs: dict[str, bytes] = {}
 
     def local_aws(*arguments: str) -> None:
