@@ -10,7 +10,7 @@ Not here: other ways to compress, and encryption.
 
 import base64
 import binascii
-import html
+import html.entities
 import re
 import zlib
 from collections.abc import Iterable, Iterator
