@@ -50,6 +50,11 @@ def helm(content: bytes) -> bytes:
     return json.dumps({"data": {"release": base64.b64encode(release).decode()}}).encode()
 
 
+def encoded_after(before: int, encode: Callable[[bytes], bytes]) -> Callable[[str], bytes]:
+    """Return a function that encodes a token with some bytes before it, which shift it."""
+    return lambda token: encode(b"{" * before + token.encode() + b'"}')
+
+
 FORMS: dict[str, Callable[[str], str | bytes]] = {
     "plain text": str,
     "UTF-16": lambda token: token.encode("utf-16-le"),
@@ -71,16 +76,9 @@ FORMS: dict[str, Callable[[str], str | bytes]] = {
     "shell": shlex.quote,
     "Python": lambda token: repr(token.encode()),
     "hexadecimal": lambda token: token.encode().hex(),
+    **{f"base64 after {before} bytes": encoded_after(before, base64.b64encode) for before in range(3)},
     **{
-        f"base64 after {before} bytes": lambda token, before=before: base64.b64encode(
-            b"{" * before + token.encode() + b'"}'
-        )
-        for before in range(3)
-    },
-    **{
-        f"URL-safe base64 after {before} bytes": lambda token, before=before: base64.urlsafe_b64encode(
-            b"{" * before + token.encode() + b'"}'
-        )
+        f"URL-safe base64 after {before} bytes": encoded_after(before, base64.urlsafe_b64encode)
         for before in range(3)
     },
     "base64 of JSON": lambda token: base64.b64encode(json.dumps({"a": token}).encode()),

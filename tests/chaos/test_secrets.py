@@ -448,10 +448,15 @@ def review(run: Run, values: dict[str, str]) -> None:
         return 200, {}, text
 
     with serving(answer) as url:
-        variables = {"CI_PROJECT_ID": "7", "CI_MERGE_REQUEST_IID": "3"}
         report = str(local / "report.md")
-        run(*command, "comment", report, CI_API_V4_URL=url, **variables)
-        run(*command, "comment", report, CI_API_V4_URL=f"{url}/refusing", accepted=[1], **variables)
+        for api, status in ((url, 0), (f"{url}/refusing", 1)):
+            run(
+                *(*command, "comment", report),
+                accepted=[status],
+                CI_API_V4_URL=api,
+                CI_PROJECT_ID="7",
+                CI_MERGE_REQUEST_IID="3",
+            )
     for body in filter(None, posted):
         run.evidence.add("comments on merge requests", "comment", body)
 
