@@ -5,6 +5,7 @@ plan_review and prices end their commands by themselves: other projects copy the
 
 import argparse
 import os
+import resource
 import signal
 import sys
 from collections.abc import Callable
@@ -29,6 +30,8 @@ def add_environment(parser: argparse.ArgumentParser) -> None:
 def run_command(command: Callable[[], int], *, interrupted: str = "interrupted") -> NoReturn:
     """Run a command, and end this program with its exit status; print no traceback for an expected error.
 
+    A crash of this program, or of one that it starts, leaves no core file.
+
     The command imports the modules that take long: a Ctrl-C during their import ends in the message, too.
 
     Args:
@@ -36,6 +39,9 @@ def run_command(command: Callable[[], int], *, interrupted: str = "interrupted")
         interrupted: The message after a Ctrl-C.
 
     """
+    # A core file is a copy of a program's memory, and Terraform's has the runners' tokens. Terraform and its
+    # providers inherit the limit.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) == signal.SIG_DFL:
             # As a Ctrl-C: temporary files are removed, and Terraform ends in good order.

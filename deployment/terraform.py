@@ -12,9 +12,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 from types import FrameType
@@ -28,6 +29,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # Ctrl-C, kill, a clos
 SYNTHESIS = "synthesis.sha256"  # in the output folder, beside cdktf's manifest.json
 RUNNING = ".terraform.running"  # in a stack's folder; locked while a Terraform of ours runs there
 READ_INTERVAL_SECONDS = 0.05
+_LEVELS_WITHOUT_SECRETS = ("INFO", "WARN", "ERROR", "OFF")  # any other word is TRACE for Terraform
 
 
 class TerraformError(UserError):
@@ -220,7 +222,10 @@ def _run_terraform(
             process = subprocess.Popen(  # noqa: S603 - our own arguments
                 ["terraform", *arguments],  # noqa: S607 - the user's Terraform
                 cwd=folder,
-                env={**os.environ, "TF_IN_AUTOMATION": "1"},  # no advice to run other Terraform commands
+                env={
+                    **limit_provider_logs(os.environ),
+                    "TF_IN_AUTOMATION": "1",
+                },  # no advice to run Terraform
                 stdin=subprocess.DEVNULL,
                 stdout=None if is_terminal else output,
                 stderr=None if is_terminal else output if is_shown else errors,
@@ -340,6 +345,34 @@ def refuse_running(folder: Path, consequence: str) -> None:
     with _open(folder) as file:
         if not _try_lock(file) and ((note := _read_note(folder)) is None or _is_alive(note["pid"])):
             raise TerraformError(_describe_running(folder, note, consequence))
+
+
+def limit_provider_logs(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return environment variables with which Terraform's log has no line of a provider below INFO.
+
+    At DEBUG and TRACE the kubernetes provider logs its requests: the Secret with a runner's token, and the
+    token for the Kubernetes API (hashicorp/terraform-provider-kubernetes, pull request 630). The variables
+    are described in Terraform, "Enable Terraform logs".
+    """
+    limited = dict(variables)
+    level = limited.get("TF_LOG_PROVIDER") or limited.get("TF_LOG")
+    if not level or level.upper() in _LEVELS_WITHOUT_SECRETS:
+        return limited
+    if everything := limited.pop("TF_LOG", ""):  # providers read it, too
+        limited["TF_LOG_CORE"] = everything
+    limited["TF_LOG_PROVIDER"] = "INFO"
+    _note_limited_logs(level)
+    return limited
+
+
+@cache
+def _note_limited_logs(level: str) -> None:
+    print(
+        f"TF_LOG: {level}: the providers log at INFO, since their log at {level} holds tokens. For it run "
+        "Terraform itself in the folder of the stack under cdktf.out/stacks",
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 def _print_line(line: str) -> None:

@@ -17,7 +17,7 @@ from deployment import state_bucket
 from deployment.aws import create_client
 from deployment.states import StateError, refuse_damaged_states
 from deployment.terraform import Stack, synthesize
-from local_aws import emulator, provider_mirror, providers
+from local_aws import emulator, provider_mirror, providers, rehearsal
 from local_aws.aws_provider import stack_types
 from local_aws.locks import free_dead_locks
 from local_aws.progress import LOG, Progress, Screen, run_terraform
@@ -47,7 +47,7 @@ def start(settings: Settings, kubernetes: str = providers.REHEARSAL) -> None:
     endpoint_url = str(settings.aws.endpoint_url)
     if emulator.start(endpoint_url, docker=kubernetes == providers.DOCKER):
         # A new emulator is empty, and so is its cluster.
-        RECORD.unlink(missing_ok=True)
+        rehearsal.remove(RECORD)
         print(f"ministack listens at {endpoint_url}")
     else:
         print(f"ministack listens already at {endpoint_url}")
@@ -114,7 +114,7 @@ def down(settings: Settings, kubernetes: str, *, verbose: bool) -> None:
         return
     if not emulator.answers(str(settings.aws.endpoint_url)):
         emulator.stop()
-        RECORD.unlink(missing_ok=True)
+        rehearsal.remove(RECORD)
         print(
             f"our emulator does not listen at {settings.aws.endpoint_url}: stopped; everything on it is gone"
         )
@@ -141,7 +141,7 @@ def down(settings: Settings, kubernetes: str, *, verbose: bool) -> None:
                     result = run_terraform(stack, "destroy", screen)
                     print(f"{stack.name}: {result} ({time.monotonic() - started:.0f} s)")
     emulator.stop()
-    RECORD.unlink(missing_ok=True)
+    rehearsal.remove(RECORD)
     print("destroyed and stopped")
 
 

@@ -8,11 +8,15 @@ the sizes and the zones of instance types (from moto's copies of EC2's answers),
 gateways, and the filter of DescribeRouteTables by ID. They add to Auto Scaling: the filters of
 DescribeTags, and to CloudWatch the descriptions of alarms (alarm_descriptions.py). They add to IAM the
 condition keys of conditional writes, and the tags of Auto Scaling groups (group_permissions.py). They add
-Service Quotas (service_quotas.py). Delete a patch when ministack no longer needs it.
+Service Quotas (service_quotas.py), and to SSM the encryption of a SecureString. Delete a patch when ministack
+no longer needs it.
 """
 
+import base64
 import datetime as dt
+import http
 import json
+import os
 import re
 import uuid
 from collections.abc import Callable
@@ -37,6 +41,8 @@ Response = tuple[int, dict[str, str], bytes]
 
 CLUSTER_ECHOES = ("upgradePolicy",)
 NODE_GROUP_ECHOES = ("launchTemplate", "nodeRepairConfig", "updateConfig")
+
+_KMS_OVERHEAD = 120  # bytes, about: key, nonce and checksum
 
 _CLUSTER = r"/clusters/(?P<cluster>[\w-]+)"
 _NODE_GROUP = rf"{_CLUSTER}/node-groups/(?P<node_group>[\w-]+)"
@@ -90,6 +96,7 @@ def apply() -> None:
     eks._tag_resource = _change_record_too(eks._tag_resource)
     eks._untag_resource = _change_record_too(eks._untag_resource)
     ssm._PUBLIC_AMI_PARAMETERS.update(eks_offers.public_parameters())
+    ssm._put_parameter = _encrypt(ssm._put_parameter)
     autoscaling._ACTION_MAP["DescribeTags"] = _describe_tags
     ec2._ACTION_MAP["DescribeInstanceTypeOfferings"] = _describe_instance_type_offerings
     ec2._ACTION_MAP["DescribeInstanceTypes"] = _describe_instance_types
@@ -115,6 +122,27 @@ def _refuse_addons() -> None:
 
     eks._create_addon = create_fitting_addon
     eks._update_addon = update_fitting_addon
+
+
+def _encrypt(put_parameter: Callable[[dict[str, Any]], Response]) -> Callable[[dict[str, Any]], Response]:
+    """Let SSM answer a read without decryption with what tells nothing of a SecureString's value.
+
+    ministack answers with the base64 of the value, and Terraform's data source keeps it in the state. KMS
+    encrypts ("AWS Systems Manager Parameter Store encryption using AWS KMS"). Here the ciphertext is random:
+    ministack keeps the value beside it, and never decrypts.
+    """
+
+    def put_encrypted_parameter(data: dict[str, Any]) -> Response:
+        response: Response = put_parameter(data)
+        name = data.get("Name")
+        stored = [*ssm._parameter_history.get(name, [])[-1:], ssm._parameters.get(name)]
+        if response[0] == http.HTTPStatus.OK and data.get("Value") and stored[-1]["Type"] == "SecureString":
+            ciphertext = base64.b64encode(os.urandom(_KMS_OVERHEAD + len(data["Value"]))).decode()
+            for record in stored:
+                record["Value"] = ciphertext
+        return response
+
+    return put_encrypted_parameter
 
 
 def _write_late_logs() -> None:

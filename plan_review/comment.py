@@ -183,5 +183,6 @@ class _Api:
             message = answer.get("message") or answer.get("error")
         except (OSError, ValueError, AttributeError, RecursionError, http.client.HTTPException):
             return ""
-        text = " ".join(str(message or "").split())[:300]
-        return f" ({text})" if text and self._token not in text else ""
+        text = " ".join(str(message or "").split())
+        # A part of the token is a secret, too: so the whole message is looked at, before it is cut.
+        return f" ({text[:300]})" if text and self._token not in text else ""

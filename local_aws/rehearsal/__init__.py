@@ -8,7 +8,7 @@ schema.json, which generate.py has written. cluster.py and release.py carry the 
 identities.py names the objects for Terraform 1.12 and newer; faults.py lets operations fail half-way.
 """
 
-from local_aws.rehearsal.record import read
+from local_aws.rehearsal.record import read, remove
 from local_aws.rehearsal.session import running
 
-__all__ = ["read", "running"]
+__all__ = ["read", "remove", "running"]

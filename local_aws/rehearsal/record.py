@@ -30,7 +30,18 @@ def changing(path: Path) -> Iterator[Objects]:
         fcntl.flock(lock, fcntl.LOCK_EX)  # Terraform works on ten objects at a time
         objects = read(path)
         yield objects
-        changed = path.with_name(f".{path.name}.changed")
+        changed = _changed(path)
+        changed.unlink(missing_ok=True)  # one that a killed run has left keeps its mode
         changed.touch(0o600)
         changed.write_text(json.dumps({"note": NOTE, "objects": objects}, indent=1))
         changed.replace(path)
+
+
+def remove(path: Path) -> None:
+    """Remove the record, and what a killed run has left of its next version."""
+    path.unlink(missing_ok=True)
+    _changed(path).unlink(missing_ok=True)
+
+
+def _changed(path: Path) -> Path:
+    return path.with_name(f".{path.name}.changed")

@@ -1,54 +1,55 @@
-"""The runner token is in SSM and in the cluster, and in no other place."""
+"""The runner token is in SSM and in the cluster, and in no other place.
 
-import zipfile
-from collections.abc import Iterator
-from pathlib import Path
+A small sample: `make chaos` searches the artefacts of all commands (tests/chaos/test_secrets.py).
+"""
 
+from tests.chaos.secret_places import Evidence, Kinds, read_files, read_versions
+from tests.chaos.secret_search import Searcher, Secret
 from tests.emulator.project import Project
 from tests.environments import STACKS
 
+TOKEN = "runner token"
+PLANS = "plan files, their JSON and text"
+STATES = "states, every version in S3"
+
+
+def search(project: Project) -> Evidence:
+    """Search every version of a state, and every file that commands have written."""
+    # Only the beginning of a token for the Kubernetes API is known: the rest is a signature.
+    cluster_token = Secret("token for the Kubernetes API", "k8s-aws-v1.aHR0c", halves=False)
+    evidence = Evidence(Searcher((Secret(TOKEN, project.token), cluster_token)))
+    evidence.add_all(read_versions(project.client("s3"), project.state_bucket))
+    kinds = Kinds(project.folder, project.folder / ".work" / "temporary")
+    for name in (".work", "cdktf.out", "plans"):
+        evidence.add_all(read_files(project.folder / name, kinds))
+    evidence.add("output of commands", "commands.log", (project.folder / "commands.log").read_bytes())
+    return evidence
+
 
 def test_the_token_is_nowhere_but_in_ssm_and_the_cluster(deployed: Project) -> None:
-    """No state version, plan, synthesized file or log holds the token as plaintext."""
+    """No state version, plan, synthesized file or log holds the token, in whatever encoding."""
     for stack in STACKS:
         plan = deployed.terraform(stack, "plan", "-input=false", "-refresh=true", "-out=secrecy.tfplan")
         assert plan.returncode == 0, plan.stderr
         deployed.run("terraform", "show", "-json", "secrecy.tfplan", folder=deployed.stack_folder(stack))
-    searched = {name: deployed.token.encode() in content for name, content in everything(deployed)}
-    assert any(name.endswith("secrecy.tfplan!tfstate") for name in searched)
-    assert any(name.startswith("s3:") for name in searched)
-    assert "commands.log" in searched
-    assert [name for name, found in searched.items() if found] == []
+    evidence = search(deployed)
+    assert evidence.searched.keys() >= {PLANS, STATES, "output of commands"}
+    # The record stands for the cluster itself, where the token belongs.
+    assert {(find.kind, find.secret) for find in evidence.finds} == {("record of the stand-ins", TOKEN)}
 
 
-def everything(project: Project) -> Iterator[tuple[str, bytes]]:
-    """Yield name and content of every state version and of every file that a run left, unpacked."""
-    s3 = project.client("s3")
-    versions = s3.list_object_versions(Bucket=project.state_bucket)["Versions"]
-    for item in versions:
-        found = s3.get_object(Bucket=project.state_bucket, Key=item["Key"], VersionId=item["VersionId"])
-        yield f"s3:{item['Key']}@{item['VersionId']}", found["Body"].read()
-    for folder in (project.folder / "cdktf.out", project.folder / ".work"):
-        for path in folder.rglob("*"):
-            if path.is_file() and not path.is_relative_to(kept_outside(project)) and not provider(path):
-                yield from unpacked(path)
-    yield "commands.log", (project.folder / "commands.log").read_bytes()
-
-
-def unpacked(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield a file's content, and that of each member if it is an archive, as a plan file is."""
-    yield str(path), path.read_bytes()
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            for member in archive.namelist():
-                yield f"{path}!{member}", archive.read(member)
-
-
-def kept_outside(project: Project) -> Path:
-    """The record stands for the cluster itself, where the token belongs."""
-    return project.record
-
-
-def provider(path: Path) -> bool:
-    """Return whether this is a provider's own program."""
-    return "providers" in path.parts or "plugins" in path.parts
+def test_a_token_that_was_in_a_state_for_a_moment_is_found(deployed: Project) -> None:
+    """The search finds a token in a version of a state that was overwritten, and then deleted."""
+    s3 = deployed.client("s3")
+    key = {"Bucket": deployed.state_bucket, "Key": "local/planted.tfstate"}
+    versions = [s3.put_object(**key, Body=text)["VersionId"] for text in (f'["{deployed.token}"]', "[]")]
+    versions.append(s3.delete_object(**key)["VersionId"])
+    try:
+        contents = [item for item in read_versions(s3, deployed.state_bucket) if "planted" in item[1]]
+    finally:
+        for version in versions:
+            s3.delete_object(**key, VersionId=version)
+    evidence = Evidence(Searcher((Secret(TOKEN, deployed.token),)))
+    evidence.add_all(contents)
+    assert evidence.kinds(TOKEN) == {STATES}
+    assert evidence.searched == {STATES: 2}

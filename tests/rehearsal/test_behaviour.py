@@ -2,6 +2,7 @@
 
 import json
 import stat
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -298,3 +299,17 @@ def test_the_record_is_private_and_outlives_the_server(workspace: Workspace) -> 
     with rehearsal.running(workspace.record) as reattach:
         workspace.environment["TF_REATTACH_PROVIDERS"] = json.dumps(reattach)
         assert workspace.plan() == {}
+
+
+def test_a_killed_run_leaves_no_readable_record(tmp_path: Path) -> None:
+    """What a killed run has left of the next record neither lends it its mode nor outlives `remove`."""
+    record = tmp_path / "record.json"
+    left = tmp_path / ".record.json.changed"
+    left.write_text(TOKEN)
+    left.chmod(0o644)
+    with changing(record) as objects:
+        objects["kubernetes_secret_v1"] = {"ci/token": {"state": {}, "data": {"runner-token": TOKEN}}}
+    assert stat.S_IMODE(record.stat().st_mode) == stat.S_IRUSR | stat.S_IWUSR
+    left.write_text(TOKEN)
+    rehearsal.remove(record)
+    assert [path for path in tmp_path.iterdir() if path.read_text()] == []

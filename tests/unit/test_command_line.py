@@ -32,6 +32,17 @@ def test_an_expected_error_is_one_message(error: BaseException, message: str) ->
     assert ended.value.code == message
 
 
+def test_a_crash_leaves_no_copy_of_the_memory() -> None:
+    """A core file would hold the runners' tokens: a command, and what it starts, may write none."""
+    program = (
+        "import resource, subprocess; from deployment.command_line import run_command; "
+        "hard = resource.getrlimit(resource.RLIMIT_CORE)[1]; "
+        "resource.setrlimit(resource.RLIMIT_CORE, (hard, hard)); "
+        "run_command(lambda: subprocess.call(['sh', '-c', 'ulimit -S -c']))"
+    )
+    assert subprocess.check_output([sys.executable, "-c", program], cwd=PROJECT, text=True) == "0\n"
+
+
 @pytest.mark.parametrize("package", ["deployment", "jobs", "local_aws"])
 def test_a_program_imports_the_slow_modules_in_its_command(package: str) -> None:
     """A Ctrl-C during the import of pydantic or botocore ends in one message, too."""

@@ -158,6 +158,7 @@ def test_folded_parts_that_are_too_much_are_left_out(gitlab: GitLab) -> None:
         ({}, (500, TOKEN.encode()), "GET /user: 500$"),
         ({}, (500, b"[" * 9_000), "GET /user: 500$"),
         ({}, (400, json.dumps({"message": f"bad {TOKEN}"}).encode()), "400: the request is refused$"),
+        ({}, (400, json.dumps({"message": f"{'x' * 290}{TOKEN}"}).encode()), "400: the request is refused$"),
     ],
 )
 def test_a_refusal_is_one_line_without_the_token(

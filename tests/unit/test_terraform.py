@@ -14,7 +14,9 @@ from deployment.terraform import (
     RUNNING,
     Stack,
     TerraformError,
+    _note_limited_logs,
     is_synthesized,
+    limit_provider_logs,
     note_synthesis,
     read_stacks,
     refuse_running,
@@ -152,3 +154,30 @@ def test_a_zombie_is_not_waited_for(tmp_path: Path) -> None:
         file.flush()
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and stays a zombie
         refuse_running(tmp_path, "Nothing was removed")
+
+
+@pytest.mark.parametrize(
+    ("given", "passed"),
+    [
+        ({"TF_LOG": "TRACE"}, {"TF_LOG_CORE": "TRACE", "TF_LOG_PROVIDER": "INFO"}),
+        ({"TF_LOG": "json"}, {"TF_LOG_CORE": "json", "TF_LOG_PROVIDER": "INFO"}),
+        ({"TF_LOG": "1"}, {"TF_LOG_CORE": "1", "TF_LOG_PROVIDER": "INFO"}),
+        ({"TF_LOG_PROVIDER": "debug"}, {"TF_LOG_PROVIDER": "INFO"}),
+        (
+            {"TF_LOG": "DEBUG", "TF_LOG_PROVIDER": "trace"},
+            {"TF_LOG_CORE": "DEBUG", "TF_LOG_PROVIDER": "INFO"},
+        ),
+        ({"TF_LOG": "info"}, {"TF_LOG": "info"}),
+        ({"TF_LOG": "TRACE", "TF_LOG_PROVIDER": "WARN"}, {"TF_LOG": "TRACE", "TF_LOG_PROVIDER": "WARN"}),
+        ({"TF_LOG_CORE": "TRACE"}, {"TF_LOG_CORE": "TRACE"}),
+        ({}, {}),
+    ],
+)
+def test_no_provider_logs_its_requests(
+    given: dict[str, str], passed: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At DEBUG the kubernetes provider logs the Secret with the token. Terraform's own log stays."""
+    _note_limited_logs.cache_clear()
+    assert limit_provider_logs({"PATH": "/bin", **given}) == {"PATH": "/bin", **passed}
+    said = capsys.readouterr().err
+    assert ("the providers log at INFO" in said) == (passed.get("TF_LOG_PROVIDER") == "INFO")
