@@ -1,5 +1,6 @@
 """`make demo` and `make demo-down`: deploy every stack to the emulated AWS, and destroy it."""
 
+import fcntl
 import os
 import secrets
 import shutil
@@ -8,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -28,6 +30,7 @@ from stacks.settings.aws import EMULATOR_CREDENTIALS
 from stacks.settings.load import PROJECT
 
 DEMO_TOKEN_BYTES = 15
+LOCK = emulator.WORK / "demo.lock"  # a file, not a lock of AWS: it ends with the process that has it
 PHASES = 6
 NEXT_STEPS = """\
 Next:
@@ -68,7 +71,52 @@ def seed(settings: Settings) -> None:
 
 
 def up(settings: Settings, kubernetes: str, *, verbose: bool) -> None:
-    """Start the emulator, make the state bucket, deploy every stack, and sum up."""
+    """Start the emulator, make the state bucket, deploy every stack, and sum up.
+
+    Raises:
+        EmulatorError: If another demo or demo-down works in this folder.
+
+    """
+    with alone():
+        _up(settings, kubernetes, verbose=verbose)
+
+
+def down(settings: Settings, kubernetes: str, *, verbose: bool) -> None:
+    """Destroy the deployed stacks on the emulator, and stop it.
+
+    Raises:
+        EmulatorError: If another demo or demo-down works in this folder.
+
+    """
+    with alone():
+        _down(settings, kubernetes, verbose=verbose)
+
+
+@contextmanager
+def alone(lock: Path = LOCK) -> Iterator[None]:
+    """Keep other demos out of this folder while the block runs.
+
+    Raises:
+        EmulatorError: If another one has the lock; the message has its process id.
+
+    """
+    lock.parent.mkdir(exist_ok=True)
+    with lock.open("a+", encoding="ascii") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise emulator.EmulatorError(
+                f"`make demo` or `make demo-down` runs in this folder already (process {file.read()}): "
+                "wait until it has ended, or end it"
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def _up(settings: Settings, kubernetes: str, *, verbose: bool) -> None:
     is_rehearsed = kubernetes == providers.REHEARSAL
     if not is_rehearsed:
         providers.require_docker()
@@ -106,8 +154,7 @@ def up(settings: Settings, kubernetes: str, *, verbose: bool) -> None:
     _sum_up(console, results, kubernetes, durations)
 
 
-def down(settings: Settings, kubernetes: str, *, verbose: bool) -> None:
-    """Destroy the deployed stacks on the emulator, and stop it."""
+def _down(settings: Settings, kubernetes: str, *, verbose: bool) -> None:
     if emulator.running_pid() is None:
         print(f"no emulator of ours runs at {settings.aws.endpoint_url}: nothing to destroy")
         return

@@ -10,6 +10,7 @@ precedence. The synthesis of another environment removes the link (stacks/backen
 import fcntl
 import json
 import os
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -65,9 +66,14 @@ def init(folder: Path) -> None:
     # The folder may be a temporary one: the provider stays in this cache.
     cache = Path(os.environ.get("TF_PLUGIN_CACHE_DIR") or WORK / "terraform-plugins")
     cache.mkdir(parents=True, exist_ok=True)
+    # Terraform asks the registry for the checksums of a provider that no lock file names. With this lock file
+    # and the cache, the next demo needs no network.
+    known = cache / f"aws-{AWS_PROVIDER}{PROVIDER_LOCK}"
     # Terraform, "CLI Configuration File", "Provider Plugin Cache": concurrent inits may break the cache.
     with (cache / "in-use.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        if known.exists():
+            shutil.copyfile(known, folder / PROVIDER_LOCK)
         done = subprocess.run(
             ["terraform", "init", "-input=false", "-no-color"],  # noqa: S607 - the user's Terraform
             cwd=folder,
@@ -80,6 +86,10 @@ def init(folder: Path) -> None:
             text=True,
             check=False,
         )
+        if not done.returncode:
+            written = known.with_name("unfinished.lock.hcl")
+            shutil.copyfile(folder / PROVIDER_LOCK, written)
+            written.replace(known)
     if done.returncode:
         raise ProviderError(f"the AWS provider can't be installed:\n{done.stderr.strip()}")
 
