@@ -68,7 +68,7 @@ setup: .work/ready ## Make .venv and node_modules with the pinned tools
 # The two halves of the set-up run at the same time. In each recipe of the set-up a line is one command: bash
 # then becomes this command, so that a signal to make reaches it.
 .work/ready: .work/tools requirements.txt requirements-dev.txt constraints.txt package.json package-lock.json $(NO_PYTHON) $(NO_NODE)
-	@$(PYTHON) tools/with_lock.py .work/set-up.lock $(MAKE) --no-print-directory --jobs=2 .work/python .work/node
+	@$(PYTHON) tools/set_up.py .work/set-up.lock $(MAKE) --no-print-directory --jobs=2 .work/python .work/node
 	@touch $@
 	@echo "Ready"
 
