@@ -12,8 +12,8 @@ import sys
 from types import FrameType
 
 UNFINISHED = """\
-The set-up is not finished; the messages above say why. It needs the package registries of Python and Node.js, \
-and 1.7 GB of disk. `make setup` begins again where it is needed."""
+The set-up is not finished; the messages above say why. It needs the registries of Python and Node.js, and \
+1.7 GB of disk. `make setup` begins again where it is needed."""
 
 
 def run_alone(lock_file: str, command: list[str]) -> int:
@@ -32,8 +32,8 @@ def run_alone(lock_file: str, command: list[str]) -> int:
         if process:
             process.send_signal(number)
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, pass_on)
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, pass_on)
     process = subprocess.Popen(command, pass_fds=[lock])  # noqa: S603 - the Makefile's own command
     for number in received:
         process.send_signal(number)
