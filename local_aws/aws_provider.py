@@ -13,7 +13,6 @@ and the tests use it.
 import os
 import re
 import subprocess
-import tempfile
 import threading
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -23,8 +22,9 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+from google.protobuf.message_factory import GetMessageClass
 
-from local_aws import provider_mirror
+from local_aws import protocol, provider_mirror
 from local_aws.emulator import EmulatorError, inherited_variables
 from stacks.settings.load import PROJECT
 
@@ -41,7 +41,8 @@ _LESS_GARBAGE_COLLECTION = {"GOGC": "400"}
 # The provider ends when its standard input closes: also after a SIGKILL to this program.
 _UNTIL_INPUT_CLOSES = '"$0" & cat > /dev/null; kill $!; wait $!'
 
-_SCHEMAS = grpc.protos("local_aws/aws_provider.proto").Schemas
+_PROTOCOL = protocol.read(Path(__file__).with_suffix(".proto"))
+_SCHEMAS: Any = GetMessageClass(_PROTOCOL.message_types_by_name["Schemas"])
 
 
 def stack_types() -> frozenset[str]:
@@ -60,11 +61,9 @@ def installed_provider() -> Path:
         EmulatorError: If Terraform can't install the provider; the message is Terraform's.
 
     """
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        provider_mirror.init(folder)
-        (found,) = folder.glob(".terraform/providers/*/hashicorp/aws/*/*/terraform-provider-aws*")
-        return found.resolve()
+    folder = provider_mirror.install()
+    (found,) = folder.glob(".terraform/providers/*/hashicorp/aws/*/*/terraform-provider-aws*")
+    return found.resolve()
 
 
 def drop_other_types(answer: bytes, types: Collection[str]) -> bytes:

@@ -12,7 +12,6 @@ import json
 import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,55 +42,54 @@ def prepare(output: Path) -> None:
     mirror = next(_mirrors(), None)
     if mirror is None:
         return
-    with tempfile.TemporaryDirectory() as name:
-        init(Path(name))
-        lock = (Path(name) / PROVIDER_LOCK).read_text(encoding="utf-8")
+    lock = (install() / PROVIDER_LOCK).read_text(encoding="utf-8")
     for folder in folders:
         _link(folder, mirror)
         if not (folder / PROVIDER_LOCK).exists():
             (folder / PROVIDER_LOCK).write_text(lock, encoding="utf-8")
 
 
-def init(folder: Path) -> None:
-    """Let Terraform install our version of the AWS provider into an empty folder, and write a lock file.
+def install(work: Path = WORK) -> Path:
+    """Let Terraform install our version of the AWS provider, and return the folder in which it has.
+
+    The folder stays, with a lock file: so the next call needs no registry, and Terraform checks the provider.
+    A call that is killed leaves no half provider there.
 
     Raises:
         ProviderError: If Terraform can't have the provider; the message is Terraform's.
 
     """
-    if mirror := next(_mirrors(), None):
-        _link(folder, mirror)
-    requirement = {"aws": {"source": "hashicorp/aws", "version": AWS_PROVIDER}}
-    (folder / "main.tf.json").write_text(json.dumps({"terraform": {"required_providers": requirement}}))
-    # The folder may be a temporary one: the provider stays in this cache.
-    cache = Path(os.environ.get("TF_PLUGIN_CACHE_DIR") or WORK / "terraform-plugins")
-    cache.mkdir(parents=True, exist_ok=True)
-    # Terraform asks the registry for the checksums of a provider that no lock file names. With this lock file
-    # and the cache, the next demo needs no network.
-    known = cache / f"aws-{AWS_PROVIDER}{PROVIDER_LOCK}"
-    # Terraform, "CLI Configuration File", "Provider Plugin Cache": concurrent inits may break the cache.
-    with (cache / "in-use.lock").open("w") as lock:
+    folder, unfinished = work / f"aws-provider-{AWS_PROVIDER}", work / "aws-provider.unfinished"
+    work.mkdir(exist_ok=True)
+    with (work / "aws-provider.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if known.exists():
-            shutil.copyfile(known, folder / PROVIDER_LOCK)
-        done = subprocess.run(
-            ["terraform", "init", "-input=false", "-no-color"],  # noqa: S607 - the user's Terraform
-            cwd=folder,
-            env={
-                **os.environ,
-                "TF_PLUGIN_CACHE_DIR": str(cache),
-                "TF_PLUGIN_CACHE_MAY_BREAK_DEPENDENCY_LOCK_FILE": "1",
-            },
-            capture_output=True,
-            text=True,
-            check=False,
+        if folder.exists() and _init(folder).returncode == 0:
+            return folder
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir()
+        if mirror := next(_mirrors(), None):
+            _link(unfinished, mirror)
+        requirement = {"aws": {"source": "hashicorp/aws", "version": AWS_PROVIDER}}
+        (unfinished / "main.tf.json").write_text(
+            json.dumps({"terraform": {"required_providers": requirement}})
         )
-        if not done.returncode:
-            written = known.with_name("unfinished.lock.hcl")
-            shutil.copyfile(folder / PROVIDER_LOCK, written)
-            written.replace(known)
-    if done.returncode:
-        raise ProviderError(f"the AWS provider can't be installed:\n{done.stderr.strip()}")
+        done = _init(unfinished)
+        if done.returncode:
+            raise ProviderError(f"the AWS provider can't be installed:\n{done.stderr.strip()}")
+        shutil.rmtree(folder, ignore_errors=True)
+        return unfinished.rename(folder)
+
+
+def _init(folder: Path) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        ["terraform", "init", "-input=false", "-no-color"],  # noqa: S607 - the user's Terraform
+        cwd=folder,
+        # A killed init may leave half a provider in the cache. This folder keeps a whole one by itself.
+        env={name: value for name, value in os.environ.items() if name != "TF_PLUGIN_CACHE_DIR"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def _mirrors() -> Iterator[Path]:
