@@ -13,6 +13,7 @@ and the tests use it.
 import os
 import re
 import subprocess
+import tempfile
 import threading
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -61,9 +62,11 @@ def installed_provider() -> Path:
         EmulatorError: If Terraform can't install the provider; the message is Terraform's.
 
     """
-    folder = provider_mirror.install()
-    (found,) = folder.glob(".terraform/providers/*/hashicorp/aws/*/*/terraform-provider-aws*")
-    return found.resolve()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        provider_mirror.init(folder)
+        (found,) = folder.glob(".terraform/providers/*/hashicorp/aws/*/*/terraform-provider-aws*")
+        return found.resolve()
 
 
 def drop_other_types(answer: bytes, types: Collection[str]) -> bytes:

@@ -3,15 +3,15 @@
 Terraform also looks for providers in `terraform.d/plugins` under its working folder ("CLI Configuration
 File", "Implied Local Mirror Directories"). If this machine has a mirror in one of the usual places for add-on
 software, each stack's folder gets a link to it, and a lock file: without it cdktf would ask the registry for
-checksums. If there is no mirror, Terraform asks the registry. The user's own configuration file takes
-precedence. The synthesis of another environment removes the link (stacks/backend.py).
+checksums. If there is no mirror, Terraform asks the registry once, and a mirror in .work keeps the answer.
+The user's own configuration file takes precedence. The synthesis of another environment removes the link (stacks/backend.py).
 """
 
 import fcntl
 import json
 import os
-import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from stacks.errors import UserError
 from stacks.versions import AWS_PROVIDER
 
 PLACES = ("/opt", "/srv", "/usr/local", "/usr/lib", "/usr/share")
+MIRROR = WORK / "terraform-mirror"  # what the registry has given once
 DEPTH = 5  # folders below a place
 
 
@@ -42,59 +43,64 @@ def prepare(output: Path) -> None:
     mirror = next(_mirrors(), None)
     if mirror is None:
         return
-    lock = (install() / PROVIDER_LOCK).read_text(encoding="utf-8")
+    with tempfile.TemporaryDirectory() as name:
+        init(Path(name))
+        lock = (Path(name) / PROVIDER_LOCK).read_text(encoding="utf-8")
     for folder in folders:
         _link(folder, mirror)
         if not (folder / PROVIDER_LOCK).exists():
             (folder / PROVIDER_LOCK).write_text(lock, encoding="utf-8")
 
 
-def install(work: Path = WORK) -> Path:
-    """Let Terraform install our version of the AWS provider, and return the folder in which it has.
-
-    The folder stays, with a lock file: so the next call needs no registry, and Terraform checks the provider.
-    A call that is killed leaves no half provider there.
+def init(folder: Path) -> None:
+    """Let Terraform install our version of the AWS provider into an empty folder, and write a lock file.
 
     Raises:
         ProviderError: If Terraform can't have the provider; the message is Terraform's.
 
     """
-    folder, unfinished = work / f"aws-provider-{AWS_PROVIDER}", work / "aws-provider.unfinished"
-    work.mkdir(exist_ok=True)
-    with (work / "aws-provider.lock").open("w") as lock:
+    _link(folder, next(_mirrors(), None) or _download())
+    _run_init(folder)
+
+
+def _download() -> Path:
+    """Let Terraform ask the registry, and return the mirror that keeps the provider for the next times.
+
+    The plugin cache would not do: Terraform asks the registry for the versions of a provider in it, and a
+    killed `init` may leave half a provider there.
+    """
+    WORK.mkdir(exist_ok=True)
+    with (WORK / "terraform-mirror.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if folder.exists() and _init(folder).returncode == 0:
-            return folder
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir()
-        if mirror := next(_mirrors(), None):
-            _link(unfinished, mirror)
-        requirement = {"aws": {"source": "hashicorp/aws", "version": AWS_PROVIDER}}
-        (unfinished / "main.tf.json").write_text(
-            json.dumps({"terraform": {"required_providers": requirement}})
-        )
-        done = _init(unfinished)
-        if done.returncode:
-            raise ProviderError(f"the AWS provider can't be installed:\n{done.stderr.strip()}")
-        shutil.rmtree(folder, ignore_errors=True)
-        return unfinished.rename(folder)
+        if mirror := next(_mirrors(), None):  # another process has just downloaded it
+            return mirror
+        with tempfile.TemporaryDirectory(dir=WORK) as name:
+            _run_init(Path(name))
+            (provider,) = Path(name).glob(f".terraform/providers/*/hashicorp/aws/{AWS_PROVIDER}")
+            kept = MIRROR / provider.relative_to(Path(name) / ".terraform" / "providers")
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            provider.rename(kept)
+    return MIRROR
 
 
-def _init(folder: Path) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
+def _run_init(folder: Path) -> None:
+    requirement = {"aws": {"source": "hashicorp/aws", "version": AWS_PROVIDER}}
+    (folder / "main.tf.json").write_text(json.dumps({"terraform": {"required_providers": requirement}}))
+    done = subprocess.run(
         ["terraform", "init", "-input=false", "-no-color"],  # noqa: S607 - the user's Terraform
         cwd=folder,
-        # A killed init may leave half a provider in the cache. This folder keeps a whole one by itself.
         env={name: value for name, value in os.environ.items() if name != "TF_PLUGIN_CACHE_DIR"},
         capture_output=True,
         text=True,
         check=False,
     )
+    if done.returncode:
+        raise ProviderError(f"the AWS provider can't be installed:\n{done.stderr.strip()}")
 
 
 def _mirrors() -> Iterator[Path]:
     """Yield each folder `<host>/<namespace>/<provider>/<version>` that holds our version."""
-    for place in PLACES:
+    for place in (*PLACES, str(MIRROR)):
         for folder, names, _ in os.walk(place):
             if "hashicorp" in names and (Path(folder) / "hashicorp/aws" / AWS_PROVIDER).is_dir():
                 names.clear()
