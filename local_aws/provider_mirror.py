@@ -4,7 +4,8 @@ Terraform also looks for providers in `terraform.d/plugins` under its working fo
 File", "Implied Local Mirror Directories"). If this machine has a mirror in one of the usual places for add-on
 software, each stack's folder gets a link to it, and a lock file: without it cdktf would ask the registry for
 checksums. If there is no mirror, Terraform asks the registry once, and a mirror in .work keeps the answer.
-The user's own configuration file takes precedence. The synthesis of another environment removes the link (stacks/backend.py).
+The user's own configuration file takes precedence. The synthesis of another environment removes the link
+(stacks/backend.py).
 """
 
 import fcntl

@@ -1,0 +1,340 @@
+"""The demo on machines that interrupt it, lack something, or are used twice at once."""
+
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from stacks.settings.load import PROJECT
+from tests.chaos.figures import Figures
+from tests.machine import UNUSUAL, Checkout, Ended, checkout
+
+# make would compile all packages anew for each checkout.
+DEMO = ("make", "demo", "PYTHONPYCACHEPREFIX=")
+PHASE = re.compile(r"^(?:[1-6]/6|Summary) ")
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
+DEMO_POINTS, SET_UP_POINTS = 15, 6
+LONGEST_WAIT_SECONDS = 12.0
+# Packages of each kind (Python, C, Rust, with programs): the whole list takes minutes.
+FEW_PACKAGES = "boto3==1.43.106\nnumpy==2.4.6\npydantic==2.14.3\npytest==9.2.0\nrich==15.0.0\nruff==0.17.6\n"
+# Every file that an installed package lists is there, in its size.
+CHECK_PACKAGES = """
+import importlib.metadata as metadata
+files = [file for package in metadata.distributions() for file in package.files or [] if file.size is not None]
+wrong = [str(file) for file in files if not file.locate().exists() or file.locate().stat().st_size != file.size]
+assert files and not wrong, wrong
+"""
+Row = tuple[str, str, str]
+
+needs_root = pytest.mark.skipif(
+    os.geteuid() != 0 or shutil.which("unshare") is None,
+    reason="only root may mount and take the network away",
+)
+
+
+@pytest.fixture(scope="module")
+def rows(figures: Figures) -> Iterator[list[Row]]:
+    """The rows of the table: case, what happens, exit status."""
+    found: list[Row] = []
+    yield found
+    lines = [f"| {case} | {happens} | {status} |" for case, happens, status in found]
+    figures.write("machine", ["| case | what happens | exit status |", "| --- | --- | --- |", *lines])
+
+
+@pytest.fixture(scope="module")
+def ready(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
+    """A checkout that has been set up."""
+    with checkout(tmp_path_factory.mktemp("ready") / "project") as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
+    """A checkout that has not been set up."""
+    with checkout(tmp_path_factory.mktemp("fresh") / "project", ready=False) as found:
+        yield found
+
+
+def no_traceback(ended: Ended) -> Ended:
+    """Check that a command has printed no traceback of Python's and no stack of Node.js's."""
+    assert "Traceback" not in ended.output, ended.output
+    assert "    at " not in ended.output, ended.output
+    return ended
+
+
+def in_code(text: str, checkout: Checkout) -> str:
+    """Return a message for the table."""
+    return f"`{text.replace(str(checkout.folder), '…').replace('|', '/').replace('`', chr(39))}`"
+
+
+# The small sample.
+
+
+def test_main_without_node_is_one_message(tmp_path: Path) -> None:
+    """Jsii's own end without Node.js is a traceback."""
+    done = subprocess.run(
+        [PROJECT / ".venv" / "bin" / "python", "main.py"],
+        cwd=PROJECT,
+        env={"PATH": str(tmp_path), "CDKTF_OUTDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (1, "node: not found. Node.js 20 or newer must be on the PATH\n")
+
+
+# The full run.
+
+
+def interrupt(process: "subprocess.Popen[str]", number: signal.Signals) -> None:
+    """Send a signal as people do: Ctrl-C to the group, `kill` to make, a killed terminal to the group."""
+    if number == signal.SIGTERM:
+        process.send_signal(number)
+    else:
+        os.killpg(process.pid, number)
+
+
+def run_to_random_point(
+    checkout: Checkout, command: tuple[str, ...], number: signal.Signals, phase: int, seconds: float
+) -> tuple[Ended, bool]:
+    """Run a command, and send a signal some time after a phase has begun.
+
+    Returns:
+        The end of the command, and whether it was still running at the signal.
+
+    """
+    output = ""
+    with checkout.started(*command) as process:
+        assert process.stdout
+        while phase and (line := process.stdout.readline()):
+            output += line
+            phase -= bool(PHASE.match(line))
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(seconds)
+        is_running = process.poll() is None
+        if is_running:
+            interrupt(process, number)
+        rest, _ = process.communicate(timeout=300)
+    return Ended(process.returncode, output + rest), is_running
+
+
+@pytest.mark.chaos
+def test_a_demo_that_is_interrupted_anywhere_goes_on(ready: Checkout, rows: list[Row], seed: int) -> None:
+    """Each next demo goes on; no process is left, no traceback is printed, and the last one deploys all."""
+    choice, counts, left, statuses = random.Random(seed), Counter[str](), Counter[str](), Counter[str]()
+    while counts.total() < DEMO_POINTS:
+        number = SIGNALS[counts.total() % len(SIGNALS)]
+        phase, seconds = choice.randrange(8), choice.uniform(0, LONGEST_WAIT_SECONDS)
+        case = f"{number.name}, {seconds:.1f} s after the start of phase {phase}"
+        ended, was_running = run_to_random_point(ready, DEMO, number, phase, seconds)
+        print(case, was_running, ended.status, ended.message, flush=True)
+        no_traceback(ended)
+        assert ready.wait_for_processes() == [], case
+        files = ready.take_temporary_files()
+        if not was_running:
+            assert ended.status == 0, case + ended.output
+            assert no_traceback(ready.run("make", "demo-down", "PYTHONPYCACHEPREFIX=")).status == 0
+            continue
+        assert ended.status != 0 or phase == 7, case + ended.output
+        if number != signal.SIGKILL:
+            assert files == [], case
+        counts[number.name] += 1
+        statuses[f"{number.name}: {ended.status}"] += 1
+        left.update({number.name: len(files)})
+    last = no_traceback(ready.run(*DEMO))
+    assert last.status == 0, last.output
+    assert all(f"{stack}: " in last.output for stack in ("network", "cluster", "workloads"))
+    assert (
+        "destroyed and stopped" in no_traceback(ready.run("make", "demo-down", "PYTHONPYCACHEPREFIX=")).output
+    )
+    assert ready.wait_for_processes() == []
+    rows.append(
+        (
+            f"`make demo`, interrupted at {counts.total()} random points "
+            f"({', '.join(f'{count} {name}' for name, count in counts.items())})",
+            "One message or none, and no process is left but the emulator. The next demo goes on; the last one "
+            f"deployed every stack. Only SIGKILL left temporary files: {left['SIGKILL']}.",
+            ", ".join(sorted(statuses)) + "; the last demo: 0",
+        )
+    )
+
+
+@pytest.mark.chaos
+def test_a_set_up_that_is_interrupted_anywhere_is_finished(
+    fresh: Checkout, rows: list[Row], seed: int
+) -> None:
+    """The next set-up installs what is missing; no half package and no half node_modules is believed."""
+    choice, statuses = random.Random(seed), Counter[str]()
+    (fresh.folder / "requirements-dev.txt").write_text(FEW_PACKAGES)
+    (fresh.folder / "requirements.txt").write_text("")
+    for point in range(SET_UP_POINTS):
+        number, seconds = SIGNALS[point % len(SIGNALS)], choice.uniform(0, 60)
+        ended, was_running = run_to_random_point(fresh, ("make", "setup"), number, 0, seconds)
+        print(number.name, seconds, was_running, ended.status, ended.message, flush=True)
+        assert fresh.wait_for_processes() == [], (number, seconds)
+        no_traceback(ended)
+        assert not was_running or not (fresh.folder / ".work" / "ready").exists()
+        statuses[f"{number.name}: {ended.status}" if was_running else "finished: 0"] += 1
+        if not was_running:  # begin again: what was removed comes back
+            shutil.rmtree(fresh.folder / ".venv")
+            shutil.rmtree(fresh.folder / "node_modules")
+    last = no_traceback(fresh.run("make", "setup"))
+    assert last.status == 0, last.output
+    assert no_traceback(fresh.run(".venv/bin/python", "-c", CHECK_PACKAGES)).status == 0
+    assert fresh.run("node_modules/.bin/cdktf", "--version").output.startswith("0.21.0")
+    rows.append(
+        (
+            f"`make setup`, interrupted at {SET_UP_POINTS} random points",
+            "No process is left. The next set-up finishes: every file of every package is there, and cdktf runs.",
+            ", ".join(sorted(statuses)) + "; the last set-up: 0",
+        )
+    )
+
+
+@pytest.mark.chaos
+def test_two_checkouts_work_at_once(ready: Checkout, rows: list[Row], tmp_path: Path) -> None:
+    """One of them lies in an unusual path, on a machine without HOME, TMPDIR, UTF-8 and others' permissions."""
+    strange = ("sh", "-c", 'umask 077; exec "$@"', "sh", *DEMO)
+    variables = {"LC_ALL": "C", "TMPDIR": "/no/such/folder"}
+    with checkout(tmp_path / UNUSUAL) as other, ThreadPoolExecutor() as pool:
+        strange_demo = pool.submit(other.run, *strange, variables=variables, unset=("HOME",))
+        plain_demo = pool.submit(ready.run, *DEMO)
+        time.sleep(5)
+        second = no_traceback(ready.run(*DEMO))
+        for demo in (plain_demo, strange_demo):
+            assert no_traceback(demo.result()).status == 0, demo.result().output
+        assert "already (process " in second.message
+        assert second.status == 2
+        rows.append(
+            ("two `make demo` in one checkout", in_code(second.message, ready), "2; the first demo: 0")
+        )
+        rows.append(("two checkouts at once, with their own ports", "Both deploy every stack.", "0"))
+        rows.append(
+            (
+                f"a checkout in {UNUSUAL!r}; no HOME; a TMPDIR that is missing; the locale C; umask 077",
+                "It works.",
+                "0",
+            )
+        )
+        (port,) = re.findall(r"127\.0\.0\.1:(\d+)", (ready.folder / "environments" / "local.yaml").read_text())
+        local = other.folder / "environments" / "local.yaml"
+        text = local.read_text()
+        local.write_text(re.sub(r"127\.0\.0\.1:\d+", f"127.0.0.1:{port}", text))
+        same = no_traceback(other.run(*DEMO))
+        local.write_text(text)
+        assert "taken by another program" in same.message
+        rows.append(
+            ("two checkouts at once, with the same port", in_code(same.message, other), str(same.status))
+        )
+        closed = no_traceback(ready.run("sh", "-c", 'exec "$@" >&- 2>&- <&-', "sh", *DEMO))
+        assert closed.status in {0, 2}, closed.output  # make itself complains that it can't write
+        rows.append(("standard streams closed", "The demo does its work.", str(closed.status)))
+    assert ready.wait_for_processes() == []
+
+
+def run_isolated(checkout: Checkout, script: str) -> Ended:
+    """Run a shell's script as root with mounts of its own, and without a network but loopback."""
+    start = "ip link set lo up 2>/dev/null || true; "
+    return no_traceback(checkout.run("unshare", "--net", "--mount", "bash", "-euc", start + script))
+
+
+@needs_root
+@pytest.mark.chaos
+def test_a_demo_needs_no_network_after_the_set_up(ready: Checkout, rows: list[Row]) -> None:
+    """Providers, packages and the emulator are on this machine."""
+    no_traceback(ready.run("make", "demo-down", "PYTHONPYCACHEPREFIX="))
+    ended = run_isolated(ready, f"{' '.join(DEMO)}; make demo-down PYTHONPYCACHEPREFIX=")
+    assert ended.status == 0, ended.output
+    assert "destroyed and stopped" in ended.output
+    rows.append(("no network after the set-up", "It works, also `make demo-down`.", "0"))
+
+
+@needs_root
+@pytest.mark.chaos
+def test_a_set_up_without_a_network_is_one_last_message(fresh: Checkout, rows: list[Row]) -> None:
+    """Pip and npm say what they could not reach; the last line says what to do."""
+    (fresh.folder / "requirements-dev.txt").write_text("a-package-that-is-nowhere==1\n")
+    shutil.rmtree(fresh.folder / "node_modules", ignore_errors=True)
+    ended = run_isolated(fresh, "make setup npm_config_cache=.work/empty-npm")
+    assert ended.status == 2
+    assert ended.message.startswith("The set-up is not finished")
+    assert not (fresh.folder / ".work" / "ready").exists()
+    rows.append(("no network at the set-up", f"{in_code(ended.message, fresh)}", "2"))
+
+
+READ_ONLY = 'mount --bind . . && mount -o remount,ro,bind . && cd "$PWD" && '
+AS_ANOTHER_USER = "exec setpriv --reuid=65534 --regid=65534 --clear-groups "
+WITHOUT_TERRAFORM = os.pathsep.join(
+    folder for folder in os.environ["PATH"].split(os.pathsep) if not Path(folder, "terraform").exists()
+)
+DEMO_ALONE = ".venv/bin/python -m local_aws demo"
+
+
+@needs_root
+@pytest.mark.chaos
+@pytest.mark.parametrize(
+    ("case", "is_ready", "script", "expected"),
+    [
+        ("a read-only checkout", False, f"{READ_ONLY}make demo", "Read-only file system"),
+        ("a read-only checkout, set up before", True, f"{READ_ONLY}make demo", "Read-only file system"),
+        ("another user in root's checkout", False, f"{AS_ANOTHER_USER}make demo", "Permission denied"),
+        ("the same, set up before", True, f"{AS_ANOTHER_USER}make demo", "Permission denied"),
+        (
+            "a full disk at the set-up",
+            False,
+            "mkdir small; mount -t tmpfs -o size=6m tmpfs small; cp -r Makefile tools *.txt package*.json small; "
+            "cd small; make setup",
+            "The set-up is not finished",
+        ),
+        (
+            "a full disk at the start",
+            True,
+            f"mount -t tmpfs -o size=64k tmpfs .work; dd if=/dev/zero of=.work/x 2>&- || {DEMO_ALONE}",
+            "No space left on device",
+        ),
+        (
+            "a disk that fills up at the synthesis",
+            True,
+            f"mkdir -p cdktf.out; mount -t tmpfs -o size=16k tmpfs cdktf.out; {DEMO_ALONE}",
+            "no space left on device",
+        ),
+        ("output to a full disk", True, f"{DEMO_ALONE} > /dev/full", "No space left on device"),
+        ("output to a pipe that breaks", True, f"{DEMO_ALONE} | head -1; exit ${{PIPESTATUS[0]}}", "1/6"),
+        (
+            "no Terraform after the set-up",
+            True,
+            f"PATH='{WITHOUT_TERRAFORM}' {DEMO_ALONE}",
+            "terraform: not found",
+        ),
+        ("no Python of this name", False, "make demo PYTHON=python9", "python9: "),
+    ],
+)
+def test_a_machine_that_lacks_something_is_one_message(
+    request: pytest.FixtureRequest,
+    rows: list[Row],
+    case: str,
+    script: str,
+    expected: str,
+    *,
+    is_ready: bool,
+) -> None:
+    """The message names what is missing; no process is left but the emulator."""
+    place: Checkout = request.getfixturevalue("ready" if is_ready else "fresh")
+    try:
+        ended = no_traceback(place.run("unshare", "--mount", "bash", "-euc", script))
+        assert ended.status not in {0, -signal.SIGKILL}
+        assert expected in ended.message, ended.output
+        assert place.wait_for_processes() == []
+    finally:
+        place.run(".venv/bin/python", "-m", "local_aws", "stop") if is_ready else None
+    rows.append((case, in_code(ended.message, place), str(ended.status)))
