@@ -101,7 +101,10 @@ def running(
 
     """
     with ExitStack() as stack:
-        provider = _Provider(program, types, {**inherited_variables(), **(variables or {})})
+        # A provider that is ended leaves its socket behind.
+        temporary = stack.enter_context(tempfile.TemporaryDirectory(prefix="aws-provider-"))
+        environment = {**inherited_variables(), **(variables or {}), "TMPDIR": temporary}
+        provider = _Provider(program, types, environment)
         stack.callback(provider.stop)
         server = grpc.server(ThreadPoolExecutor(_THREADS), options=_NO_LIMIT)
         server.add_generic_rpc_handlers((_Handler(provider),))

@@ -77,7 +77,7 @@ class Checkout:
         with subprocess.Popen(
             command,
             cwd=self.folder,
-            env={**kept, "TMPDIR": str(self.temporary), "PYTHONUNBUFFERED": "1", **(variables or {})},
+            env={**kept, **(variables or {})},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -7,10 +7,10 @@ import shutil
 import signal
 import subprocess
 import time
-from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -23,22 +23,24 @@ from tests.machine import UNUSUAL, Checkout, Ended, checkout
 DEMO = ("make", "demo", "PYTHONPYCACHEPREFIX=")
 PHASE = re.compile(r"^(?:[1-6]/6|Summary) ")
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
-DEMO_POINTS, SET_UP_POINTS = 15, 6
-LONGEST_WAIT_SECONDS = 12.0
+DEMO_POINTS, SET_UP_POINTS = 18, 6
+CHECKOUTS = 3  # interrupted at the same time
+LONGEST_WAIT_SECONDS = 20.0
 # Packages of each kind (Python, C, Rust, with programs): the whole list takes minutes.
 FEW_PACKAGES = "boto3==1.43.106\nnumpy==2.4.6\npydantic==2.14.3\npytest==9.2.0\nrich==15.0.0\nruff==0.17.6\n"
 # Every file that an installed package lists is there, in its size.
 CHECK_PACKAGES = """
 import importlib.metadata as metadata
-files = [file for package in metadata.distributions() for file in package.files or [] if file.size is not None]
-wrong = [str(file) for file in files if not file.locate().exists() or file.locate().stat().st_size != file.size]
-assert files and not wrong, wrong
+files = [file for package in metadata.distributions() for file in package.files or [] if file.size]
+paths = {file.locate(): file.size for file in files}
+wrong = [path for path, size in paths.items() if not path.exists() or path.stat().st_size != size]
+assert paths and not wrong, wrong
 """
 Row = tuple[str, str, str]
 
 needs_root = pytest.mark.skipif(
     os.geteuid() != 0 or shutil.which("unshare") is None,
-    reason="only root may mount and take the network away",
+    reason="only root may mount, and take the network away",
 )
 
 
@@ -128,82 +130,112 @@ def run_to_random_point(
     return Ended(process.returncode, output + rest), is_running
 
 
-@pytest.mark.chaos
-def test_a_demo_that_is_interrupted_anywhere_goes_on(ready: Checkout, rows: list[Row], seed: int) -> None:
-    """Each next demo goes on; no process is left, no traceback is printed, and the last one deploys all."""
-    choice, counts, left, statuses = random.Random(seed), Counter[str](), Counter[str](), Counter[str]()
-    while counts.total() < DEMO_POINTS:
-        number = SIGNALS[counts.total() % len(SIGNALS)]
-        phase, seconds = choice.randrange(8), choice.uniform(0, LONGEST_WAIT_SECONDS)
-        case = f"{number.name}, {seconds:.1f} s after the start of phase {phase}"
-        ended, was_running = run_to_random_point(ready, DEMO, number, phase, seconds)
-        print(case, was_running, ended.status, ended.message, flush=True)
-        no_traceback(ended)
-        assert ready.wait_for_processes() == [], case
-        files = ready.take_temporary_files()
-        if not was_running:
-            assert ended.status == 0, case + ended.output
-            assert no_traceback(ready.run("make", "demo-down", "PYTHONPYCACHEPREFIX=")).status == 0
-            continue
-        assert ended.status != 0 or phase == 7, case + ended.output
-        if number != signal.SIGKILL:
-            assert files == [], case
-        counts[number.name] += 1
-        statuses[f"{number.name}: {ended.status}"] += 1
-        left.update({number.name: len(files)})
-    last = no_traceback(ready.run(*DEMO))
-    assert last.status == 0, last.output
-    assert all(f"{stack}: " in last.output for stack in ("network", "cluster", "workloads"))
-    assert (
-        "destroyed and stopped" in no_traceback(ready.run("make", "demo-down", "PYTHONPYCACHEPREFIX=")).output
-    )
-    assert ready.wait_for_processes() == []
-    rows.append(
-        (
-            f"`make demo`, interrupted at {counts.total()} random points "
-            f"({', '.join(f'{count} {name}' for name, count in counts.items())})",
-            "One message or none, and no process is left but the emulator. The next demo goes on; the last one "
-            f"deployed every stack. Only SIGKILL left temporary files: {left['SIGKILL']}.",
-            ", ".join(sorted(statuses)) + "; the last demo: 0",
+@dataclass
+class Point:
+    """One interruption of a demo or a set-up.
+
+    Attributes:
+        signal: The signal's name.
+        phase: The demo's phase at the time; 0 before the first.
+        status: The exit status.
+        left: How many temporary files were left.
+
+    """
+
+    signal: str
+    phase: int
+    status: int
+    left: int
+
+
+def write_points(figures: Figures, part: str, points: list[Point]) -> None:
+    """Write a line for each signal."""
+    lines = [
+        "| signal | points | in the phases | exit status | temporary files left |",
+        "| --- | --: | --- | --- | --: |",
+    ]
+    for number in SIGNALS:
+        these = [point for point in points if point.signal == number.name]
+        phases = ", ".join(map(str, sorted({point.phase for point in these})))
+        statuses = ", ".join(map(str, sorted({point.status for point in these})))
+        lines.append(
+            f"| {number.name} | {len(these)} | {phases} | {statuses} | {sum(point.left for point in these)} |"
         )
-    )
+    figures.write(part, lines)
+
+
+def interrupt_demos(place: Checkout, seed: int) -> list[Point]:
+    """Interrupt demos of one checkout, let the last one end, and undo it."""
+    choice, points = random.Random(seed), list[Point]()
+    signals = choice.sample(SIGNALS * (DEMO_POINTS // CHECKOUTS // len(SIGNALS)), DEMO_POINTS // CHECKOUTS)
+    while signals:
+        phase, seconds = choice.randrange(7), choice.uniform(0, LONGEST_WAIT_SECONDS)
+        case = f"{signals[-1].name} {seconds:.1f} s after the start of phase {phase}"
+        ended, was_running = run_to_random_point(place, DEMO, signals[-1], phase, seconds)
+        print(f"{case}: {ended.status} {ended.message}" if was_running else f"{case}: too late", flush=True)
+        no_traceback(ended)
+        assert place.wait_for_processes() == [], case
+        left = place.take_temporary_files()
+        if not was_running:
+            assert ended.status == 0, ended.output
+            assert left == [], case
+            assert no_traceback(place.run("make", "demo-down", "PYTHONPYCACHEPREFIX=")).status == 0
+            continue
+        number = signals.pop()
+        if number != signal.SIGKILL:
+            assert left == [], case
+        reached = len([line for line in ended.output.splitlines() if PHASE.match(line)])
+        points.append(Point(number.name, reached, ended.status, len(left)))
+    last = no_traceback(place.run(*DEMO))
+    assert last.status == 0, last.output
+    assert "Connect kubectl" in last.output
+    down = no_traceback(place.run("make", "demo-down", "PYTHONPYCACHEPREFIX="))
+    assert "destroyed and stopped" in down.output, down.output
+    assert place.wait_for_processes() == []
+    assert place.take_temporary_files() == []
+    return points
+
+
+@pytest.mark.chaos
+def test_a_demo_that_is_interrupted_anywhere_goes_on(figures: Figures, seed: int, tmp_path: Path) -> None:
+    """Each next demo goes on; no process is left, no traceback is printed, and the last one deploys all."""
+    with ExitStack() as stack, ThreadPoolExecutor() as pool:
+        places = [stack.enter_context(checkout(tmp_path / str(number))) for number in range(CHECKOUTS)]
+        done = pool.map(interrupt_demos, places, (seed + number for number in range(CHECKOUTS)))
+        write_points(figures, "interrupted demos", [point for points in done for point in points])
 
 
 @pytest.mark.chaos
 def test_a_set_up_that_is_interrupted_anywhere_is_finished(
-    fresh: Checkout, rows: list[Row], seed: int
+    fresh: Checkout, figures: Figures, seed: int
 ) -> None:
     """The next set-up installs what is missing; no half package and no half node_modules is believed."""
-    choice, statuses = random.Random(seed), Counter[str]()
+    choice, points = random.Random(seed), list[Point]()
     (fresh.folder / "requirements-dev.txt").write_text(FEW_PACKAGES)
     (fresh.folder / "requirements.txt").write_text("")
-    for point in range(SET_UP_POINTS):
-        number, seconds = SIGNALS[point % len(SIGNALS)], choice.uniform(0, 60)
+    while len(points) < SET_UP_POINTS:
+        number, seconds = SIGNALS[len(points) % len(SIGNALS)], choice.uniform(0, 60)
         ended, was_running = run_to_random_point(fresh, ("make", "setup"), number, 0, seconds)
         print(number.name, seconds, was_running, ended.status, ended.message, flush=True)
         assert fresh.wait_for_processes() == [], (number, seconds)
         no_traceback(ended)
-        assert not was_running or not (fresh.folder / ".work" / "ready").exists()
-        statuses[f"{number.name}: {ended.status}" if was_running else "finished: 0"] += 1
-        if not was_running:  # begin again: what was removed comes back
+        left = fresh.take_temporary_files()
+        if was_running:
+            assert not (fresh.folder / ".work" / "ready").exists()
+            points.append(Point(number.name, 0, ended.status, len(left)))
+        else:  # what was removed comes back
             shutil.rmtree(fresh.folder / ".venv")
             shutil.rmtree(fresh.folder / "node_modules")
     last = no_traceback(fresh.run("make", "setup"))
     assert last.status == 0, last.output
     assert no_traceback(fresh.run(".venv/bin/python", "-c", CHECK_PACKAGES)).status == 0
     assert fresh.run("node_modules/.bin/cdktf", "--version").output.startswith("0.21.0")
-    rows.append(
-        (
-            f"`make setup`, interrupted at {SET_UP_POINTS} random points",
-            "No process is left. The next set-up finishes: every file of every package is there, and cdktf runs.",
-            ", ".join(sorted(statuses)) + "; the last set-up: 0",
-        )
-    )
+    write_points(figures, "interrupted set-ups", points)
 
 
 @pytest.mark.chaos
 def test_two_checkouts_work_at_once(ready: Checkout, rows: list[Row], tmp_path: Path) -> None:
-    """One of them lies in an unusual path, on a machine without HOME, TMPDIR, UTF-8 and others' permissions."""
+    """One of them lies in an unusual path, without HOME, TMPDIR, a locale and others' permissions."""
     strange = ("sh", "-c", 'umask 077; exec "$@"', "sh", *DEMO)
     variables = {"LC_ALL": "C", "TMPDIR": "/no/such/folder"}
     with checkout(tmp_path / UNUSUAL) as other, ThreadPoolExecutor() as pool:
@@ -219,14 +251,11 @@ def test_two_checkouts_work_at_once(ready: Checkout, rows: list[Row], tmp_path: 
             ("two `make demo` in one checkout", in_code(second.message, ready), "2; the first demo: 0")
         )
         rows.append(("two checkouts at once, with their own ports", "Both deploy every stack.", "0"))
-        rows.append(
-            (
-                f"a checkout in {UNUSUAL!r}; no HOME; a TMPDIR that is missing; the locale C; umask 077",
-                "It works.",
-                "0",
-            )
+        unusual = f"a checkout in `{UNUSUAL}`; no HOME, a TMPDIR that is missing, LC_ALL=C, umask 077"
+        rows.append((unusual, "It works.", "0"))
+        (port,) = re.findall(
+            r"127\.0\.0\.1:(\d+)", (ready.folder / "environments" / "local.yaml").read_text()
         )
-        (port,) = re.findall(r"127\.0\.0\.1:(\d+)", (ready.folder / "environments" / "local.yaml").read_text())
         local = other.folder / "environments" / "local.yaml"
         text = local.read_text()
         local.write_text(re.sub(r"127\.0\.0\.1:\d+", f"127.0.0.1:{port}", text))
@@ -277,6 +306,8 @@ AS_ANOTHER_USER = "exec setpriv --reuid=65534 --regid=65534 --clear-groups "
 WITHOUT_TERRAFORM = os.pathsep.join(
     folder for folder in os.environ["PATH"].split(os.pathsep) if not Path(folder, "terraform").exists()
 )
+SMALL_DISK = """mkdir small; mount -t tmpfs -o size=6m tmpfs small
+cp -r Makefile tools *.txt package*.json small; cd small"""
 DEMO_ALONE = ".venv/bin/python -m local_aws demo"
 
 
@@ -292,8 +323,7 @@ DEMO_ALONE = ".venv/bin/python -m local_aws demo"
         (
             "a full disk at the set-up",
             False,
-            "mkdir small; mount -t tmpfs -o size=6m tmpfs small; cp -r Makefile tools *.txt package*.json small; "
-            "cd small; make setup",
+            f"{SMALL_DISK}; make setup",
             "The set-up is not finished",
         ),
         (
