@@ -70,28 +70,6 @@ def seed(settings: Settings) -> None:
             print(f"{fleet.token_parameter}: exists")
 
 
-def up(settings: Settings, kubernetes: str, *, verbose: bool) -> None:
-    """Start the emulator, make the state bucket, deploy every stack, and sum up.
-
-    Raises:
-        EmulatorError: If another demo or demo-down works in this folder.
-
-    """
-    with alone():
-        _up(settings, kubernetes, verbose=verbose)
-
-
-def down(settings: Settings, kubernetes: str, *, verbose: bool) -> None:
-    """Destroy the deployed stacks on the emulator, and stop it.
-
-    Raises:
-        EmulatorError: If another demo or demo-down works in this folder.
-
-    """
-    with alone():
-        _down(settings, kubernetes, verbose=verbose)
-
-
 @contextmanager
 def alone(lock: Path = LOCK) -> Iterator[None]:
     """Keep other demos out of this folder while the block runs.
@@ -116,7 +94,8 @@ def alone(lock: Path = LOCK) -> Iterator[None]:
         yield
 
 
-def _up(settings: Settings, kubernetes: str, *, verbose: bool) -> None:
+def up(settings: Settings, kubernetes: str, *, verbose: bool) -> None:
+    """Start the emulator, make the state bucket, deploy every stack, and sum up."""
     is_rehearsed = kubernetes == providers.REHEARSAL
     if not is_rehearsed:
         providers.require_docker()
@@ -154,7 +133,8 @@ def _up(settings: Settings, kubernetes: str, *, verbose: bool) -> None:
     _sum_up(console, results, kubernetes, durations)
 
 
-def _down(settings: Settings, kubernetes: str, *, verbose: bool) -> None:
+def down(settings: Settings, kubernetes: str, *, verbose: bool) -> None:
+    """Destroy the deployed stacks on the emulator, and stop it."""
     if emulator.running_pid() is None:
         print(f"no emulator of ours runs at {settings.aws.endpoint_url}: nothing to destroy")
         return
