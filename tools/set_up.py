@@ -17,7 +17,7 @@ The set-up is not finished; the messages above say why. It needs the registries 
 
 
 def run_alone(lock_file: str, command: list[str]) -> int:
-    """Run a command while no other one has the lock, pass signals on to it, and return its exit status."""
+    """Run a command while no other one has the lock, end it at a signal, and return its exit status."""
     lock = os.open(lock_file, os.O_CREAT | os.O_RDWR, 0o666)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -27,16 +27,19 @@ def run_alone(lock_file: str, command: list[str]) -> int:
     received: list[int] = []
     process: subprocess.Popen[bytes] | None = None
 
-    def pass_on(number: int, _frame: FrameType | None) -> None:
+    def end(number: int, _frame: FrameType | None) -> None:
         received.append(number)
         if process:
-            process.send_signal(number)
+            process.terminate()
 
-    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(each, pass_on)
+    for each in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, end)
+    # At a Ctrl-C in the terminal venv would print a traceback. The command inherits that it is ignored.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     process = subprocess.Popen(command, pass_fds=[lock])  # noqa: S603 - the Makefile's own command
-    for number in received:
-        process.send_signal(number)
+    signal.signal(signal.SIGINT, end)
+    if received:
+        process.terminate()
     return process.wait()
 
 

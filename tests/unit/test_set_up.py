@@ -120,14 +120,21 @@ def test_what_was_removed_is_installed_again(checkout: Path) -> None:
     assert (checkout / "node_modules" / ".bin" / "cdktf").exists()
 
 
-def test_a_signal_to_make_ends_the_installation(checkout: Path) -> None:
-    """After `kill <make>` no pip goes on."""
-    (checkout / "pip.sh").write_text("echo $$ > pip.pid; exec sleep 60\n")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_installation(checkout: Path, number: signal.Signals) -> None:
+    """After Ctrl-C or `kill <make>` no pip goes on, and Python prints no traceback."""
+    (checkout / "pip.sh").write_text(
+        f"""echo $$ > pip.pid; exec '{sys.executable}' -IS -c "import time; time.sleep(60)"\n"""
+    )
     with start(checkout) as process:
         wait_for(lambda: (checkout / "pip.pid").exists() and (checkout / "pip.pid").read_text())
-        process.terminate()
+        time.sleep(0.2)  # until Python has its handlers
+        if number == signal.SIGINT:
+            os.killpg(process.pid, number)
+        else:
+            process.send_signal(number)
         status, output = finish(process)
-    assert status in {2, -signal.SIGTERM}
+    assert status in {2, -number}
     assert "Traceback" not in output
     pip = int((checkout / "pip.pid").read_text())
     wait_for(lambda: not is_alive(pip))
