@@ -1,6 +1,7 @@
 """The AWS provider of the local environment describes only the types that the stacks use."""
 
 import json
+import re
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -59,6 +60,9 @@ def test_the_provider_sees_no_aws_variables_of_the_user(
         variables = (tmp_path / "variables").read_text()
     assert "AWS_PROFILE" not in variables
     assert "AWS_REGION=eu-central-1" in variables
+    # The provider makes its socket there, and a provider that is ended does not remove it.
+    (temporary,) = re.findall(r"^TMPDIR=(.+)$", variables, re.MULTILINE)
+    assert not Path(temporary).exists()
 
 
 def test_a_protocol_is_read_in_any_folder(tmp_path: Path) -> None:

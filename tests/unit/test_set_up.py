@@ -148,6 +148,8 @@ def test_two_set_ups_install_once(checkout: Path) -> None:
         with start(checkout) as second:
             assert second.stdout
             assert second.stdout.readline() == "another set-up works in this folder: waiting for its end\n"
+            time.sleep(1)  # so long it would take to begin an installation of its own
+            assert (checkout / "pip.log").read_text() == "install\n"
             (checkout / "go").touch()
             assert finish(second)[0] == 0
         assert finish(first)[0] == 0
