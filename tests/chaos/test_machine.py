@@ -240,8 +240,11 @@ def test_two_checkouts_work_at_once(ready: Checkout, rows: list[Row], tmp_path: 
     variables = {"LC_ALL": "C", "TMPDIR": "/no/such/folder"}
     with checkout(tmp_path / UNUSUAL) as other, ThreadPoolExecutor() as pool:
         strange_demo = pool.submit(other.run, *strange, variables=variables, unset=("HOME",))
+        lock = ready.folder / ".work" / "demo.lock"
+        lock.unlink(missing_ok=True)
         plain_demo = pool.submit(ready.run, *DEMO)
-        time.sleep(5)
+        while not (lock.exists() and lock.read_text()):
+            time.sleep(0.1)
         second = no_traceback(ready.run(*DEMO))
         for demo in (plain_demo, strange_demo):
             assert no_traceback(demo.result()).status == 0, demo.result().output
