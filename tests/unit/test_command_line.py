@@ -30,7 +30,7 @@ def run_shell(command: str, call: str, **variables: str) -> subprocess.Completed
     return subprocess.run(
         ["sh", "-c", command, "sh", sys.executable, "-c", PROGRAM.format(call)],
         cwd=PROJECT,
-        env={**os.environ, **variables},
+        env={**os.environ, "PYTHONUNBUFFERED": "", **variables},  # Python keeps a buffer
         capture_output=True,
         text=True,
         check=False,
