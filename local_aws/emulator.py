@@ -45,7 +45,7 @@ def start(endpoint_url: str, *, work: Path = WORK, docker: bool = False) -> bool
         EmulatorError: If another program has the port, or the emulator does not start.
 
     """
-    if answers(endpoint_url) and running_pid(work) is not None:
+    if answers(endpoint_url) and running_pid(work, endpoint_url) is not None:
         return False
     if stop(work=work):
         print(f"stopped the emulator that did not answer at {endpoint_url}; everything on it is gone")
@@ -103,15 +103,23 @@ def running(work: Path, *, auth: bool = False, actions: Path | None = None) -> I
         process.wait(STOP_TIMEOUT_SECONDS)
 
 
-def running_pid(work: Path = WORK) -> int | None:
-    """Return the process id of the emulator that `start` started, if it is alive."""
+def running_pid(work: Path = WORK, endpoint_url: str | None = None) -> int | None:
+    """Return the process id of the emulator that `start` started, if it is alive.
+
+    Args:
+        work: Folder of its process id.
+        endpoint_url: Where it must listen; None for anywhere. Another checkout's may listen there instead.
+
+    """
     try:
         pid = int(_pid_file(work).read_text(encoding="ascii"))
         os.kill(pid, 0)
         # After a restart of the machine the number may be another program's, or of another folder's emulator.
         environment = Path(f"/proc/{pid}/environ")
-        of_ours = os.fsencode(f"TMPDIR={_temporary(work)}")
-        is_ours = not environment.exists() or of_ours in environment.read_bytes().split(b"\0")
+        of_ours = {os.fsencode(f"TMPDIR={_temporary(work)}")}
+        if endpoint_url:
+            of_ours.add(f"GATEWAY_PORT={urlsplit(endpoint_url).port}".encode())
+        is_ours = not environment.exists() or of_ours <= set(environment.read_bytes().split(b"\0"))
     except (OSError, ValueError):
         return None
     return pid if is_ours else None

@@ -49,7 +49,7 @@ def test_a_number_that_another_program_has_now_is_not_the_emulator(
     """After a restart of the machine the number may be anybody's, also an emulator's of another checkout."""
     work = tmp_path / ".work"
     work.mkdir()
-    variables = {"TMPDIR": str(tmp_path / folder / "emulator")} if folder else {}
+    variables = {"TMPDIR": str(tmp_path / folder / "emulator"), "GATEWAY_PORT": "4566"} if folder else {}
     with subprocess.Popen(
         [sys.executable, "-IS", "-c", "input()", "local_aws.server"],
         env={**os.environ, **variables},
@@ -58,5 +58,8 @@ def test_a_number_that_another_program_has_now_is_not_the_emulator(
     ) as process:
         (work / "emulator.pid").write_text(str(process.pid))
         assert emulator.running_pid(work) == (process.pid if is_ours else None)
+        assert emulator.running_pid(work, "http://127.0.0.1:4566") == (process.pid if is_ours else None)
+        # After a change of the settings another checkout's emulator may answer at the new port.
+        assert emulator.running_pid(work, "http://127.0.0.1:4567") is None
         assert emulator.stop(work=work) is is_ours
         assert not (work / "emulator.pid").exists()
