@@ -123,12 +123,10 @@ def test_what_was_removed_is_installed_again(checkout: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_installation(checkout: Path, number: signal.Signals) -> None:
     """After Ctrl-C or `kill <make>` no pip goes on, and Python prints no traceback."""
-    (checkout / "pip.sh").write_text(
-        f"""echo $$ > pip.pid; exec '{sys.executable}' -IS -c "import time; time.sleep(60)"\n"""
-    )
+    sleeping = "import os, time; open('pip.pid', 'w').write(str(os.getpid())); time.sleep(60)"
+    (checkout / "pip.sh").write_text(f"""exec '{sys.executable}' -IS -c "{sleeping}"\n""")
     with start(checkout) as process:
         wait_for(lambda: (checkout / "pip.pid").exists() and (checkout / "pip.pid").read_text())
-        time.sleep(0.2)  # until Python has its handlers
         if number == signal.SIGINT:
             os.killpg(process.pid, number)
         else:
