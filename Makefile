@@ -51,6 +51,11 @@ unexport TF_CLI_CONFIG_FILE
 endif
 endif
 
+# What a user has removed, or a Python that has gone, is installed again.
+.PHONY: again
+NO_PYTHON := $(shell test -x $(VENV)/python || echo again)
+NO_NODE := $(shell test -e node_modules/.bin/cdktf || echo again)
+
 ##@ Use
 
 .PHONY: help
@@ -62,29 +67,35 @@ help: ## List the targets
 setup: .work/ready ## Make .venv and node_modules with the pinned tools
 
 .work/tools: Makefile tools/check_tools.py
-	@mkdir -p .work $(TF_PLUGIN_CACHE_DIR)
+	@mkdir -p .work/terraform-plugins
 	@$(PYTHON) tools/check_tools.py
 	@touch $@
 
-# The two halves of the set-up run at the same time.
-.work/ready: .work/tools $(REQUIREMENTS) constraints.txt package.json package-lock.json
-	@$(MAKE) --no-print-directory --jobs=2 .work/python .work/node; echo "Ready after $$SECONDS s"
+# The two halves of the set-up run at the same time. In each recipe of the set-up a line is one command: bash
+# then becomes this command, so that a signal to make reaches it.
+.work/ready: .work/tools $(REQUIREMENTS) constraints.txt package.json package-lock.json $(NO_PYTHON) $(NO_NODE)
+	@$(PYTHON) tools/set_up.py .work/set-up.lock $(MAKE) --no-print-directory --jobs=2 .work/python .work/node
 	@touch $@
+	@echo "Ready"
 
+# Where an installation was killed, pip may believe that a package is whole: so the next one begins anew.
 # Without --no-compile pip compiles 1,500 modules of AWS resources, of which the stacks import 40.
-.work/python: .work/tools $(REQUIREMENTS) constraints.txt
-	@echo "Python: making .venv"; \
-	$(PYTHON) -m venv .venv; \
-	echo "Python: installing packages (about a minute the first time)"; \
-	$(VENV)/pip install --quiet --no-compile --requirement $(REQUIREMENTS); \
-	echo "Python: done after $$SECONDS s"
+.work/python: .work/tools $(REQUIREMENTS) constraints.txt $(NO_PYTHON)
+	@test -e $@ -a -x $(VENV)/python || rm -rf .venv
+	@rm -f $@
+	@echo "Python: making .venv"
+	@$(PYTHON) -m venv .venv
+	@echo "Python: installing packages (about a minute the first time)"
+	@$(VENV)/python -m pip install --quiet --no-compile --requirement $(REQUIREMENTS)
 	@touch $@
+	@echo "Python: done"
 
-.work/node: .work/tools package.json package-lock.json
-	@echo "Node.js: installing the cdktf command line"; \
-	npm ci --ignore-scripts --no-audit --no-fund --loglevel=error; \
-	echo "Node.js: done after $$SECONDS s"
+.work/node: .work/tools package.json package-lock.json $(NO_NODE)
+	@rm -f $@
+	@echo "Node.js: installing the cdktf command line"
+	@npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
+	@echo "Node.js: done"
 
 .PHONY: demo
 demo: setup ## Deploy to an AWS emulated on this machine, and sum up
@@ -170,17 +181,17 @@ show: setup ## Show what the rehearsal of the local environment put into its clu
 .PHONY: test
 test: setup ## Run lint and all tests but the long ones, with real Terraform against the emulator
 	@$(MAKE) --no-print-directory lint > .work/lint.log 2>&1 & lint=$$!; status=0; trap "kill $$lint 2> /dev/null || true" EXIT; \
-	$(VENV)/pytest -n $(WORKERS) --no-loadscope-reorder || status=$$?; \
+	$(VENV)/python -m pytest -n $(WORKERS) --no-loadscope-reorder || status=$$?; \
 	wait $$lint || { status=1; cat .work/lint.log; echo "make lint: failed"; }; \
 	exit $$status
 
 .PHONY: test-long
 test-long: setup ## Run the long tests: the same promises with more cases
-	@$(VENV)/pytest -n $(WORKERS) --no-loadscope-reorder -m long
+	@$(VENV)/python -m pytest -n $(WORKERS) --no-loadscope-reorder -m long
 
 .PHONY: chaos
 chaos: setup ## Run faults, interruptions and bad input, and write docs/reliability.md (OPTIONS="--seed 1234": again)
-	@$(VENV)/pytest -n $(WORKERS) --no-loadscope-reorder -m chaos --figures $(OPTIONS)
+	@$(VENV)/python -m pytest -n $(WORKERS) --no-loadscope-reorder -m chaos --figures $(OPTIONS)
 
 .PHONY: test-cdktn
 test-cdktn: setup ## Convert a copy to cdktn, the fork of cdktf, and compare what both synthesize
@@ -190,14 +201,14 @@ test-cdktn: setup ## Convert a copy to cdktn, the fork of cdktf, and compare wha
 lint: setup ## Check formatting, lint, types and imports
 	@$(VENV)/ruff format --check .
 	@$(VENV)/ruff check .
-	@$(VENV)/mypy
-	@$(VENV)/lint-imports --no-logo --no-cache
+	@$(VENV)/python -m mypy
+	@$(VENV)/python $(VENV)/lint-imports --no-logo --no-cache
 
 # REQUIRE="plan node": fail if these scans can't be done. checkov needs other versions of some packages than the project does.
 .work/scan/ready: $(SCANNERS)
 	@echo "Python: installing the scanners into .work/scan"
 	@$(PYTHON) -m venv --clear .work/scan
-	@.work/scan/bin/pip install --quiet --no-compile --requirement $(SCANNERS)
+	@.work/scan/bin/python -m pip install --quiet --no-compile --requirement $(SCANNERS)
 	@touch $@
 
 .PHONY: scan
@@ -224,7 +235,7 @@ released: setup ## Write the JSON of the local environment to tests/fixtures/rel
 # The other reviewers are no part of the set-up: they bring more than a hundred packages.
 .work/reviewers/ready: tools/compare_reviewers/requirements.txt
 	@$(PYTHON) -m venv .work/reviewers
-	@.work/reviewers/bin/pip install --quiet --requirement $<
+	@.work/reviewers/bin/python -m pip install --quiet --requirement $<
 	@touch $@
 
 .PHONY: compare-reviewers

@@ -5,6 +5,8 @@
 
 import argparse
 import os
+import re
+import shutil
 import sys
 
 from stacks.backend import (
@@ -15,6 +17,8 @@ from stacks.backend import (
 )
 from stacks.errors import UserError
 from stacks.settings.load import PROJECT, load_environment
+
+NODE_SYSTEM_ERROR = re.compile(r"(Error: )?E[A-Z]+: ")  # ENOSPC: no space left on device, …
 
 
 def main() -> None:
@@ -30,6 +34,10 @@ def main() -> None:
     except UserError as error:
         sys.exit(str(error))
     output = find_output_folder()
+
+    node = os.environ.get("JSII_NODE") or "node"  # jsii reads this variable
+    if shutil.which(node) is None:
+        sys.exit(f"{node}: not found. Node.js 20 or newer must be on the PATH")
 
     # cdktf and the provider packages take seconds to import; a mistake above is told before that.
     from cdktf import App  # noqa: PLC0415
@@ -48,3 +56,8 @@ if __name__ == "__main__":
         main()
     except KeyboardInterrupt:
         sys.exit("interrupted")
+    except (OSError, RuntimeError) as error:
+        # cdktf runs in Node.js: a full disk, or a folder that can't be written to, comes as its RuntimeError.
+        if isinstance(error, RuntimeError) and not NODE_SYSTEM_ERROR.match(str(error)):
+            raise
+        sys.exit(f"the synthesis failed: {error}")

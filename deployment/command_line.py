@@ -9,10 +9,12 @@ import resource
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn
 
 from stacks.errors import UserError
 
+STANDARD_ERROR = 2  # the highest number of a standard stream
 BROKEN_PIPE = 141  # the exit status of a program that SIGPIPE ends
 
 
@@ -42,21 +44,53 @@ def run_command(command: Callable[[], int], *, interrupted: str = "interrupted")
     # A core file is a copy of a program's memory, and Terraform's has the runners' tokens. Terraform and its
     # providers inherit the limit.
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    _open_closed_streams()
+    if not Path(os.environ.get("TMPDIR", "/")).is_dir():
+        del os.environ["TMPDIR"]  # Python would use another folder, but Node.js and the providers would fail
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) == signal.SIG_DFL:
             # As a Ctrl-C: temporary files are removed, and Terraform ends in good order.
             signal.signal(number, signal.default_int_handler)
+    status: int | str
     try:
         status = command()
         sys.stdout.flush()
     except UserError as error:
-        sys.exit(str(error))
+        status = str(error)
     except BrokenPipeError:
-        # Python writes the rest of its buffer at the end, and would complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(BROKEN_PIPE)
-    except FileNotFoundError as error:
-        sys.exit(f"{error.filename}: not found")
+        status = BROKEN_PIPE
+    except OSError as error:
+        status = _describe(error)
     except KeyboardInterrupt:
-        sys.exit(interrupted)
+        status = interrupted
+    # From here a Ctrl-C may end this program at once: Python would print a traceback of its own end.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        sys.stdout.flush()
+    except OSError:
+        # Python would try to write the rest of its buffer once more, and would complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(status)
+
+
+def _open_closed_streams() -> None:
+    """Open the standard streams that the caller has closed, as in `make show >&-`.
+
+    Otherwise the next files that this program opens would take their numbers, and programs that it starts
+    would write into these files.
+    """
+    while (number := os.open(os.devnull, os.O_RDWR)) <= STANDARD_ERROR:
+        os.set_inheritable(number, True)  # noqa: FBT003 - Python's own signature
+    os.close(number)
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(1, "w", encoding="utf-8")
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(STANDARD_ERROR, "w", encoding="utf-8")
+
+
+def _describe(error: OSError) -> str:
+    """Return one line on a file that is missing, a full disk or a folder that can't be written to."""
+    if isinstance(error, FileNotFoundError) and error.filename:
+        return f"{error.filename}: not found"
+    reason = error.strerror or str(error)
+    return f"{error.filename}: {reason}" if error.filename else reason

@@ -112,9 +112,11 @@ def _run(arguments: argparse.Namespace, settings: "Settings") -> int:
             case "seed":
                 demo.seed(settings)
             case "demo":
-                demo.up(settings, arguments.kubernetes, verbose=arguments.verbose)
+                with demo.alone():
+                    demo.up(settings, arguments.kubernetes, verbose=arguments.verbose)
             case "down":
-                demo.down(settings, arguments.kubernetes, verbose=arguments.verbose)
+                with demo.alone():
+                    demo.down(settings, arguments.kubernetes, verbose=arguments.verbose)
             case "show":
                 show(RECORD, reveal=arguments.reveal)
             case "run":

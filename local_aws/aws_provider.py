@@ -23,8 +23,9 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+from google.protobuf.message_factory import GetMessageClass
 
-from local_aws import provider_mirror
+from local_aws import protocol, provider_mirror
 from local_aws.emulator import EmulatorError, inherited_variables
 from stacks.settings.load import PROJECT
 
@@ -41,7 +42,8 @@ _LESS_GARBAGE_COLLECTION = {"GOGC": "400"}
 # The provider ends when its standard input closes: also after a SIGKILL to this program.
 _UNTIL_INPUT_CLOSES = '"$0" & cat > /dev/null; kill $!; wait $!'
 
-_SCHEMAS = grpc.protos("local_aws/aws_provider.proto").Schemas
+_PROTOCOL = protocol.read(Path(__file__).with_suffix(".proto"))
+_SCHEMAS: Any = GetMessageClass(_PROTOCOL.message_types_by_name["Schemas"])
 
 
 def stack_types() -> frozenset[str]:
@@ -99,7 +101,10 @@ def running(
 
     """
     with ExitStack() as stack:
-        provider = _Provider(program, types, {**inherited_variables(), **(variables or {})})
+        # A provider that is ended leaves its socket behind.
+        temporary = stack.enter_context(tempfile.TemporaryDirectory(prefix="aws-provider-"))
+        environment = {**inherited_variables(), **(variables or {}), "TMPDIR": temporary}
+        provider = _Provider(program, types, environment)
         stack.callback(provider.stop)
         server = grpc.server(ThreadPoolExecutor(_THREADS), options=_NO_LIMIT)
         server.add_generic_rpc_handlers((_Handler(provider),))

@@ -1,5 +1,6 @@
 """`make demo` and `make demo-down`: deploy every stack to the emulated AWS, and destroy it."""
 
+import fcntl
 import os
 import secrets
 import shutil
@@ -8,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -29,6 +31,7 @@ from stacks.settings.aws import EMULATOR_CREDENTIALS
 from stacks.settings.load import PROJECT
 
 DEMO_TOKEN_BYTES = 15
+LOCK = emulator.WORK / "demo.lock"  # a file, not a lock of AWS: it ends with the process that has it
 PHASES = 6
 NEXT_STEPS = """\
 Next:
@@ -66,6 +69,30 @@ def seed(settings: Settings) -> None:
             print(f"{fleet.token_parameter}: a demo token for the fleet {name} stored")
         except ssm.exceptions.ParameterAlreadyExists:
             print(f"{fleet.token_parameter}: exists")
+
+
+@contextmanager
+def alone(lock: Path = LOCK) -> Iterator[None]:
+    """Keep other demos out of this folder while the block runs.
+
+    Raises:
+        EmulatorError: If another one has the lock; the message has its process id.
+
+    """
+    lock.parent.mkdir(exist_ok=True)
+    with lock.open("a+", encoding="ascii") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise emulator.EmulatorError(
+                f"`make demo` or `make demo-down` runs in this folder already (process {file.read()}): "
+                "wait until it has ended, or end it"
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
 
 
 def up(settings: Settings, kubernetes: str, *, verbose: bool) -> None:

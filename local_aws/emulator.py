@@ -7,9 +7,9 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -45,14 +45,15 @@ def start(endpoint_url: str, *, work: Path = WORK, docker: bool = False) -> bool
         EmulatorError: If another program has the port, or the emulator does not start.
 
     """
-    if answers(endpoint_url) and running_pid(work) is not None:
+    if answers(endpoint_url) and running_pid(work, endpoint_url) is not None:
         return False
     if stop(work=work):
-        print("stopped the emulator that listened at another address; everything on it is gone")
+        print(f"stopped the emulator that did not answer at {endpoint_url}; everything on it is gone")
     _refuse_taken_port(endpoint_url)
     with _log(work).open("wb") as log:
-        process = _spawn(endpoint_url, work, stdin=subprocess.DEVNULL, log=log, docker=docker)
-    _pid_file(work).write_text(str(process.pid), encoding="ascii")
+        process = _spawn(
+            endpoint_url, work, stdin=subprocess.DEVNULL, log=log, docker=docker, pid_file=_pid_file(work)
+        )
     try:
         _wait_until_it_answers(process, endpoint_url, work)
     except EmulatorError:
@@ -102,14 +103,23 @@ def running(work: Path, *, auth: bool = False, actions: Path | None = None) -> I
         process.wait(STOP_TIMEOUT_SECONDS)
 
 
-def running_pid(work: Path = WORK) -> int | None:
-    """Return the process id of the emulator that `start` started, if it is alive."""
+def running_pid(work: Path = WORK, endpoint_url: str | None = None) -> int | None:
+    """Return the process id of the emulator that `start` started, if it is alive.
+
+    Args:
+        work: Folder of its process id.
+        endpoint_url: Where it must listen; None for anywhere. Another checkout's may listen there instead.
+
+    """
     try:
         pid = int(_pid_file(work).read_text(encoding="ascii"))
         os.kill(pid, 0)
-        command = Path(f"/proc/{pid}/cmdline")
-        # After a restart of the machine the number may be another program's.
-        is_ours = not command.exists() or b"local_aws.server" in command.read_bytes()
+        # After a restart of the machine the number may be another program's, or of another folder's emulator.
+        environment = Path(f"/proc/{pid}/environ")
+        of_ours = {os.fsencode(f"TMPDIR={_temporary(work)}")}
+        if endpoint_url:
+            of_ours.add(f"GATEWAY_PORT={urlsplit(endpoint_url).port}".encode())
+        is_ours = not environment.exists() or of_ours <= set(environment.read_bytes().split(b"\0"))
     except (OSError, ValueError):
         return None
     return pid if is_ours else None
@@ -122,6 +132,10 @@ def inherited_variables() -> dict[str, str]:
 
 def _pid_file(work: Path) -> Path:
     return work / "emulator.pid"
+
+
+def _temporary(work: Path) -> Path:
+    return work / "emulator"
 
 
 def _log(work: Path) -> Path:
@@ -137,8 +151,9 @@ def _spawn(
     log: Any,
     auth: bool = False,
     docker: bool = False,
+    pid_file: Path | None = None,
 ) -> subprocess.Popen[bytes]:
-    temporary = work / "emulator"
+    temporary = _temporary(work)
     temporary.mkdir(parents=True, exist_ok=True)
     environment = {
         **inherited_variables(),
@@ -157,8 +172,11 @@ def _spawn(
             "AWS_ACCESS_KEY_ID": EMULATOR_CREDENTIALS["access_key"],
             "AWS_SECRET_ACCESS_KEY": EMULATOR_CREDENTIALS["secret_key"],
         }
+    command = [sys.executable, "-m", "local_aws.server", *arguments]
+    if pid_file:  # written by the process itself: this program may be killed before it knows the number
+        command = ["sh", "-c", 'echo $$ > "$0" && exec "$@"', str(pid_file), *command]
     return subprocess.Popen(  # noqa: S603 - our own interpreter and module
-        [sys.executable, "-m", "local_aws.server", *arguments],
+        command,
         cwd=PROJECT,
         env=environment,
         stdin=stdin,
@@ -183,7 +201,7 @@ def answers(endpoint_url: str) -> bool:
     try:
         with urllib.request.urlopen(f"{endpoint_url}/_ministack/health", timeout=2):  # noqa: S310 - loopback
             return True
-    except (urllib.error.URLError, OSError):
+    except (OSError, HTTPException):  # also another program that does not speak HTTP
         return False
 
 

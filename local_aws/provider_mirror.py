@@ -3,8 +3,9 @@
 Terraform also looks for providers in `terraform.d/plugins` under its working folder ("CLI Configuration
 File", "Implied Local Mirror Directories"). If this machine has a mirror in one of the usual places for add-on
 software, each stack's folder gets a link to it, and a lock file: without it cdktf would ask the registry for
-checksums. If there is no mirror, Terraform asks the registry. The user's own configuration file takes
-precedence. The synthesis of another environment removes the link (stacks/backend.py).
+checksums. If there is no mirror, Terraform asks the registry once, and a mirror in .work keeps the answer.
+The user's own configuration file takes precedence. The synthesis of another environment removes the link
+(stacks/backend.py).
 """
 
 import fcntl
@@ -22,6 +23,7 @@ from stacks.errors import UserError
 from stacks.versions import AWS_PROVIDER
 
 PLACES = ("/opt", "/srv", "/usr/local", "/usr/lib", "/usr/share")
+MIRROR = WORK / "terraform-mirror"  # what the registry has given once
 DEPTH = 5  # folders below a place
 
 
@@ -58,35 +60,48 @@ def init(folder: Path) -> None:
         ProviderError: If Terraform can't have the provider; the message is Terraform's.
 
     """
-    if mirror := next(_mirrors(), None):
-        _link(folder, mirror)
+    _link(folder, next(_mirrors(), None) or _download())
+    _run_init(folder)
+
+
+def _download() -> Path:
+    """Let Terraform ask the registry, and return the mirror that keeps the provider for the next times.
+
+    The plugin cache would not do: Terraform asks the registry for the versions of a provider in it, and a
+    killed `init` may leave half a provider there.
+    """
+    WORK.mkdir(exist_ok=True)
+    with (WORK / "terraform-mirror.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if mirror := next(_mirrors(), None):  # another process has just downloaded it
+            return mirror
+        with tempfile.TemporaryDirectory(dir=WORK) as name:
+            _run_init(Path(name))
+            (provider,) = Path(name).glob(f".terraform/providers/*/hashicorp/aws/{AWS_PROVIDER}")
+            kept = MIRROR / provider.relative_to(Path(name) / ".terraform" / "providers")
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            provider.rename(kept)
+    return MIRROR
+
+
+def _run_init(folder: Path) -> None:
     requirement = {"aws": {"source": "hashicorp/aws", "version": AWS_PROVIDER}}
     (folder / "main.tf.json").write_text(json.dumps({"terraform": {"required_providers": requirement}}))
-    # The folder may be a temporary one: the provider stays in this cache.
-    cache = Path(os.environ.get("TF_PLUGIN_CACHE_DIR") or WORK / "terraform-plugins")
-    cache.mkdir(parents=True, exist_ok=True)
-    # Terraform, "CLI Configuration File", "Provider Plugin Cache": concurrent inits may break the cache.
-    with (cache / "in-use.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        done = subprocess.run(
-            ["terraform", "init", "-input=false", "-no-color"],  # noqa: S607 - the user's Terraform
-            cwd=folder,
-            env={
-                **os.environ,
-                "TF_PLUGIN_CACHE_DIR": str(cache),
-                "TF_PLUGIN_CACHE_MAY_BREAK_DEPENDENCY_LOCK_FILE": "1",
-            },
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+    done = subprocess.run(
+        ["terraform", "init", "-input=false", "-no-color"],  # noqa: S607 - the user's Terraform
+        cwd=folder,
+        env={name: value for name, value in os.environ.items() if name != "TF_PLUGIN_CACHE_DIR"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode:
         raise ProviderError(f"the AWS provider can't be installed:\n{done.stderr.strip()}")
 
 
 def _mirrors() -> Iterator[Path]:
     """Yield each folder `<host>/<namespace>/<provider>/<version>` that holds our version."""
-    for place in PLACES:
+    for place in (*PLACES, str(MIRROR)):
         for folder, names, _ in os.walk(place):
             if "hashicorp" in names and (Path(folder) / "hashicorp/aws" / AWS_PROVIDER).is_dir():
                 names.clear()

@@ -25,10 +25,10 @@ def find_problems() -> "Iterator[str]":
         needed = "{} {}.{} or newer is needed".format(name, *wanted) if any(wanted) else name + " is needed"
         try:
             printed = subprocess.check_output(command, stderr=subprocess.DEVNULL).decode()  # noqa: S603
-        except (OSError, subprocess.CalledProcessError):
+            text = json.loads(printed)["terraform_version"] if name == "Terraform" else printed.strip()
+        except (OSError, subprocess.CalledProcessError, KeyError, TypeError, ValueError):
             yield needed + " on the PATH"
             continue
-        text = json.loads(printed)["terraform_version"] if name == "Terraform" else printed.strip()
         found = tuple(int(number) for number in re.findall(r"[0-9]+", text)[:2])
         if found < wanted:
             yield "{}, this is {}".format(needed, text)

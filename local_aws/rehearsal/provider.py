@@ -14,6 +14,7 @@ import msgpack
 from google.protobuf.json_format import ParseDict
 from google.protobuf.message_factory import GetMessageClass
 
+from local_aws import protocol
 from local_aws.rehearsal import identities
 from local_aws.rehearsal.cluster import Cluster, find_key
 from local_aws.rehearsal.faults import Faults
@@ -33,8 +34,8 @@ from local_aws.rehearsal.record import NOTE
 Message = Any  # protobuf makes the classes at run time
 Fields = dict[str, Any]
 
-PROTOCOL = grpc.protos("local_aws/rehearsal/tfplugin6.proto")
-SERVICE = PROTOCOL.DESCRIPTOR.services_by_name["Provider"]
+_PROTOCOL = protocol.read(pathlib.Path(__file__).with_name("tfplugin6.proto"))
+SERVICE = _PROTOCOL.services_by_name["Provider"]
 _SCHEMA = pathlib.Path(__file__).with_name("schema.json")
 _LOOPBACK = re.compile(r"(https?://)?(127\.0\.0\.1|localhost|\[::1\])(:\d+)?(/.*)?")
 
@@ -84,7 +85,7 @@ class Provider:
         return answer
 
     def get_provider_schema(self, _request: Message) -> Fields:
-        answer = PROTOCOL.GetProviderSchema.Response()
+        answer = GetMessageClass(SERVICE.methods_by_name["GetProviderSchema"].output_type)()
         ParseDict(self._schema, answer, ignore_unknown_fields=True)  # Terraform does not know the facts
         return {"provider": answer.provider, "resource_schemas": answer.resource_schemas}
 

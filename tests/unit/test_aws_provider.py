@@ -1,19 +1,23 @@
 """The AWS provider of the local environment describes only the types that the stacks use."""
 
 import json
+import re
 from importlib.util import find_spec
 from pathlib import Path
 
-import grpc
 import pytest
+from google.protobuf.message_factory import GetMessageClass
 
+from local_aws import protocol
 from local_aws.aws_provider import drop_other_types, running, stack_types
 from stacks.settings.load import PROJECT
+from tests.machine import UNUSUAL
 
 KINDS = ("data", "ephemeral", "resource")
 PROVIDER_FIELD = b"\x0a\x04kept"  # field 1 of GetSchema's answer, which aws_provider.proto does not name
 
-SCHEMAS = grpc.protos("local_aws/aws_provider.proto").Schemas
+PROTOCOL = protocol.read(PROJECT / "local_aws" / "aws_provider.proto")
+SCHEMAS = GetMessageClass(PROTOCOL.message_types_by_name["Schemas"])
 
 
 def test_every_type_of_the_example_is_described() -> None:
@@ -56,3 +60,15 @@ def test_the_provider_sees_no_aws_variables_of_the_user(
         variables = (tmp_path / "variables").read_text()
     assert "AWS_PROFILE" not in variables
     assert "AWS_REGION=eu-central-1" in variables
+    # The provider makes its socket there, and a provider that is ended does not remove it.
+    (temporary,) = re.findall(r"^TMPDIR=(.+)$", variables, re.MULTILINE)
+    assert not Path(temporary).exists()
+
+
+def test_a_protocol_is_read_in_any_folder(tmp_path: Path) -> None:
+    """The path of a checkout may have umlauts, spaces, and characters that protoc takes for its own."""
+    proto = tmp_path / UNUSUAL / "a=b:c" / "other.proto"
+    proto.parent.mkdir(parents=True)
+    proto.write_text('syntax = "proto3"; package other; message Text { string text = 1; }')
+    message = GetMessageClass(protocol.read(proto).message_types_by_name["Text"])
+    assert message(text="ü").SerializeToString() == b"\n\x02\xc3\xbc"

@@ -68,6 +68,12 @@ def test_a_missing_tool_is_one_message(programs: Path, name: str, message: str) 
     assert list(find_problems()) == [message]
 
 
+def test_a_terraform_that_prints_no_version_is_one_message(programs: Path) -> None:
+    """Another program of this name is told like a missing one."""
+    write_program(programs / "terraform", "usage: terraform")
+    assert list(find_problems()) == ["Terraform 1.11 or newer is needed on the PATH"]
+
+
 def test_a_tool_that_fails_is_one_message(programs: Path) -> None:
     """A broken installation is told like a missing one."""
     (programs / "node").write_text("#!/bin/sh\nexit 1\n")

@@ -84,6 +84,15 @@ def test_a_lock_stays_where_processes_cannot_be_listed(
     assert locks.terraform_may_run(tmp_path) is True
 
 
+def test_a_second_demo_in_a_folder_is_one_message(tmp_path: Path) -> None:
+    """Two would write the same states and logs; a demo that was killed keeps nothing from starting."""
+    lock = tmp_path / ".work" / "demo.lock"
+    with demo.alone(lock), pytest.raises(EmulatorError, match=rf"already \(process {os.getpid()}\)"):
+        demo.alone(lock).__enter__()
+    with demo.alone(lock):
+        assert lock.read_text() == str(os.getpid())
+
+
 def test_docker_without_an_engine_is_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
     """The message names the setting and the way without Docker."""
     monkeypatch.setenv("DOCKER_HOST", "unix:///not/there")

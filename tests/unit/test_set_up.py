@@ -1,0 +1,163 @@
+"""`make setup` with stand-ins for Python, pip and npm, in a folder whose path has unusual characters."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from stacks.settings.load import PROJECT
+from tests.machine import UNUSUAL
+
+FILES = (
+    "Makefile",
+    "tools/check_tools.py",
+    "tools/set_up.py",
+    "requirements.txt",
+    "requirements-dev.txt",
+    "constraints.txt",
+    "package.json",
+    "package-lock.json",
+)
+# As `python -m venv` and pip do, it takes a half-written package for a whole one.
+PYTHON = """#!/bin/sh
+case "$1 $2" in
+"-m venv") mkdir -p .venv/bin && ln -sf "$(command -v python-stand-in)" .venv/bin/python ;;
+"-m pip") echo install >> pip.log; echo half > .venv/package; . ./pip.sh; echo whole > .venv/package ;;
+*) exec "{python}" -IS "$@" ;;
+esac
+"""
+NPM = """#!/bin/sh
+test "$1" != --version || { echo 10.9.2; exit; }
+mkdir -p node_modules/.bin && touch node_modules/.bin/cdktf
+"""
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the set-up's files, and a PATH with programs that stand in for the real ones."""
+    folder = tmp_path / UNUSUAL
+    for name in FILES:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(PROJECT / name, folder / name)
+    (folder / "pip.sh").touch()
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name, text in {
+        "python-stand-in": PYTHON.replace("{python}", os.path.realpath(sys.executable)),
+        "npm": NPM,
+        "node": "#!/bin/sh\necho v22.1.0\n",
+        "terraform": """#!/bin/sh\necho '{"terraform_version": "1.11.0"}'\n""",
+    }.items():
+        (programs / name).write_text(text)
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+    return folder
+
+
+def start(folder: Path) -> "subprocess.Popen[str]":
+    """Start `make setup` in a process group of its own."""
+    return subprocess.Popen(
+        ["make", "setup", "PYTHON=python-stand-in"],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def finish(process: "subprocess.Popen[str]") -> tuple[int, str]:
+    """Return the exit status and the output of a set-up."""
+    output, _ = process.communicate(timeout=30)
+    return process.returncode, output
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    """Wait until a condition is true, for ten seconds at most."""
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def is_alive(pid: int) -> bool:
+    """Return whether there is such a process."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_a_killed_installation_is_not_believed(checkout: Path) -> None:
+    """The next set-up begins the Python packages anew; pip itself would take the half one for whole."""
+    (checkout / "pip.sh").write_text("kill -9 $$\n")
+    status, output = finish(start(checkout))
+    assert status == 2
+    assert "The set-up is not finished" in output
+    assert (checkout / ".venv" / "package").read_text() == "half\n"
+    # As pip: a package that is there counts as installed.
+    (checkout / "pip.sh").write_text("test ! -e .venv/left || exit 0\n")
+    (checkout / ".venv" / "left").touch()
+    assert finish(start(checkout))[0] == 0
+    assert (checkout / ".venv" / "package").read_text() == "whole\n"
+
+
+def test_what_was_removed_is_installed_again(checkout: Path) -> None:
+    """A set-up without a change does nothing; .venv or node_modules that are gone come back."""
+    assert finish(start(checkout))[0] == 0
+    assert finish(start(checkout)) == (0, "make: Nothing to be done for 'setup'.\n")
+    shutil.rmtree(checkout / ".venv")
+    shutil.rmtree(checkout / "node_modules")
+    assert finish(start(checkout))[0] == 0
+    assert (checkout / ".venv" / "bin" / "python").exists()
+    assert (checkout / "node_modules" / ".bin" / "cdktf").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_installation(checkout: Path, number: signal.Signals) -> None:
+    """After Ctrl-C or `kill <make>` no pip goes on, and Python prints no traceback."""
+    sleeping = "import os, time; open('pip.pid', 'w').write(str(os.getpid())); time.sleep(60)"
+    (checkout / "pip.sh").write_text(f"""exec '{sys.executable}' -IS -c "{sleeping}"\n""")
+    with start(checkout) as process:
+        wait_for(lambda: (checkout / "pip.pid").exists() and (checkout / "pip.pid").read_text())
+        if number == signal.SIGINT:
+            os.killpg(process.pid, number)
+        else:
+            process.send_signal(number)
+        status, output = finish(process)
+    assert status in {2, -number}
+    assert "Traceback" not in output
+    pip = int((checkout / "pip.pid").read_text())
+    wait_for(lambda: not is_alive(pip))
+
+
+def test_two_set_ups_install_once(checkout: Path) -> None:
+    """The second one says that it waits, and finds everything done."""
+    (checkout / "pip.sh").write_text("while ! test -e go; do sleep 0.02; done\n")
+    with start(checkout) as first:
+        wait_for((checkout / "pip.log").exists)
+        with start(checkout) as second:
+            assert second.stdout
+            line = second.stdout.readline()
+            time.sleep(1)  # so long it would take to begin an installation of its own
+            (checkout / "go").touch()
+            assert finish(second)[0] == 0
+        assert finish(first)[0] == 0
+    assert line == "another set-up works in this folder: waiting for its end\n"
+    assert (checkout / "pip.log").read_text() == "install\n"
+
+
+def test_a_folder_that_cannot_be_written_to_is_one_message(checkout: Path) -> None:
+    """A checkout of another user's, or a read-only one."""
+    (checkout / ".work").mkdir()
+    (checkout / ".work" / "set-up.lock").mkdir()  # root may write everywhere, but not to a folder as a file
+    status, output = finish(start(checkout))
+    assert status == 2
+    assert output.splitlines()[0] == ".work/set-up.lock: Is a directory"
