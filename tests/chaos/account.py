@@ -31,23 +31,20 @@ def empty(project: Project) -> None:
         )
 
 
-def read_resources(project: Project) -> dict[str, tuple[str, str]]:
-    """Return type and ID of each resource in the environment's states, by stack and address."""
-    s3, found = project.client("s3"), {}
+def read_resources(project: Project) -> dict[tuple[str, str], set[tuple[str, str]]]:
+    """Return type and ID of the instances of each resource in the states, by stack and address."""
+    s3 = project.client("s3")
+    found: dict[tuple[str, str], set[tuple[str, str]]] = {}
     for stack in STACKS:
+        key = state_key(project.settings.environment, stack)
         try:
-            answer = s3.get_object(
-                Bucket=project.state_bucket, Key=state_key(project.settings.environment, stack)
-            )
+            state = json.loads(s3.get_object(Bucket=project.state_bucket, Key=key)["Body"].read())
         except s3.exceptions.NoSuchKey:
             continue
-        for item in json.loads(answer["Body"].read())["resources"]:
-            for instance in item["instances"] if item["mode"] == "managed" else ():
-                key = instance.get("index_key", "")
-                found[f"{stack}: {item['type']}.{item['name']}{key}"] = (
-                    item["type"],
-                    instance["attributes"]["id"],
-                )
+        for item in state["resources"]:
+            if item["mode"] == "managed":
+                ids = {(item["type"], instance["attributes"]["id"]) for instance in item["instances"]}
+                found[stack, f"{item['type']}.{item['name']}"] = ids
     return found
 
 
@@ -59,7 +56,7 @@ def find_locks(project: Project) -> list[str]:
 
 def find_orphans(project: Project) -> list[AwsObject]:
     """Return the objects with the environment's tag that are in no state, whether or not one is locked."""
-    known = set(read_resources(project).values())
+    known = set().union(*read_resources(project).values())
     return [found for found in find_objects(project.settings) if (found.type, found.id) not in known]
 
 
