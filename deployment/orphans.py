@@ -1,12 +1,11 @@
 """Find the AWS objects of an environment that are in no state, after a Terraform was killed.
 
-Terraform writes a remote state every 20 seconds at most, and at its end. A Terraform that is killed has told no
-state of what it created since. The next run meets an object with a fixed name (`AlreadyExists`), or makes a
-second one.
+Terraform writes a remote state at most every 20 seconds, and at its end. What a killed Terraform has created
+since is in no state. The next run fails at an object with a fixed name (`AlreadyExists`), or makes a second.
 
 Not here: alarms, rules and topics. AWS takes the same request for them twice (CloudWatch, PutMetricAlarm;
-EventBridge, PutRule; SNS, CreateTopic), so the next run has them again. And what has no tags: it goes with the
-object that it belongs to.
+EventBridge, PutRule; SNS, CreateTopic), so the next run has them again. And what has no tags: it goes with
+the object that it belongs to.
 """
 
 import json
@@ -60,8 +59,8 @@ def show_orphans(settings: Settings, backend: Backend) -> None:
         print(f"Every AWS object with {tag} is in a state")
         return
     print(
-        f"\n{len(orphans)} AWS object(s) with {tag} are in no state. Look at each before you delete or import it. "
-        "Is a state missing or old? Then restore it first: docs/operations.md"
+        f"\n{len(orphans)} AWS object(s) with {tag} are in no state. Look at each before you delete it. "
+        "If a state is missing or old, restore it instead: docs/operations.md"
     )
 
 
@@ -85,8 +84,8 @@ def _read_known(s3: Any, bucket: str, environment: str) -> set[tuple[str, str]]:
         for key in (item["Key"] for item in page.get("Contents", [])):
             if key.endswith(".tflock"):
                 raise OrphansError(
-                    f"s3://{bucket}/{key}: a Terraform holds this lock, and what it has just created is in no "
-                    "state yet. Wait for it. If it was killed, remove the lock: make unlock"
+                    f"s3://{bucket}/{key}: a Terraform holds this lock, and what it has just created is in "
+                    "no state yet. Wait for it. If it was killed, remove the lock: make unlock"
                 )
             if key.endswith(".tfstate"):
                 state = json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read())

@@ -8,7 +8,8 @@ the sizes and the zones of instance types (from moto's copies of EC2's answers),
 gateways, and the filter of DescribeRouteTables by ID. They add to Auto Scaling: the filters of
 DescribeTags, and to CloudWatch the descriptions of alarms (alarm_descriptions.py). They add to IAM the
 condition keys of conditional writes, and the tags of Auto Scaling groups (group_permissions.py). They add
-Service Quotas (service_quotas.py) and client tokens (client_tokens.py). Delete a patch when ministack no longer needs it.
+Service Quotas (service_quotas.py), and client tokens (client_tokens.py). Delete a patch when ministack no
+longer needs it.
 """
 
 import datetime as dt

@@ -1,10 +1,9 @@
-"""Deployments while AWS fails: some of the requests to a service are refused, late or lost.
+"""Deployments while AWS fails: some of the requests to a service are refused, late or cut.
 
 microburst stands between Terraform and the emulated AWS, and fails in AWS's own wire formats.
 """
 
 import json
-import random
 import re
 import socket
 import subprocess
@@ -15,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,9 @@ from tests.emulator.project import Project, running_project
 
 START_SECONDS = 60
 # How microburst seeds nothing by itself: it draws from Python's own generator.
-MICROBURST = "import random, sys; random.seed(int(sys.argv[1])); from microburst.cli import main; main(sys.argv[2:])"
+MICROBURST = (
+    "import random, sys; random.seed(int(sys.argv[1])); from microburst.cli import main; main(sys.argv[2:])"
+)
 
 # AWS's own codes: Amazon EC2, "Error codes"; S3, "Error responses"; "Common errors" of the other services.
 THROTTLING = {"ec2": ("RequestLimitExceeded", 503), "s3": ("SlowDown", 503)}
@@ -38,7 +40,7 @@ FAULTS: dict[str, Any] = {
     "5xx": lambda _service: error("InternalError", 500),
     "latency": lambda _service: {"latency": {"min": 200, "max": 3000}},
     "reset": lambda _service: {"reset": True},
-    "lost answer": lambda _service: {"response": {"abort_bytes": 0}},
+    "cut answer": lambda _service: {"response": {"abort_bytes": 0}},
     "expired credentials": lambda service: error(*EXPIRED.get(service, ("ExpiredTokenException", 403))),
 }
 # The stack in whose deployment a service is disturbed: the first one that uses it.
@@ -79,10 +81,10 @@ class Case:
     @property
     def rules(self) -> list[dict[str, Any]]:
         """Return microburst's rules."""
-        services = [name for names in SERVICES.values() for name in names] if self.service == ALL else [self.service]
-        return [
-            {"service": name, "probability": self.share, **FAULTS[self.fault](name)} for name in services
-        ]
+        services = (
+            [name for names in SERVICES.values() for name in names] if self.service == ALL else [self.service]
+        )
+        return [{"service": name, "probability": self.share, **FAULTS[self.fault](name)} for name in services]
 
 
 CASES = [
@@ -92,6 +94,9 @@ CASES = [
     for service in services
     for fault in FAULTS
 ]
+
+
+SAMPLE = Case("network", "ec2", "throttling", 0.5)
 
 
 @dataclass(frozen=True)
@@ -138,7 +143,8 @@ def running_proxy(upstream: str, seed: int, log: Path) -> Iterator[Proxy]:
     try:
         deadline = time.monotonic() + START_SECONDS
         while True:
-            assert process.poll() is None and time.monotonic() < deadline, log.read_text()
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:
                     break
@@ -156,16 +162,127 @@ def disturbed(
     """A project whose requests to AWS all go through microburst."""
     folder = tmp_path_factory.mktemp("disturbed") / "project"
     with (
-        running_project(folder, aws_reattach) as project,
-        running_proxy(str(project.settings.aws.endpoint_url), seed, folder / ".work" / "microburst.log") as proxy,
+        running_project(folder, aws_reattach) as running,
+        running_proxy(
+            str(running.settings.aws.endpoint_url), seed, folder / ".work" / "microburst.log"
+        ) as proxy,
     ):
         local = folder / "environments" / "local.yaml"
         local.write_text(
-            local.read_text().replace(str(project.settings.aws.endpoint_url), proxy.endpoint_url)
+            local.read_text().replace(str(running.settings.aws.endpoint_url), proxy.endpoint_url)
         )
-        project = replace(project, settings=load_settings(local))
+        project = replace(running, settings=load_settings(local))
         project.synthesize()
         for stack in STACKS:
             done = project.terraform(stack, "init", "-input=false")
             assert done.returncode == 0, done.stderr
         yield project, proxy
+
+
+@pytest.fixture(scope="module")
+def results(figures: Figures) -> Iterator[dict[Case, dict[str, Any]]]:
+    """The result of each case; at the end they become the table."""
+    results: dict[Case, dict[str, Any]] = {}
+    yield results
+    if results:
+        lines = tabulate(results)
+        print("\n".join(lines))
+        figures.write("faults", lines)
+
+
+def test_a_deployment_converges_after_faults_of_aws(disturbed: tuple[Project, Proxy]) -> None:
+    """While EC2 throttles half of the requests, one more run is enough: nothing is doubled or lost."""
+    result = check(*disturbed, SAMPLE)
+    assert result["failed requests"]
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_a_deployment_converges_after_each_fault_of_aws(
+    disturbed: tuple[Project, Proxy], results: dict[Case, dict[str, Any]], case: Case
+) -> None:
+    """The same for each service, each kind of fault and each share of requests, deployed and destroyed."""
+    results[case] = check(*disturbed, case)
+
+
+def check(project: Project, proxy: Proxy, case: Case) -> dict[str, Any]:
+    """Deploy and destroy a stack while AWS fails, each time once more without faults; return what it took."""
+    account.bring(project, STACKS[: STACKS.index(case.stack)])
+    result: dict[str, Any] = {
+        "failed requests": 0,
+        "succeeded": 0,
+        "locks": 0,
+        "pushed": 0,
+        "orphans": Counter(),
+    }
+    try:
+        for destroys in (False, True):
+            proxy.set_rules(case.rules)
+            disturbed = run(project, case, destroys=destroys)
+            result["failed requests"] += proxy.count_fired()
+            proxy.set_rules([])
+            printed = disturbed.stdout + disturbed.stderr
+            assert "Traceback" not in printed, printed
+            assert "panic" not in printed, printed
+            found = account.converge(
+                project,
+                case.stack,
+                destroys=destroys,
+                run_again=partial(run, project, case, destroys=destroys),
+            )
+            print(
+                case, "destroy" if destroys else "deploy", disturbed.returncode, find_errors(printed), found
+            )
+            result["succeeded"] += disturbed.returncode == 0
+            for name in ("locks", "pushed", "orphans"):
+                result[name] += found[name]
+    except BaseException:
+        proxy.set_rules([])
+        account.empty(project)  # the next case begins with an empty account
+        raise
+    return result
+
+
+def run(project: Project, case: Case, *, destroys: bool) -> subprocess.CompletedProcess[str]:
+    """Deploy or destroy the case's stack, with this project's command if all services are disturbed."""
+    if case.service == ALL:
+        return project.deployment("destroy" if destroys else "deploy", "--yes", case.stack)
+    return account.apply(project, case.stack, destroys=destroys)
+
+
+def find_errors(printed: str) -> list[str]:
+    """Return Terraform's errors."""
+    return [line.strip() for line in re.findall(r"Error: (.+)", printed)]
+
+
+def tabulate(results: dict[Case, dict[str, Any]]) -> list[str]:
+    """Return the table of the results: a row for each service, a column for each fault."""
+    lines = [
+        f"| stack, service, share | {' | '.join(FAULTS)} |",
+        f"| --- |{' --- |' * len(FAULTS)}",
+    ]
+    rows: dict[tuple[str, str, float], dict[str, dict[str, Any]]] = {}
+    for case, result in results.items():
+        rows.setdefault((case.stack, case.service, case.share), {})[case.fault] = result
+    for (stack, service, share), row in rows.items():
+        cells = [describe(row[fault]) if fault in row else "" for fault in FAULTS]
+        lines.append(f"| {stack}, {service}, {share:.0%} | {' | '.join(cells)} |")
+    orphans = sum((result["orphans"] for result in results.values()), Counter())
+    listed = ", ".join(f"{count} `{name}`" for name, count in orphans.most_common())
+    failed = sum(result["failed requests"] for result in results.values())
+    return [
+        *lines,
+        "",
+        f"{2 * len(results)} commands, {failed:,} disturbed requests. Orphans: {listed or 'none'}.",
+    ]
+
+
+def describe(result: dict[str, Any]) -> str:
+    """Return the cell of a result."""
+    words = [
+        "none failed" if result["succeeded"] == 2 else f"{2 - result['succeeded']} failed",
+        *([f"{result['locks']} × lock"] if result["locks"] else []),
+        *([f"{result['pushed']} × state"] if result["pushed"] else []),
+        *([f"{result['orphans'].total()} × orphan"] if result["orphans"] else []),
+    ]
+    return f"{', '.join(words)} ({result['failed requests']})"

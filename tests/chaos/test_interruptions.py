@@ -35,7 +35,6 @@ CDKTF = "node_modules/.bin/cdktf {} {{stack}} --auto-approve --skip-provider-loc
 # Lines that Terraform prints while it works, through whichever command: two for each resource.
 PROGRESS = re.compile(r"Creating\.\.\.|Creation complete|Destroying\.\.\.|Destruction complete")
 START_SECONDS = 3.0  # the time of a command before its first such line, about
-LOCKED = re.compile("Error acquiring the state lock|make unlock")
 
 
 @dataclass(frozen=True)
@@ -147,7 +146,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, aws_reattach: dict[str, An
         project = replace(running, environment=environment)
         project.synthesize()
         for stack in STACKS:
-            succeed(project.terraform(stack, "init", "-input=false"))
+            account.succeed(project.terraform(stack, "init", "-input=false"))
         yield project
 
 
@@ -181,13 +180,18 @@ def test_one_more_run_converges_after_each_interruption(
 def check(project: Project, case: Case, outcomes: Path) -> None:
     """Interrupt a command, go on as the documentation says, and compare the account with the states."""
     print(case)
-    prepare(project, case)
+    account.bring(project, STACKS[: STACKS.index(case.stack) + case.command.destroys])
+    if case.command.name == "deployment apply":
+        assert project.deployment("plan").returncode in {2, 3}
     try:
-        outcome = interrupt(project, case) | converge(project, case)
-        assert [(item.type, item.id) for item in account.find_orphans(project)] == []
-        assert account.find_locks(project) == []
-        assert project_addresses(project, case.stack) == (
-            set() if case.command.destroys else configured(project, case.stack)
+        outcome = interrupt(project, case)
+        wait_for_terraform(project)
+        outcome |= account.converge(
+            project,
+            case.stack,
+            destroys=case.command.destroys,
+            run_again=lambda: run_again(project, case),
+            looks_first=case.looks_first,
         )
     except BaseException:
         account.empty(project)  # the next case begins with an empty account
@@ -195,33 +199,6 @@ def check(project: Project, case: Case, outcomes: Path) -> None:
     print(outcome)
     with outcomes.open("a") as file:
         file.write(json.dumps({"command": case.command.name, "target": case.target, **outcome}) + "\n")
-
-
-def succeed(done: subprocess.CompletedProcess[str]) -> None:
-    """See that a command has succeeded."""
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-def apply(project: Project, stack: str, *, destroys: bool) -> subprocess.CompletedProcess[str]:
-    """Deploy or destroy a stack with plain Terraform."""
-    return project.terraform(
-        stack, "destroy" if destroys else "apply", "-auto-approve", "-input=false", "-no-color"
-    )
-
-
-def prepare(project: Project, case: Case) -> None:
-    """Bring the account to where the case begins: the stacks before it are deployed, those after it are not."""
-    present = {stack for stack in STACKS if project_addresses(project, stack)}
-    wanted = set(STACKS[: STACKS.index(case.stack) + case.command.destroys])
-    for stack in reversed(STACKS):
-        if stack in present - wanted:
-            succeed(apply(project, stack, destroys=True))
-    for stack in STACKS:
-        if stack in wanted - present:
-            succeed(apply(project, stack, destroys=False))
-    if case.command.name == "deployment apply":
-        done = project.deployment("plan")
-        assert done.returncode in {2, 3}, done.stdout + done.stderr
 
 
 def interrupt(project: Project, case: Case) -> dict[str, Any]:
@@ -238,7 +215,7 @@ def interrupt(project: Project, case: Case) -> dict[str, Any]:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    lines = 2 * case.share * len(configured(project, case.stack))
+    lines = 2 * case.share * len(account.list_configured(project, case.stack))
     deadline = time.monotonic() + WAIT_SECONDS
     while process.poll() is None and len(PROGRESS.findall(log.read_text())) < lines:
         assert time.monotonic() < deadline, log.read_text()
@@ -264,52 +241,11 @@ def interrupt(project: Project, case: Case) -> dict[str, Any]:
     return {"was_running": was_running, "status": status}
 
 
-def converge(project: Project, case: Case) -> dict[str, Any]:
-    """Do what a user would do next, by the messages and docs/operations.md; return what it took."""
-    deadline = time.monotonic() + WAIT_SECONDS
-    while find_terraforms(project):  # it may outlive a killed command
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    locks = account.find_locks(project)
-    done = None if case.looks_first and not locks else run_again(project, case)
-    if locks:
-        assert done and done.returncode
-        assert LOCKED.search(done.stdout + done.stderr), done.stdout + done.stderr
-        succeed(project.deployment("unlock", "--yes", case.stack))
-        done = None if case.looks_first else run_again(project, case)
-    refused = re.search(r"Error: (.+)", done.stdout + done.stderr) if done and done.returncode else None
-    orphans = account.find_orphans(project)
-    if orphans:
-        shown = project.deployment("orphans")
-        succeed(shown)
-        lines = shown.stdout.splitlines()
-        assert len([line for line in lines if line.startswith("# ")]) == len(orphans), shown.stdout
-        account.run_aws_commands(project, [line for line in lines if line.startswith("aws ")])
-    if done is None or done.returncode:
-        succeed(run_again(project, case))
-    return {
-        "locks": len(locks),
-        "orphans": Counter(item.type for item in orphans),
-        "refused": refused[1].strip() if refused else "",
-    }
-
-
 def run_again(project: Project, case: Case) -> subprocess.CompletedProcess[str]:
     """Run what brings the case to its end: this project's command, or Terraform."""
     if not case.command.is_ours or case.command.name == "deployment plan":
-        return apply(project, case.stack, destroys=case.command.destroys)
+        return account.apply(project, case.stack, destroys=case.command.destroys)
     return project.deployment("destroy" if case.command.destroys else "deploy", "--yes", case.stack)
-
-
-def project_addresses(project: Project, stack: str) -> set[str]:
-    """Return the addresses of the resources in a stack's state, without their keys."""
-    return {address for name, address in account.read_resources(project) if name == stack}
-
-
-def configured(project: Project, stack: str) -> set[str]:
-    """Return the addresses of the resources that a stack configures."""
-    resources = json.loads((project.stack_folder(stack) / "cdk.tf.json").read_text())["resource"]
-    return {f"{type_}.{name}" for type_, items in resources.items() for name in items}
 
 
 def find_terraforms(project: Project) -> list[int]:
@@ -325,14 +261,22 @@ def find_terraforms(project: Project) -> list[int]:
     return found
 
 
+def wait_for_terraform(project: Project) -> None:
+    """Wait until no Terraform of the project runs: it may outlive a killed command."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while find_terraforms(project):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
 def tabulate(outcomes: list[dict[str, Any]]) -> list[str]:
-    """Return the table of the outcomes, by command and signal."""
+    """Return the table of the outcomes."""
     interrupted = [item for item in outcomes if item["was_running"]]
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for item in interrupted:
         groups.setdefault((item["command"], item["target"]), []).append(item)
     lines = [
-        "| command | signal | interrupted | converged in one more run | left a lock | left objects in no state |",
+        "| command | signal | interrupted | one more run converged | left a lock | left orphans |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for (command, target), group in sorted(groups.items()):
@@ -347,10 +291,9 @@ def tabulate(outcomes: list[dict[str, Any]]) -> list[str]:
     listed = ", ".join(f"{count} `{name}`" for name, count in objects.most_common())
     lines += [
         "",
-        f"{len(interrupted)} interruptions. {len(outcomes) - len(interrupted)} more commands had ended before the "
-        "signal.",
+        f"{len(interrupted)} interruptions. {len(outcomes) - len(interrupted)} more commands ended sooner.",
         "",
-        f"Objects that were in no state: {listed or 'none'}.",
+        f"Orphans, which are objects in no state: {listed or 'none'}.",
     ]
     if refusals:
         lines += ["", "Errors of the next run before the objects were removed:", ""]
