@@ -22,6 +22,7 @@ import pytest
 
 from stacks import STACKS
 from tests.chaos import account
+from tests.chaos.conftest import Outcomes
 from tests.chaos.figures import Figures
 from tests.emulator.project import Project, running_project
 
@@ -139,7 +140,7 @@ def draw(seed: int, number: int) -> Case:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory, aws_reattach: dict[str, Any]) -> Iterator[Project]:
-    """A project on an emulated AWS of its own, synthesized, with Terraform prepared."""
+    """A project on an emulated AWS of its own, ready for Terraform."""
     with running_project(tmp_path_factory.mktemp("interrupted") / "project", aws_reattach) as running:
         # Without the program that counts Terraform commands: Terraform would survive a SIGKILL to it.
         environment = {**running.environment, "PATH": os.environ["PATH"], "PYTHONUNBUFFERED": "1"}
@@ -151,34 +152,33 @@ def project(tmp_path_factory: pytest.TempPathFactory, aws_reattach: dict[str, An
 
 
 @pytest.fixture(scope="module")
-def outcomes(figures: Figures, tmp_path_factory: pytest.TempPathFactory, testrun_uid: str) -> Iterator[Path]:
-    """A file with one line for each case of all workers. The worker that ends last writes the whole table."""
-    base = tmp_path_factory.getbasetemp()
-    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    file = shared / f"interruptions-{testrun_uid}.jsonl"
-    yield file
-    if file.exists():
-        lines = tabulate([json.loads(line) for line in file.read_text().splitlines()])
+def table(figures: Figures, outcomes: Outcomes) -> Iterator[None]:
+    """Write the table when the cases are done."""
+    yield
+    if found := outcomes.read():
+        lines = tabulate(found)
         print("\n".join(lines))
         figures.write("interruptions", lines)
 
 
-def test_one_more_run_converges_after_an_interruption(project: Project, seed: int, tmp_path: Path) -> None:
+def test_one_more_run_converges_after_an_interruption(project: Project, seed: int) -> None:
     """A command that was killed can be run again: nothing is doubled, orphaned or left locked."""
-    check(project, draw(seed, SAMPLE), tmp_path / "outcome")
+    assert check(project, draw(seed, SAMPLE))["was_running"]
 
 
 @pytest.mark.chaos
+@pytest.mark.usefixtures("table")
 @pytest.mark.parametrize("number", range(CASES))
 def test_one_more_run_converges_after_each_interruption(
-    project: Project, seed: int, number: int, outcomes: Path
+    project: Project, seed: int, number: int, outcomes: Outcomes
 ) -> None:
     """The same at many random moments, for each command and each signal."""
-    check(project, draw(seed, number), outcomes)
+    case = draw(seed, number)
+    outcomes.add({"command": case.command.name, "target": case.target, **check(project, case)})
 
 
-def check(project: Project, case: Case, outcomes: Path) -> None:
-    """Interrupt a command, go on as the documentation says, and compare the account with the states."""
+def check(project: Project, case: Case) -> dict[str, Any]:
+    """Interrupt a command, go on as the documentation says, and return what it took."""
     print(case)
     account.bring(project, STACKS[: STACKS.index(case.stack) + case.command.destroys])
     if case.command.name == "deployment apply":
@@ -197,8 +197,7 @@ def check(project: Project, case: Case, outcomes: Path) -> None:
         account.empty(project)  # the next case begins with an empty account
         raise
     print(outcome)
-    with outcomes.open("a") as file:
-        file.write(json.dumps({"command": case.command.name, "target": case.target, **outcome}) + "\n")
+    return outcome
 
 
 def interrupt(project: Project, case: Case) -> dict[str, Any]:
