@@ -4,7 +4,6 @@ Each case draws its command, its signal and its moment from the seed and its own
 needs no case before it: `make chaos OPTIONS="--seed 1234 -k interruption"` repeats a run.
 """
 
-import json
 import os
 import random
 import re
@@ -111,7 +110,7 @@ class Case:
         moment = f"{self.share:.0%} of the resources and " if self.share else ""
         return (
             f"case {self.number}: {self.command.name} {self.stack}, {self.target} after {moment}"
-            f"{self.seconds:.2f} s; then {'orphans are looked for' if self.looks_first else 'it is run again'}"
+            f"{self.seconds:.2f} s; next: {'look for orphans' if self.looks_first else 'run it again'}"
         )
 
     @property
