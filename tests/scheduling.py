@@ -25,6 +25,8 @@ class _WholeDeployments(LoadScopeScheduling):  # type: ignore[misc]
         file, _, test = nodeid.partition("::")
         if number := re.search(r"interruption\[(\d+)\]$", test):
             return f"interruptions {int(number[1]) % INTERRUPTING_WORKERS}"  # more than a hundred cases
+        if stack := re.search(r"fault_of_aws\[(\w+): ", test):
+            return f"faults of {stack[1]}"
         return _find_group(file)
 
 

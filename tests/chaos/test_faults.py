@@ -13,7 +13,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,17 @@ from typing import Any
 import pytest
 
 from stacks import STACKS
-from stacks.settings.load import load_settings
+from stacks.settings.load import PROJECT, load_settings
 from tests.chaos import account
+from tests.chaos.conftest import Outcomes
 from tests.chaos.figures import Figures
 from tests.emulator.project import Project, running_project
 
 START_SECONDS = 60
+CUT = "cut answer to a write"
+READS = ("Describe", "Get", "List")
+POLICY = json.loads((PROJECT / "docs" / "deployer_policy.json").read_text())
+ACTIONS = {action for statement in POLICY["Statement"] for action in statement["Action"]}
 # How microburst seeds nothing by itself: it draws from Python's own generator.
 MICROBURST = (
     "import random, sys; random.seed(int(sys.argv[1])); from microburst.cli import main; main(sys.argv[2:])"
@@ -40,7 +45,7 @@ FAULTS: dict[str, Any] = {
     "5xx": lambda _service: error("InternalError", 500),
     "latency": lambda _service: {"latency": {"min": 200, "max": 3000}},
     "reset": lambda _service: {"reset": True},
-    "cut answer": lambda _service: {"response": {"abort_bytes": 0}},
+    CUT: lambda _service: {"response": {"abort_bytes": 0}},
     "expired credentials": lambda service: error(*EXPIRED.get(service, ("ExpiredTokenException", 403))),
 }
 # The stack in whose deployment a service is disturbed: the first one that uses it.
@@ -81,10 +86,18 @@ class Case:
     @property
     def rules(self) -> list[dict[str, Any]]:
         """Return microburst's rules."""
-        services = (
-            [name for names in SERVICES.values() for name in names] if self.service == ALL else [self.service]
-        )
-        return [{"service": name, "probability": self.share, **FAULTS[self.fault](name)} for name in services]
+        every = [name for names in SERVICES.values() for name in names]
+        matches = [{"service": name} for name in (every if self.service == ALL else [self.service])]
+        if self.fault == CUT:  # a cut answer to a read does no harm
+            matches = [
+                {"service": match["service"], "operation": operation}
+                for match in matches
+                for service, _, operation in (action.partition(":") for action in sorted(ACTIONS))
+                if service == match["service"] and not operation.startswith(READS)
+            ]
+        return [
+            {**match, "probability": self.share, **FAULTS[self.fault](match["service"])} for match in matches
+        ]
 
 
 CASES = [
@@ -180,12 +193,11 @@ def disturbed(
 
 
 @pytest.fixture(scope="module")
-def results(figures: Figures) -> Iterator[dict[Case, dict[str, Any]]]:
-    """The result of each case; at the end they become the table."""
-    results: dict[Case, dict[str, Any]] = {}
-    yield results
-    if results:
-        lines = tabulate(results)
+def table(figures: Figures, outcomes: Outcomes) -> Iterator[None]:
+    """Write the table when the cases are done."""
+    yield
+    if found := outcomes.read():
+        lines = tabulate(found)
         print("\n".join(lines))
         figures.write("faults", lines)
 
@@ -197,12 +209,13 @@ def test_a_deployment_converges_after_faults_of_aws(disturbed: tuple[Project, Pr
 
 
 @pytest.mark.chaos
+@pytest.mark.usefixtures("table")
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_a_deployment_converges_after_each_fault_of_aws(
-    disturbed: tuple[Project, Proxy], results: dict[Case, dict[str, Any]], case: Case
+    disturbed: tuple[Project, Proxy], case: Case, outcomes: Outcomes
 ) -> None:
     """The same for each service, each kind of fault and each share of requests, deployed and destroyed."""
-    results[case] = check(*disturbed, case)
+    outcomes.add({**asdict(case), **check(*disturbed, case)})
 
 
 def check(project: Project, proxy: Proxy, case: Case) -> dict[str, Any]:
@@ -255,34 +268,32 @@ def find_errors(printed: str) -> list[str]:
     return [line.strip() for line in re.findall(r"Error: (.+)", printed)]
 
 
-def tabulate(results: dict[Case, dict[str, Any]]) -> list[str]:
-    """Return the table of the results: a row for each service, a column for each fault."""
-    lines = [
-        f"| stack, service, share | {' | '.join(FAULTS)} |",
-        f"| --- |{' --- |' * len(FAULTS)}",
-    ]
-    rows: dict[tuple[str, str, float], dict[str, dict[str, Any]]] = {}
-    for case, result in results.items():
-        rows.setdefault((case.stack, case.service, case.share), {})[case.fault] = result
-    for (stack, service, share), row in rows.items():
-        cells = [describe(row[fault]) if fault in row else "" for fault in FAULTS]
+def tabulate(outcomes: list[dict[str, Any]]) -> list[str]:
+    """Return the table of the outcomes: a row for each service, a column for each fault."""
+    found = {tuple(item[name] for name in ("stack", "service", "fault", "share")): item for item in outcomes}
+    rows = dict.fromkeys((case.stack, case.service, case.share) for case in CASES)
+    lines = [f"| stack, service, share | {' | '.join(FAULTS)} |", f"| --- |{' --- |' * len(FAULTS)}"]
+    for stack, service, share in rows:
+        cells = [describe(found.get((stack, service, fault, share))) for fault in FAULTS]
         lines.append(f"| {stack}, {service}, {share:.0%} | {' | '.join(cells)} |")
-    orphans = sum((result["orphans"] for result in results.values()), Counter())
+    orphans = sum((Counter(item["orphans"]) for item in outcomes), Counter())
     listed = ", ".join(f"{count} `{name}`" for name, count in orphans.most_common())
-    failed = sum(result["failed requests"] for result in results.values())
+    failed = sum(item["failed requests"] for item in outcomes)
     return [
         *lines,
         "",
-        f"{2 * len(results)} commands, {failed:,} disturbed requests. Orphans: {listed or 'none'}.",
+        f"{2 * len(outcomes)} commands, {failed:,} disturbed requests. Orphans: {listed or 'none'}.",
     ]
 
 
-def describe(result: dict[str, Any]) -> str:
-    """Return the cell of a result."""
+def describe(outcome: dict[str, Any] | None) -> str:
+    """Return the cell of an outcome: how many of its two commands failed, what was left, how many requests."""
+    if outcome is None:
+        return ""
     words = [
-        "none failed" if result["succeeded"] == 2 else f"{2 - result['succeeded']} failed",
-        *([f"{result['locks']} × lock"] if result["locks"] else []),
-        *([f"{result['pushed']} × state"] if result["pushed"] else []),
-        *([f"{result['orphans'].total()} × orphan"] if result["orphans"] else []),
+        "none failed" if outcome["succeeded"] == 2 else f"{2 - outcome['succeeded']} failed",
+        *([f"{outcome['locks']} × lock"] if outcome["locks"] else []),
+        *([f"{outcome['pushed']} × state"] if outcome["pushed"] else []),
+        *([f"{sum(outcome['orphans'].values())} × orphan"] if outcome["orphans"] else []),
     ]
-    return f"{', '.join(words)} ({result['failed requests']})"
+    return f"{', '.join(words)} ({outcome['failed requests']})"
