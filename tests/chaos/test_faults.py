@@ -28,14 +28,11 @@ from tests.chaos.figures import Figures
 from tests.emulator.project import Project, running_project
 
 START_SECONDS = 60
-CUT = "cut answer to a write"
+LOST, CUT = "answer to a write lost", "answer to a write cut"
 READS = ("Describe", "Get", "List")
 POLICY = json.loads((PROJECT / "docs" / "deployer_policy.json").read_text())
 ACTIONS = {action for statement in POLICY["Statement"] for action in statement["Action"]}
-# How microburst seeds nothing by itself: it draws from Python's own generator.
-MICROBURST = (
-    "import random, sys; random.seed(int(sys.argv[1])); from microburst.cli import main; main(sys.argv[2:])"
-)
+MICROBURST = Path(__file__).with_name("microburst_server.py")
 
 # AWS's own codes: Amazon EC2, "Error codes"; S3, "Error responses"; "Common errors" of the other services.
 THROTTLING = {"ec2": ("RequestLimitExceeded", 503), "s3": ("SlowDown", 503)}
@@ -45,7 +42,8 @@ FAULTS: dict[str, Any] = {
     "5xx": lambda _service: error("InternalError", 500),
     "latency": lambda _service: {"latency": {"min": 200, "max": 3000}},
     "reset": lambda _service: {"reset": True},
-    CUT: lambda _service: {"response": {"abort_bytes": 0}},
+    LOST: lambda _service: {"response": {"abort_bytes": 0}},  # microburst_server.py
+    CUT: lambda _service: {"response": {"abort_bytes": 1}},
     "expired credentials": lambda service: error(*EXPIRED.get(service, ("ExpiredTokenException", 403))),
 }
 # The stack in whose deployment a service is disturbed: the first one that uses it.
@@ -88,7 +86,7 @@ class Case:
         """Return microburst's rules."""
         every = [name for names in SERVICES.values() for name in names]
         matches = [{"service": name} for name in (every if self.service == ALL else [self.service])]
-        if self.fault == CUT:  # a cut answer to a read does no harm
+        if self.fault in {LOST, CUT}:  # a lost answer to a read does no harm
             matches = [
                 {"service": match["service"], "operation": operation}
                 for match in matches
@@ -148,7 +146,7 @@ def running_proxy(upstream: str, seed: int, log: Path) -> Iterator[Proxy]:
     arguments = ["--upstream", upstream, "--port", str(port), "--host", "127.0.0.1", "--no-resign"]
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-c", MICROBURST, str(seed), *arguments],
+            [sys.executable, str(MICROBURST), str(seed), *arguments],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -287,7 +285,7 @@ def tabulate(outcomes: list[dict[str, Any]]) -> list[str]:
 
 
 def describe(outcome: dict[str, Any] | None) -> str:
-    """Return the cell of an outcome: how many of its two commands failed, what was left, how many requests."""
+    """Return the cell of an outcome: how many commands failed, what was left, how many requests."""
     if outcome is None:
         return ""
     words = [
