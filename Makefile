@@ -151,6 +151,10 @@ replay: setup ## Say how long the jobs of FILE=jobs.csv would wait on ENV, and w
 unlock: setup ## Remove the lock that a killed Terraform has left on STACKS="network" of ENV
 	@$(LOCALLY) $(VENV)/python -m deployment unlock $(STACKS)
 
+.PHONY: orphans
+orphans: setup ## List the AWS objects of ENV that are in no state, as after a killed Terraform
+	@$(VENV)/python -m deployment orphans
+
 .PHONY: show
 show: setup ## Show what the rehearsal of the local environment put into its cluster
 	@$(VENV)/python -m local_aws show

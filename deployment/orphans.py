@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from deployment.aws import create_client, refuse_other_account
 from stacks.backend import Backend, state_key
 from stacks.errors import UserError
@@ -252,10 +254,15 @@ def _find_log_groups(logs: Any, tag: dict[str, str], names: tuple[str, ...]) -> 
 
 def _find_keys(kms: Any, tag: dict[str, str]) -> Iterator[AwsObject]:
     for id_ in (item["KeyId"] for item in _list(kms, "list_keys", "Keys")):
-        key = kms.describe_key(KeyId=id_)["KeyMetadata"]
-        if key["KeyManager"] != "CUSTOMER" or key["KeyState"] == "PendingDeletion":
+        try:
+            key = kms.describe_key(KeyId=id_)["KeyMetadata"]
+            tags = {item["TagKey"]: item["TagValue"] for item in kms.list_resource_tags(KeyId=id_)["Tags"]}
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "AccessDeniedException":
+                continue  # a key of AWS, or of somebody else: its own policy refuses
+            raise
+        if key["KeyState"] == "PendingDeletion":
             continue
-        tags = {item["TagKey"]: item["TagValue"] for item in kms.list_resource_tags(KeyId=id_)["Tags"]}
         if not _has(tags, tag):
             continue
         for alias in (item["AliasName"] for item in _list(kms, "list_aliases", "Aliases", KeyId=id_)):
@@ -267,7 +274,7 @@ def _find_buckets(s3: Any, tag: dict[str, str], names: tuple[str, ...]) -> Itera
     for name in (item["Name"] for item in s3.list_buckets()["Buckets"] if item["Name"].startswith(names)):
         try:
             tags = s3.get_bucket_tagging(Bucket=name)["TagSet"]
-        except s3.exceptions.ClientError as error:
+        except ClientError as error:
             if error.response["Error"]["Code"] in {"NoSuchTagSet", "NoSuchBucket", "AccessDenied"}:
                 continue  # it is not ours
             raise

@@ -1,8 +1,10 @@
 """What ministack 1.5.33 leaves out of EC2's answers: keys of volumes, details of endpoints and flow logs.
 
-Without them every second plan would differ. Delete a patch when ministack no longer needs it.
+Without them every second plan would differ. And a refusal: subnets of one VPC can't overlap.
+Delete a patch when ministack no longer needs it.
 """
 
+import ipaddress
 import re
 from typing import Any
 
@@ -16,6 +18,7 @@ def apply() -> None:
     _answer_keys_of_volumes()
     _answer_details_of_endpoints()
     _answer_details_of_flow_logs()
+    _refuse_overlapping_subnets()
 
 
 def _answer_keys_of_volumes() -> None:
@@ -94,3 +97,25 @@ def _answer_details_of_flow_logs() -> None:
 
     ec2._ACTION_MAP["CreateFlowLogs"] = create_with_role
     ec2._ACTION_MAP["DescribeFlowLogs"] = describe_with_role
+
+
+def _refuse_overlapping_subnets() -> None:
+    create = ec2._create_subnet
+
+    def create_beside_others(parameters: dict[str, Any]) -> Response:
+        wanted = ec2._p(parameters, "CidrBlock")
+        others = [
+            subnet["CidrBlock"]
+            for subnet in ec2._subnets.values()
+            if subnet["VpcId"] == ec2._p(parameters, "VpcId")
+        ]
+        if any(ipaddress.ip_network(wanted).overlaps(ipaddress.ip_network(other)) for other in others):
+            # Amazon EC2 API, "Error codes".
+            error: Response = ec2._error(
+                "InvalidSubnet.Conflict", f"The CIDR '{wanted}' conflicts with another subnet", 400
+            )
+            return error
+        response: Response = create(parameters)
+        return response
+
+    ec2._ACTION_MAP["CreateSubnet"] = create_beside_others
