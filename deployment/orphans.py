@@ -4,8 +4,8 @@ Terraform writes a remote state at most every 20 seconds, and at its end. What a
 since is in no state. The next run fails at an object with a fixed name (`AlreadyExists`), or makes a second.
 
 Not here: alarms, rules and topics. AWS takes the same request for them twice (CloudWatch, PutMetricAlarm;
-EventBridge, PutRule; SNS, CreateTopic), so the next run has them again. And what has no tags: it goes with
-the object that it belongs to.
+EventBridge, PutRule; SNS, CreateTopic), so the next run has them again. The same holds for policies, tags of
+groups and the configurations of a bucket.
 """
 
 import json
@@ -92,12 +92,21 @@ def _read_known(s3: Any, bucket: str, environment: str) -> set[tuple[str, str]]:
             if key.endswith(".tfstate"):
                 state = json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
                 known |= {
-                    (item["type"], instance["attributes"]["id"])
+                    (item["type"], read_id(item["type"], instance["attributes"]))
                     for item in state.get("resources", [])
                     if item["mode"] == "managed"
                     for instance in item["instances"]
                 }
     return known
+
+
+def read_id(type_: str, attributes: dict[str, Any]) -> str:
+    """Return the ID of a resource in a state, as `AwsObject` has it."""
+    if type_ != "aws_route":
+        return str(attributes["id"])
+    names = ("destination_cidr_block", "destination_ipv6_cidr_block", "destination_prefix_list_id")
+    destination = next(filter(None, map(attributes.get, names)))
+    return f"{attributes['route_table_id']}_{destination}"
 
 
 def find_objects(settings: Settings) -> Iterator[AwsObject]:
@@ -111,6 +120,7 @@ def find_objects(settings: Settings) -> Iterator[AwsObject]:
 
     tag = {"environment": settings.environment}
     yield from _find_eks_objects(client("eks"), tag)
+    yield from _find_parts_of_route_tables(client("ec2"), tag)
     yield from _find_ec2_objects(client("ec2"), tag)
     names = (settings.resource_prefix, settings.cluster.name)
     for find in (_find_roles, _find_oidc_providers):
@@ -216,6 +226,25 @@ def _find_ec2_objects(ec2: Any, tag: dict[str, str]) -> Iterator[AwsObject]:
             yield AwsObject(
                 kind.type, id_, tags.get("Name", item.get("LaunchTemplateName", "")), tuple(commands)
             )
+
+
+def _find_parts_of_route_tables(ec2: Any, tag: dict[str, str]) -> Iterator[AwsObject]:
+    """Yield routes and associations. They have no tags, but EC2 refuses to make one a second time."""
+    wanted = [{"Name": f"tag:{key}", "Values": [value]} for key, value in tag.items()]
+    for table in _list(ec2, "describe_route_tables", "RouteTables", Filters=wanted):
+        id_ = table["RouteTableId"]
+        for item in table["Associations"]:
+            if "SubnetId" in item:
+                association = item["RouteTableAssociationId"]
+                command = f"ec2 disassociate-route-table --association-id {association}"
+                yield AwsObject("aws_route_table_association", association, item["SubnetId"], (command,))
+        for route in table["Routes"]:
+            destination = route.get("DestinationCidrBlock")
+            # The routes of the VPC itself and of its endpoints are no resources.
+            if not destination or route.get("GatewayId", "").startswith(("local", "vpce-")):
+                continue
+            command = f"ec2 delete-route --route-table-id {id_} --destination-cidr-block {destination}"
+            yield AwsObject("aws_route", f"{id_}_{destination}", "", (command,))
 
 
 def _find_roles(iam: Any, tag: dict[str, str], names: tuple[str, ...]) -> Iterator[AwsObject]:

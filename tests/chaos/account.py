@@ -13,7 +13,7 @@ from botocore import xform_name
 from botocore.exceptions import ClientError
 
 from deployment import state_bucket
-from deployment.orphans import AwsObject, find_objects
+from deployment.orphans import AwsObject, find_objects, read_id
 from stacks import STACKS
 from stacks.backend import read_backend, state_key
 from tests.emulator.project import Project
@@ -48,7 +48,10 @@ def read_resources(project: Project) -> dict[tuple[str, str], set[tuple[str, str
             continue
         for item in state["resources"]:
             if item["mode"] == "managed":
-                ids = {(item["type"], instance["attributes"]["id"]) for instance in item["instances"]}
+                ids = {
+                    (item["type"], read_id(item["type"], instance["attributes"]))
+                    for instance in item["instances"]
+                }
                 found[stack, f"{item['type']}.{item['name']}"] = ids
     return found
 
