@@ -11,6 +11,7 @@ from typing import Any
 from aiohttp import web
 from microburst import forward
 from microburst.cli import main
+from microburst.detection import host
 
 stream_to_client = forward._stream_to_client  # noqa: SLF001
 
@@ -27,4 +28,6 @@ async def lose_or_stream(request: web.Request, status: int, headers: Any, mutato
 if __name__ == "__main__":
     random.seed(int(sys.argv[1]))
     forward._stream_to_client = lose_or_stream  # noqa: SLF001
+    # On 127.0.0.1 no host name says which service is meant: botocore's models of all services are not needed.
+    host._endpoint_prefix_map = dict  # noqa: SLF001
     sys.exit(main(sys.argv[2:]))
