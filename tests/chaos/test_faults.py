@@ -207,9 +207,16 @@ def test_a_deployment_converges_after_each_fault_of_aws(
 
 
 def check(
-    project: Project, proxy: Proxy, case: Case, directions: tuple[bool, ...] = (False, True)
+    project: Project, proxy: Proxy, case: Case, *, destroys_too: bool = True, looks_first: bool = False
 ) -> dict[str, Any]:
-    """Deploy (False) and destroy (True) a stack while AWS fails, and go on without faults.
+    """Deploy a stack while AWS fails, and go on without faults; destroy it in the same way.
+
+    Args:
+        project: The project.
+        proxy: Its way to AWS.
+        case: The kind of fault.
+        destroys_too: Whether the stack is destroyed, too.
+        looks_first: Whether the user looks for objects in no state before the next run.
 
     Returns:
         How many requests failed, how many commands succeeded all the same, and what it took to go on.
@@ -224,7 +231,7 @@ def check(
         "orphans": Counter(),
     }
     try:
-        for destroys in directions:
+        for destroys in (False, True) if destroys_too else (False,):
             proxy.set_rules(case.rules)
             disturbed = run(project, case, destroys=destroys)
             result["failed requests"] += proxy.count_fired()
@@ -237,6 +244,7 @@ def check(
                 case.stack,
                 destroys=destroys,
                 run_again=partial(run, project, case, destroys=destroys),
+                looks_first=looks_first,
             )
             print(
                 case, "destroy" if destroys else "deploy", disturbed.returncode, find_errors(printed), found

@@ -1,6 +1,7 @@
 """One fault and one interruption, in every run of the tests; `make chaos` has many more."""
 
 import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,7 @@ COMMANDS = {command.name: command for command in test_interruptions.COMMANDS}
 
 def test_a_deployment_converges_after_lost_answers_of_ec2(disturbed: tuple[Project, Proxy]) -> None:
     """Objects that were made twice are listed with the commands that delete them, and none is left."""
-    found = test_faults.check(*disturbed, FAULT, (False,))
+    found = test_faults.check(*disturbed, FAULT, destroys_too=False, looks_first=True)
     assert found["failed requests"]
     assert found["orphans"]
 
@@ -32,9 +33,11 @@ def test_a_deployment_converges_after_a_kill(disturbed: tuple[Project, Proxy], s
         test_interruptions.draw(seed, 0),
         command=COMMANDS["terraform apply"],
         stack="network",
-        signal=test_interruptions.signal.SIGKILL,
+        signal=signal.SIGKILL,
         to_terraform=False,
         share=0.7,
+        seconds=0.0,
+        looks_first=True,
     )
     outcome = test_interruptions.check(project, case)
     assert outcome["was_running"]
