@@ -27,7 +27,7 @@ from tests.chaos.conftest import Outcomes
 from tests.chaos.figures import Figures
 from tests.emulator.project import Project, running_project
 
-START_SECONDS = 60
+START_SECONDS = 300
 LOST, CUT = "answer to a write lost", "answer to a write cut"
 READS = ("Describe", "Get", "List")
 POLICY = json.loads((PROJECT / "docs" / "deployer_policy.json").read_text())
