@@ -164,7 +164,7 @@ def converge(
         "locks": len(locks),
         "orphans": Counter(item.type for item in orphans),
         "pushed": is_pushed,
-        "refused": refused[1].strip() if refused else "",
+        "refused": re.sub(r"https response error .*RequestID: \S+, ", "", refused[1]) if refused else "",
     }
 
 
