@@ -172,6 +172,10 @@ unlock: setup ## Remove the lock that a killed Terraform has left on STACKS="net
 restore: setup ## Restore an older version of a lost or damaged state of STACKS="network" of ENV
 	@$(VENV)/python -m deployment restore $(STACKS) $(OPTIONS)
 
+.PHONY: orphans
+orphans: setup ## List the AWS objects of ENV that are in no state, as after a killed Terraform
+	@$(VENV)/python -m deployment orphans
+
 .PHONY: show
 show: setup ## Show what the rehearsal of the local environment put into its cluster
 	@$(VENV)/python -m local_aws show

@@ -100,6 +100,7 @@ def _parse_command_line() -> argparse.Namespace:
     )
     add_question(restore)
     add_stacks(restore, 1)
+    add_command("orphans", "list the AWS objects of the environment that are in no state, as after a kill")
     policy = add_command("consumer-policy", "print the IAM policy for reading the outputs of some stacks")
     add_stacks(policy, "+")
     return parser.parse_args()
@@ -176,6 +177,10 @@ def _run_with_settings(arguments: argparse.Namespace, settings: "Settings") -> i
                 is_empty=arguments.empty,
                 assume_yes=arguments.yes,
             )
+        case "orphans":
+            from deployment.orphans import show_orphans
+
+            show_orphans(settings, backend)
         case "approve":
             from deployment.approve import approve
             from deployment.aws import refuse_other_account

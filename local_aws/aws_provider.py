@@ -140,12 +140,16 @@ class _Process:
         self._calls = 0
         self.configuration: bytes | None = None  # the request that has configured it
 
-    def call(self, call: str, request: bytes) -> bytes:
+    def call(self, call: str, request: bytes, context: grpc.ServicerContext | None = None) -> bytes:
         with self._lock:
             self._calls += 1
             if call == "Stop":  # Terraform was interrupted: the provider refuses all further work
                 self.configuration = None
-        answer: bytes = self._channel.unary_unary(_SERVICE + call)(request)
+        running = self._channel.unary_unary(_SERVICE + call).future(request)
+        if context:
+            # A Terraform that is killed closes its connection, and the provider ends what it was doing.
+            context.add_callback(running.cancel)
+        answer: bytes = running.result()
         with self._lock:
             self._calls -= 1
             if call == "Configure" and not answer:  # neither an error nor a warning
@@ -175,8 +179,9 @@ class _Provider:
         self._idle: list[_Process] = []  # the one that has waited longest comes first
         self._unconfigured = self._start()
 
-    def answer(self, call: str, request: bytes, connection: str) -> bytes:
+    def answer(self, call: str, request: bytes, context: grpc.ServicerContext) -> bytes:
         """Answer one call of one connection."""
+        connection = context.peer()
         match call:
             case "GetSchema" | "PrepareProviderConfig":
                 return self._kept_answer(call, request)
@@ -184,7 +189,7 @@ class _Provider:
                 return self._configure(request, connection)
             case "Stop" if connection not in self._configured:
                 return b""  # this connection has no process
-        return self._configured.get(connection, self._unconfigured).call(call, request)
+        return self._configured.get(connection, self._unconfigured).call(call, request, context)
 
     def end(self, connection: str) -> None:
         """Let the process of a connection that Terraform has closed wait for another, or stop it."""
@@ -246,7 +251,10 @@ class _Handler(grpc.GenericRpcHandler):  # type: ignore[misc]
 
     def _pass(self, call: str, request: bytes, context: grpc.ServicerContext) -> bytes:
         try:
-            return self._provider.answer(call, request, context.peer())
+            return self._provider.answer(call, request, context)
+        except grpc.FutureCancelledError:
+            context.abort(grpc.StatusCode.CANCELLED, "Terraform has closed the connection")
+            raise
         except grpc.RpcError as error:
             context.abort(error.code(), error.details())
             raise

@@ -1,8 +1,11 @@
 """What ministack 1.5.33 leaves out of EC2's answers: keys of volumes, details of endpoints and flow logs.
 
-Without them every second plan would differ. Delete a patch when ministack no longer needs it.
+Without them every second plan would differ. And two refusals (Amazon EC2 API, "Error codes"): subnets of one
+VPC can't overlap, and a subnet has one route table.
+Delete a patch when ministack no longer needs it.
 """
 
+import ipaddress
 import re
 from typing import Any
 
@@ -16,6 +19,8 @@ def apply() -> None:
     _answer_keys_of_volumes()
     _answer_details_of_endpoints()
     _answer_details_of_flow_logs()
+    _refuse_overlapping_subnets()
+    _refuse_second_associations()
 
 
 def _answer_keys_of_volumes() -> None:
@@ -94,3 +99,40 @@ def _answer_details_of_flow_logs() -> None:
 
     ec2._ACTION_MAP["CreateFlowLogs"] = create_with_role
     ec2._ACTION_MAP["DescribeFlowLogs"] = describe_with_role
+
+
+def _refuse_overlapping_subnets() -> None:
+    create = ec2._create_subnet
+
+    def create_beside_others(parameters: dict[str, Any]) -> Response:
+        wanted = ec2._p(parameters, "CidrBlock")
+        others = [
+            subnet["CidrBlock"]
+            for subnet in ec2._subnets.values()
+            if subnet["VpcId"] == ec2._p(parameters, "VpcId")
+        ]
+        if any(ipaddress.ip_network(wanted).overlaps(ipaddress.ip_network(other)) for other in others):
+            error: Response = ec2._error(
+                "InvalidSubnet.Conflict", f"The CIDR '{wanted}' conflicts with another subnet", 400
+            )
+            return error
+        response: Response = create(parameters)
+        return response
+
+    ec2._ACTION_MAP["CreateSubnet"] = create_beside_others
+
+
+def _refuse_second_associations() -> None:
+    associate = ec2._associate_route_table
+
+    def associate_once(parameters: dict[str, Any]) -> Response:
+        subnet = ec2._p(parameters, "SubnetId")
+        for table in ec2._route_tables.values():
+            if subnet and any(item.get("SubnetId") == subnet for item in table["Associations"]):
+                message = f"the subnet {subnet} is associated with {table['RouteTableId']} already"
+                error: Response = ec2._error("Resource.AlreadyAssociated", message, 400)
+                return error
+        response: Response = associate(parameters)
+        return response
+
+    ec2._ACTION_MAP["AssociateRouteTable"] = associate_once

@@ -8,8 +8,8 @@ the sizes and the zones of instance types (from moto's copies of EC2's answers),
 gateways, and the filter of DescribeRouteTables by ID. They add to Auto Scaling: the filters of
 DescribeTags, and to CloudWatch the descriptions of alarms (alarm_descriptions.py). They add to IAM the
 condition keys of conditional writes, and the tags of Auto Scaling groups (group_permissions.py). They add
-Service Quotas (service_quotas.py), and to SSM the encryption of a SecureString. Delete a patch when ministack
-no longer needs it.
+Service Quotas (service_quotas.py), client tokens (client_tokens.py), and to SSM the encryption of a
+SecureString. Delete a patch when ministack no longer needs it.
 """
 
 import base64
@@ -27,6 +27,7 @@ from ministack.services import autoscaling, cloudwatch_logs, ec2, eks, ssm
 
 from local_aws import (
     alarm_descriptions,
+    client_tokens,
     ec2_answers,
     ecr_cache_rules,
     eks_limits,
@@ -80,6 +81,7 @@ def apply() -> None:
         response: Response = handle(method, path, headers, body, query)
         return response
 
+    client_tokens.apply()
     service_quotas.apply()
     _refuse_addons()
     ec2_answers.apply()

@@ -4,6 +4,7 @@ A deployment takes minutes. So two workers deploy, and divide the files that use
 other file goes to one worker as a whole.
 """
 
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,19 @@ from xdist.scheduler.loadscope import LoadScopeScheduling
 from stacks.settings.load import PROJECT
 
 LONGEST = {"test_aws_stacks.py", "test_plans.py", "test_side_by_side.py"}
+INTERRUPTING_WORKERS = 6
 SECOND_DEPLOYMENT = {"test_plans.py", "test_consumer.py"}
 
 
 class _WholeDeployments(LoadScopeScheduling):  # type: ignore[misc]
     def _split_scope(self, nodeid: str) -> str:
         """Return the name of the group that a test belongs to."""
-        return _find_group(nodeid.partition("::")[0])
+        file, _, test = nodeid.partition("::")
+        if number := re.search(r"interruption\[(\d+)\]$", test):
+            return f"interruptions {int(number[1]) % INTERRUPTING_WORKERS}"  # more than a hundred cases
+        if stack := re.search(r"fault_of_aws\[(\w+): ", test):
+            return f"faults of {stack[1]}"
+        return _find_group(file)
 
 
 @cache
