@@ -31,7 +31,7 @@ def send(answer: tuple[int, dict[str, str], bytes], *bodies: bytes) -> int:
 )
 def test_a_request_with_a_client_token_is_done_once(body: bytes) -> None:
     """It gets the first answer again. Another token, no token and a refused request are done anew."""
-    done = (200, {}, b"")
+    done: tuple[int, dict[str, str], bytes] = (200, {}, b"")
     assert send(done, body, body) == 1
     assert send(done, body, body.replace(b"1", b"2")) == 2
     assert send(done, b"Action=CreateVpc", b"Action=CreateVpc") == 2
