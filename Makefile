@@ -267,7 +267,7 @@ newer-versions: setup ## Report what is newer than the tested versions, from pub
 
 # The programs that a synth is compared with have packages of their own: they are no part of the set-up.
 .work/bench/ready: tools/bench/package.json tools/bench/requirements.txt
-	@echo "Installing the programs to compare with into .work/bench (1.5 GB)"
+	@echo "Installing the programs to compare with into .work/bench (800 MB)"
 	@mkdir -p .work/bench && cp tools/bench/package.json .work/bench/
 	@npm install --prefix .work/bench --ignore-scripts --no-audit --no-fund --loglevel=error
 	@$(PYTHON) -m venv --clear .work/bench/python

@@ -17,7 +17,7 @@ from stacks.settings import MAX_NODE_GROUPS
 from stacks.settings.load import PROJECT, load_settings
 from tests.environments import write_document
 from tools.bench.scale import Measurement, describe_environment
-from tools.bench.scale_picture import draw_scale, write_table
+from tools.bench.scale_picture import write_table
 
 
 def count_lines(function: Callable[[], Any], file: str) -> int:
@@ -69,13 +69,3 @@ def test_the_table_of_large_environments_is_that_of_the_picture() -> None:
     assert description is not None
     measurements = [Measurement(**each) for each in json.loads(str(description.text))]
     assert "\n".join(write_table(measurements)) in (PROJECT / "docs" / "performance.md").read_text()
-
-
-def test_the_picture_is_the_same_each_time(tmp_path: Path) -> None:
-    """The same measurements give the same bytes, so a picture changes only with them."""
-    costs = {"synth": 1.5, "plan": 2.0, "review": 0.5}
-    measurements = [Measurement(1, 10, 100.0, 200.0, 50, costs, costs)]
-    pictures = [tmp_path / name for name in ("first.svg", "second.svg")]
-    for path in pictures:
-        draw_scale(measurements, path)
-    assert pictures[0].read_bytes() == pictures[1].read_bytes()

@@ -85,7 +85,8 @@ class _Program:
             else:
                 yield from self._write_construct(id_, type_.partition("_")[0], f"data_{type_}", values)
         for type_, id_, values in _list_blocks(document["resource"]):
-            yield from self._write_construct(id_, *type_.split("_", 1), values)
+            provider, _, kind = type_.partition("_")
+            yield from self._write_construct(id_, provider, kind, values)
         yield from _write_other_sections(document)
         yield "}"
 
