@@ -51,7 +51,7 @@ def stack_types() -> frozenset[str]:
     code = "\n".join(path.read_text(encoding="utf-8") for path in (PROJECT / "stacks").glob("*.py"))
     modules = re.findall(r"cdktf_cdktf_provider_aws\.(?:data_aws_)?(?!provider\b)(\w+)", code)
     return frozenset(
-        {f"aws_{module}" for module in modules} | set(re.findall(r"\baws_(?!provider\b)\w+", code))
+        {f"aws_{module}" for module in modules} | set(re.findall(r"\baws_(?!provider)\w+", code))
     )
 
 

@@ -105,7 +105,9 @@ def test_a_damaged_state_is_named_and_restored(
         restore(settings, BACKEND, state.stack, version_id=good, is_empty=False, assume_yes=True)
         assert re.search(rf"serial 2, 3 resource\(s\) +{good}\n", capsys.readouterr().out)
     refuse_damaged_states(settings, BACKEND)
-    serial = before["serial"] + ("make restore" in message)
+    serial = before["serial"]
+    if "make restore" in message:  # above all serials, that of the damage included
+        serial += 2 if damage.name == "set back to an older version" else 1
     assert json.loads(state.read()) == before | {"serial": serial}
 
 

@@ -18,6 +18,7 @@ FILES = (
     "Makefile",
     "tools/check_tools.py",
     "tools/set_up.py",
+    "requirements.lock",
     "requirements.txt",
     "requirements-dev.txt",
     "constraints.txt",
