@@ -1,7 +1,7 @@
 """What ministack 1.5.33 leaves out of EC2's answers: keys of volumes, details of endpoints and flow logs.
 
-Without them every second plan would differ. And two refusals (Amazon EC2 API, "Error codes"): subnets of one
-VPC can't overlap, and a subnet has one route table.
+Without them every second plan would differ. And refusals (Amazon EC2 API, "Error codes"): a subnet has valid
+addresses, which overlap those of no other subnet of the VPC, and one route table.
 Delete a patch when ministack no longer needs it.
 """
 
@@ -105,18 +105,20 @@ def _refuse_overlapping_subnets() -> None:
     create = ec2._create_subnet
 
     def create_beside_others(parameters: dict[str, Any]) -> Response:
-        wanted = ec2._p(parameters, "CidrBlock")
-        others = [
-            subnet["CidrBlock"]
-            for subnet in ec2._subnets.values()
-            if subnet["VpcId"] == ec2._p(parameters, "VpcId")
-        ]
-        if any(ipaddress.ip_network(wanted).overlaps(ipaddress.ip_network(other)) for other in others):
-            error: Response = ec2._error(
-                "InvalidSubnet.Conflict", f"The CIDR '{wanted}' conflicts with another subnet", 400
+        given = ec2._p(parameters, "CidrBlock")
+        try:
+            # EC2 makes 100.68.0.0/18 of 100.68.0.18/18 (CreateSubnet, "CidrBlock").
+            wanted = ipaddress.ip_network(given if "/" in given else "", strict=False)
+        except ValueError:
+            return _refuse(
+                "InvalidParameterValue",
+                f"Value ({given}) for parameter cidrBlock is invalid. This is not a valid CIDR block.",
             )
-            return error
-        response: Response = create(parameters)
+        vpc = ec2._p(parameters, "VpcId")
+        others = [subnet["CidrBlock"] for subnet in ec2._subnets.values() if subnet["VpcId"] == vpc]
+        if any(wanted.overlaps(ipaddress.ip_network(other)) for other in others):
+            return _refuse("InvalidSubnet.Conflict", f"The CIDR '{wanted}' conflicts with another subnet")
+        response: Response = create(parameters | {"CidrBlock": [str(wanted)]})
         return response
 
     ec2._ACTION_MAP["CreateSubnet"] = create_beside_others
@@ -130,9 +132,13 @@ def _refuse_second_associations() -> None:
         for table in ec2._route_tables.values():
             if subnet and any(item.get("SubnetId") == subnet for item in table["Associations"]):
                 message = f"the subnet {subnet} is associated with {table['RouteTableId']} already"
-                error: Response = ec2._error("Resource.AlreadyAssociated", message, 400)
-                return error
+                return _refuse("Resource.AlreadyAssociated", message)
         response: Response = associate(parameters)
         return response
 
     ec2._ACTION_MAP["AssociateRouteTable"] = associate_once
+
+
+def _refuse(code: str, message: str) -> Response:
+    error: Response = ec2._error(code, message, 400)
+    return error

@@ -11,6 +11,7 @@ The user's own configuration file takes precedence. The synthesis of another env
 import fcntl
 import json
 import os
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -75,12 +76,19 @@ def _download() -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if mirror := next(_mirrors(), None):  # another process has just downloaded it
             return mirror
-        with tempfile.TemporaryDirectory(dir=WORK) as name:
-            _run_init(Path(name))
-            (provider,) = Path(name).glob(f".terraform/providers/*/hashicorp/aws/{AWS_PROVIDER}")
-            kept = MIRROR / provider.relative_to(Path(name) / ".terraform" / "providers")
+        half = WORK / "terraform-mirror.half"  # a process that was killed may have left it
+        shutil.rmtree(half, ignore_errors=True)
+        try:
+            half.mkdir()
+            _run_init(half)
+            (provider,) = half.glob(f".terraform/providers/*/hashicorp/aws/{AWS_PROVIDER}")
+            # A link leads into the user's plugin cache, whose files may go.
+            files = shutil.copytree(provider, half / "copy") if provider.is_symlink() else provider
+            kept = MIRROR / provider.relative_to(half / ".terraform" / "providers")
             kept.parent.mkdir(parents=True, exist_ok=True)
-            provider.rename(kept)
+            files.rename(kept)
+        finally:
+            shutil.rmtree(half, ignore_errors=True)
     return MIRROR
 
 

@@ -379,7 +379,8 @@ def describe(rows: dict[str, Figure]) -> Iterator[str]:
             f"{row['runs'] - row['accepted'] - row['faults']:,} | {row['seconds']:.1f} s | "
             f"{row['mib']:.0f} MiB | {row['faults']} |"
         )
-    yield from ["", *(row["note"] for _, row in done if row["note"])]
+    if notes := [row["note"] for _, row in done if row["note"]]:
+        yield from ["", *notes]
 
 
 def validate(inputs: Inputs, aws_reattach: dict[str, Any], tally: Tally) -> str:

@@ -1,10 +1,11 @@
-"""The emulator's process: it listens on loopback only, and ends with its program."""
+"""The emulator's process: it listens on loopback only, ends with its program, and has its patches."""
 
 import signal
 import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,24 @@ def test_it_ends_when_its_program_is_killed(tmp_path: Path) -> None:
     while not refuses_connections(url) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert refuses_connections(url)
+
+
+def test_it_knows_client_tokens_until_its_reset(tmp_path: Path) -> None:
+    """The same request makes one object, and with other parameters none (local_aws/client_tokens.py)."""
+    with emulator.running(tmp_path) as url:
+        ec2 = emulator.client("ec2", endpoint_url=url, region="eu-central-1")
+
+        def make(vpc: str) -> str:
+            answer = ec2.create_route_table(VpcId=vpc, ClientToken="a")
+            return str(answer["RouteTable"]["RouteTableId"])
+
+        vpc, other = (ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"] for _ in range(2))
+        first = make(vpc)
+        assert make(vpc) == first
+        with pytest.raises(ec2.exceptions.ClientError, match="IdempotentParameterMismatch"):
+            make(other)
+        urllib.request.urlopen(f"{url}/_ministack/reset", data=b"").close()
+        assert make(ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]) != first
 
 
 def find_free_url() -> str:

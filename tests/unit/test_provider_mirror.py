@@ -1,6 +1,7 @@
 """The AWS provider of the local environment, with a program that stands in for `terraform init`."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from local_aws import provider_mirror
 from stacks.versions import AWS_PROVIDER
 
 # It takes the provider from the implied mirror, as Terraform does, or else notes that it asks the registry.
+# With a plugin cache it links the provider.
 TERRAFORM = f"""#!/bin/sh
 provider=registry.terraform.io/hashicorp/aws/{AWS_PROVIDER}
 mkdir -p .terraform/providers/registry.terraform.io/hashicorp/aws
@@ -19,6 +21,10 @@ else
   mkdir .terraform/providers/$provider; echo half > .terraform/providers/$provider/program
   test ! -e "$ASKED.fail" || exit 1
   echo whole > .terraform/providers/$provider/program
+  if test -d "$ASKED.cache"; then
+    mv .terraform/providers/$provider "$ASKED.cache/aws"
+    ln -s "$ASKED.cache/aws" .terraform/providers/$provider
+  fi
 fi
 """
 PROGRAM = f".terraform/providers/registry.terraform.io/hashicorp/aws/{AWS_PROVIDER}/program"
@@ -63,3 +69,23 @@ def test_half_a_provider_is_not_kept(asked: Path, tmp_path: Path) -> None:
         "terraform-mirror",
         "terraform-mirror.lock",
     ]
+
+
+def test_what_a_killed_process_has_left_is_removed(asked: Path, tmp_path: Path) -> None:
+    """SIGKILL in a download leaves up to 1 GB in .work; the next download removes it."""
+    left = tmp_path / ".work" / "terraform-mirror.half" / ".terraform"
+    left.mkdir(parents=True)
+    (left / "program").touch()
+    assert init(tmp_path / "first") == "whole\n"
+    assert not left.parent.exists()
+    assert asked.read_text() == "asked\n"
+
+
+def test_the_mirror_is_no_link_into_the_plugin_cache(asked: Path, tmp_path: Path) -> None:
+    """A user may empty `plugin_cache_dir` of the command line's configuration file."""
+    cache = asked.with_name("asked.cache")
+    cache.mkdir()
+    init(tmp_path / "first")
+    shutil.rmtree(cache)
+    assert init(tmp_path / "second") == "whole\n"
+    assert asked.read_text() == "asked\n"

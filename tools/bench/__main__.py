@@ -71,11 +71,19 @@ def main() -> None:
 
 
 def write_section(name: str, lines: Iterable[str]) -> None:
-    """Replace what stands between the document's comments `begin NAME` and `end NAME`."""
+    """Replace what stands between the document's comments `begin NAME` and `end NAME`.
+
+    Raises:
+        LookupError: If the document has no such comments.
+
+    """
     section = re.compile(rf"(<!-- begin {name} -->\n).*?(<!-- end {name} -->)", re.DOTALL)
     text = "".join(f"{line}\n" for line in lines)
     document = DOCUMENT.read_text(encoding="utf-8")
-    DOCUMENT.write_text(section.sub(lambda match: match[1] + text + match[2], document), encoding="utf-8")
+    changed, count = section.subn(lambda match: match[1] + text + match[2], document)
+    if count != 1:
+        raise LookupError(f"{DOCUMENT}: no section {name}")
+    DOCUMENT.write_text(changed, encoding="utf-8")
 
 
 def measure_replays() -> None:

@@ -1,4 +1,4 @@
-"""What one command costs: time, processor time, memory."""
+"""The cost of one command: time, processor time, memory."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Large environments: what synth, plan and review cost with many fleets and many node groups.
+"""Large environments: the cost of synth, plan and review with many fleets and many node groups.
 
 Real Terraform plans on an emulated AWS, with the stand-in providers for Helm and Kubernetes and with one AWS
 provider for all commands. The cost of a plan is that of Terraform's own process: neither the providers nor

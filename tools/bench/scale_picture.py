@@ -9,7 +9,7 @@ from tools.bench.scale import FLEETS, MEASURED, NODE_GROUPS, Measurement
 
 _COLOURS = ("#1b6ca8", "#e08e0b", "#5a2a6e")  # told apart by people who see few colours
 _MARKERS = ("o", "s", "^")
-_TITLE = "What an environment costs, by its fleets and node groups"
+_TITLE = "The cost of an environment, by its fleets and node groups"
 
 
 def write_table(measurements: Sequence[Measurement]) -> Iterator[str]:
@@ -56,6 +56,8 @@ def draw_scale(measurements: Sequence[Measurement], path: Path) -> None:
             for axes, (title, value) in zip(axes_of_row, row, strict=True):
                 for node_groups, colour, marker in zip(NODE_GROUPS, _COLOURS, _MARKERS, strict=True):
                     line = [each for each in measurements if each.node_groups == node_groups]
+                    if not line:
+                        continue
                     axes.plot(
                         [each.fleets for each in line],
                         [value(each) for each in line],
