@@ -156,8 +156,8 @@ def _find_eks_objects(eks: Any, tag: dict[str, str], described: Any) -> Iterator
         plural = f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}s"
         for item in _list(eks, f"list_{plural}", items, clusterName=cluster):
             id_ = item[argument] if isinstance(item, dict) else item
-            described = getattr(eks, f"describe_{kind}")(**{"clusterName": cluster, argument: id_})
-            (record,) = (value for name, value in described.items() if name != "ResponseMetadata")
+            answer = getattr(eks, f"describe_{kind}")(**{"clusterName": cluster, argument: id_})
+            (record,) = (value for name, value in answer.items() if name != "ResponseMetadata")
             if _has(record.get("tags", {}), tag):
                 option = {
                     "associationId": "association-id",
@@ -234,7 +234,7 @@ def _find_ec2_items(ec2: Any, tag: dict[str, str], prefix: str, cluster: str) ->
 
 
 def _read_name(item: Any) -> str:
-    return _read_tags(item.get("Tags", [])).get("Name") or item.get("LaunchTemplateName", "")
+    return item.get("LaunchTemplateName") or _read_tags(item.get("Tags", [])).get("Name", "")
 
 
 def _find_vpcs(item: Any) -> set[str]:
@@ -300,7 +300,7 @@ def _find_roles(iam: Any, tag: dict[str, str], prefix: str) -> Iterator[AwsObjec
 
 
 def _find_oidc_providers(iam: Any, tag: dict[str, str], described: Any) -> Iterator[AwsObject]:
-    issuer = described["identity"]["oidc"]["issuer"]
+    issuer = described.get("identity", {}).get("oidc", {}).get("issuer", "")  # none while EKS creates it
     for arn in (item["Arn"] for item in iam.list_open_id_connect_providers()["OpenIDConnectProviderList"]):
         if arn.rpartition("/")[2] != issuer.rpartition("/")[2]:
             continue

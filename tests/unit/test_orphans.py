@@ -40,7 +40,6 @@ ROUTES = [
     {"DestinationCidrBlock": "10.7.0.0/16", "NatGatewayId": "nat-of-a-consumer", "Origin": "CreateRoute"},
 ]
 ANSWERS: dict[str, dict[str, Any]] = {
-    "ListClusters": {"clusters": ["cicd", "theirs"]},
     "DescribeVpcs": {
         "Vpcs": [
             tagged("example-vpc", VpcId=OWN, tags={"kubernetes.io/cluster/cicd": "shared"}),
@@ -108,11 +107,16 @@ def answer(_client: Any, operation: str, arguments: dict[str, Any]) -> Any:
     match operation:
         case "DescribeCluster":
             issuer = "https://eks/id/A"
-            return {"cluster": {"name": arguments["name"], "identity": {"oidc": {"issuer": issuer}}}}
+            described = {"name": arguments["name"], "identity": {"oidc": {"issuer": issuer}}}
+            return {"cluster": described | {"tags": {"environment": "example"}}}
+        case "ListAddons":
+            return {"addons": ["vpc-cni"]}
+        case "DescribeAddon":
+            return {"addon": {"tags": {"environment": "example"}}}
         case "DescribeKey":
             words = "Secrets in the EKS cluster cicd" if arguments["KeyId"] == "own" else "Backups"
             return {"KeyMetadata": {"KeyState": "Enabled", "Description": words}}
-    items = ("associations", "nodegroups", "addons", "accessEntries", "LaunchTemplates", "VpcEndpoints")
+    items = ("associations", "nodegroups", "accessEntries", "LaunchTemplates", "VpcEndpoints")
     more = ("SecurityGroups", "AttachedPolicies", "PolicyNames", "Aliases")
     return {name: [] for name in (*items, *more)} | ANSWERS.get(operation, {})
 
@@ -128,6 +132,8 @@ def test_objects_of_others_are_no_orphans(settings: Settings, monkeypatch: pytes
         ),
     )
     assert [item.id for item in find_objects(settings)] == [
+        "cicd:vpc-cni",
+        "cicd",
         "rtbassoc-own",
         "rtb-own_0.0.0.0/0",
         "nat-own",
