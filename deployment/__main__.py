@@ -226,18 +226,19 @@ def _run_terraform_command(arguments: argparse.Namespace, settings: "Settings", 
         arguments.command == "deploy" and "workloads" in (arguments.stacks or STACKS)
     ):
         tokens.refuse_missing_tokens(settings)
+    worked_on = getattr(arguments, "stacks", None) or STACKS
     stacks = synthesize(settings.environment)
     for stack in stacks:
         stack.wait()  # a Terraform of a killed command may hold the lock
-    states.refuse_damaged_states(settings, backend)
+    states.refuse_damaged_states(settings, backend, worked_on)
     try:
         return _run_terraform_on(stacks, arguments, settings, backend)
     except (TerraformError, ApplyError) as error:
-        # Terraform has freed its own locks, so each that is left is somebody else's.
+        # Terraform frees its own locks. One that is left is somebody else's, or our Terraform was killed.
         held: list[str] = []
         with suppress(BotoCoreError, ClientError):
             s3 = aws.create_client("s3", settings.aws, region=backend.region)
-            held = locks.describe_locks(s3, settings, backend)
+            held = locks.describe_locks(s3, settings, backend, worked_on)
         raise TerraformError("\n".join([str(error), *held])) from None
 
 

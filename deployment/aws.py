@@ -4,7 +4,7 @@ from typing import Any
 
 import boto3
 import botocore.session
-from botocore.exceptions import UnknownRegionError
+from botocore.exceptions import ClientError, UnknownRegionError
 
 from stacks.backend import BackendError
 from stacks.errors import UserError
@@ -43,6 +43,11 @@ def refuse_other_account(aws: AwsSettings) -> None:
             f"aws.account_id is {aws.account_id}, but the credentials in use are of {account_id}: "
             "choose other credentials (AWS_PROFILE), or another environment (ENV)."
         )
+
+
+def is_denied(error: ClientError) -> bool:
+    """Return whether S3 refuses for want of a permission; other refusals have the HTTP status 403, too."""
+    return error.response["Error"]["Code"] in {"AccessDenied", "403"}  # an answer to HEAD has no other code
 
 
 def find_partition(region: str) -> str:

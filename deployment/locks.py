@@ -5,20 +5,20 @@ import getpass
 import json
 import platform
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from stacks import STACKS
+from deployment.aws import is_denied
 from stacks.backend import Backend, state_key
 from stacks.errors import UserError
 from stacks.settings import Settings
 
 UNKNOWN = "unknown"
-HTTP_FORBIDDEN, HTTP_CONFLICT, HTTP_PRECONDITION_FAILED = 403, 409, 412
+HTTP_CONFLICT, HTTP_PRECONDITION_FAILED = 409, 412
 
 
 class LockError(UserError):
@@ -33,7 +33,7 @@ class Lock:
         id: Its ID.
         who: The user and the machine that hold it.
         since: When it was taken.
-        operation: What its holder does, in Terraform's words.
+        operation: The holder's operation, in Terraform's words.
 
     """
 
@@ -53,15 +53,16 @@ def lock_key(environment: str, stack: str) -> str:
 
 
 def read_lock(s3: Any, bucket: str, key: str) -> Lock | None:
-    """Return a lock; None if the state is not locked, or if the lock may not be read."""
+    """Return a lock; None if the state is not locked.
+
+    Raises:
+        ClientError: If the lock may not be read.
+
+    """
     try:
         content = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
     except s3.exceptions.NoSuchKey:
         return None
-    except ClientError as error:
-        if error.response["ResponseMetadata"]["HTTPStatusCode"] == HTTP_FORBIDDEN:
-            return None  # Terraform refuses a locked state all the same
-        raise
     try:
         found = json.loads(content)
         since = f"{found['Created'][:19].replace('T', ' ')} UTC"
@@ -70,23 +71,31 @@ def read_lock(s3: Any, bucket: str, key: str) -> Lock | None:
         return Lock(UNKNOWN, "an object that Terraform did not write", UNKNOWN, UNKNOWN)
 
 
-def refuse_locked_states(s3: Any, settings: Settings, backend: Backend) -> None:
-    """Check that nobody else works on a state of the environment.
+def refuse_locked_states(s3: Any, settings: Settings, backend: Backend, stacks: Iterable[str]) -> None:
+    """Check that nobody else works on the states of some stacks.
 
     Raises:
         LockError: If somebody does.
 
     """
-    lines = describe_locks(s3, settings, backend)
+    lines = describe_locks(s3, settings, backend, stacks)
     if lines:
         raise LockError("\n".join([*lines, "Nothing was changed."]))
 
 
-def describe_locks(s3: Any, settings: Settings, backend: Backend) -> list[str]:
-    """Return a line for each locked state: who holds the lock, and how to wait for it or to remove it."""
+def describe_locks(s3: Any, settings: Settings, backend: Backend, stacks: Iterable[str]) -> list[str]:
+    """Return a line for each locked state: who holds the lock, and how to wait for it or to remove it.
+
+    A lock that may not be read has none: Terraform refuses a locked state all the same.
+    """
     lines = []
-    for stack in STACKS:
-        lock = read_lock(s3, backend.bucket, lock_key(settings.environment, stack))
+    for stack in stacks:
+        try:
+            lock = read_lock(s3, backend.bucket, lock_key(settings.environment, stack))
+        except ClientError as error:
+            if not is_denied(error):
+                raise
+            continue
         if lock:
             lines.append(_describe(lock, backend.bucket, settings.environment, stack))
     return lines

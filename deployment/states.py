@@ -8,14 +8,14 @@ Not here: the way back (restore.py).
 import json
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from deployment.aws import create_client
+from deployment.aws import create_client, is_denied
 from deployment.locks import refuse_locked_states
 from deployment.plan import PlansRecord, find_plans_folder
 from stacks import STACKS
@@ -23,13 +23,10 @@ from stacks.backend import Backend, state_key
 from stacks.errors import UserError
 from stacks.settings import Settings
 
-HTTP_FORBIDDEN, HTTP_NOT_FOUND = 403, 404
+HTTP_NOT_FOUND = 404
 STATE_VERSION = 4  # of Terraform's format, since 0.12
 RESTORE_SECTION = 'docs/operations.md, "Restore a state"'
-NOT_COMPLETE = (
-    "{bucket}: older versions of the states may not be listed or read, so a lost state may not be noticed: "
-    's3:ListBucketVersions and s3:GetObjectVersion are missing (docs/operations.md, "Permissions")'
-)
+PERMISSIONS_SECTION = 'docs/operations.md, "Permissions"'
 
 
 class StateError(UserError):
@@ -83,7 +80,8 @@ class History:
     Attributes:
         key: The key of the state.
         versions: Its versions and delete markers; only the current version if no others may be listed.
-        is_complete: Whether all versions could be listed and read so far.
+        missing_rights: The permissions without which versions could not be listed or read so far.
+        is_unknown: Whether nobody can say what the current version is: it may not be read.
 
     """
 
@@ -95,18 +93,20 @@ class History:
 
         """
         self._s3, self._bucket, self.key = s3, bucket, key
-        self.is_complete = True
+        self.missing_rights: set[str] = set()
+        self.is_unknown = False
         try:
-            listed = s3.list_object_versions(Bucket=bucket, Prefix=key)
+            pages = list(s3.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=key))
         except ClientError as error:
             _raise_unless_denied(error)
-            self.is_complete = False
+            self.missing_rights.add("s3:ListBucketVersions")
             self.versions = self._find_current()
             return
         entries = [
             (item["IsLatest"], Version(item["VersionId"], item["LastModified"], name == "DeleteMarkers"))
+            for page in pages
             for name in ("Versions", "DeleteMarkers")
-            for item in listed.get(name, [])
+            for item in page.get(name, [])
             if item["Key"] == key  # the versions of the lock begin with this key, too
         ]
         # S3 lists each kind newest first; the sort keeps the order of equal times.
@@ -122,7 +122,8 @@ class History:
             found = self._s3.get_object(Bucket=self._bucket, Key=self.key, **name)
         except ClientError as error:
             _raise_unless_denied(error)
-            self.is_complete = False
+            self.missing_rights.add("s3:GetObjectVersion" if name else "s3:GetObject")
+            self.is_unknown |= not name
             return None
         return parse_state(found["Body"].read())
 
@@ -166,9 +167,12 @@ class History:
         try:
             found = self._s3.head_object(Bucket=self._bucket, Key=self.key)
         except ClientError as error:
-            if error.response["ResponseMetadata"]["HTTPStatusCode"] in (HTTP_FORBIDDEN, HTTP_NOT_FOUND):
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] == HTTP_NOT_FOUND:
                 return []
-            raise
+            _raise_unless_denied(error)
+            self.missing_rights.add("s3:GetObject")
+            self.is_unknown = True
+            return []
         return [Version("", found["LastModified"], is_deletion=False)]
 
 
@@ -195,10 +199,15 @@ def parse_state(content: bytes) -> State | str:
     return "is not a Terraform state: it was overwritten"
 
 
-def refuse_damaged_states(settings: Settings, backend: Backend) -> None:
-    """Check that no state of the environment is locked, lost, damaged or older than it was.
+def refuse_damaged_states(settings: Settings, backend: Backend, stacks: Iterable[str] = STACKS) -> None:
+    """Check that no state of the environment is lost, damaged or older than it was, or locked.
 
     Without the permission to list and read old versions it sees less, and says so.
+
+    Args:
+        settings: The environment's settings.
+        backend: The state bucket.
+        stacks: The stacks whose states must not be locked.
 
     Raises:
         LockError: If somebody else works on a state.
@@ -207,7 +216,7 @@ def refuse_damaged_states(settings: Settings, backend: Backend) -> None:
     """
     s3 = create_client("s3", settings.aws, region=backend.region)
     try:
-        refuse_locked_states(s3, settings, backend)
+        refuse_locked_states(s3, settings, backend, stacks)
         problems = list(_find_problems(s3, settings, backend))
     except s3.exceptions.NoSuchBucket:
         raise StateError(
@@ -220,18 +229,20 @@ def refuse_damaged_states(settings: Settings, backend: Backend) -> None:
 
 def _find_problems(s3: Any, settings: Settings, backend: Backend) -> Iterator[str]:
     environment, bucket = settings.environment, backend.bucket
-    if not _keeps_versions(s3, bucket):
+    keeps_versions = _keeps_versions(s3, bucket)
+    if keeps_versions is False:
         yield (
             f"backend.tf.json: bucket: {bucket}: its versioning is off, so a lost state could not be "
             f"restored. Switch it on: make bootstrap ENV={environment}"
         )
     histories = {stack: History(s3, bucket, state_key(environment, stack)) for stack in STACKS}
     judged = {stack: history.judge() for stack, history in histories.items()}
-    states = {stack: state for stack, (state, _) in judged.items()}
+    states = {stack: state for stack, (state, _) in judged.items() if not histories[stack].is_unknown}
     found = {stack: problem for stack, (_, problem) in judged.items() if problem}
     for stack, history in histories.items():
-        if not history.versions and (reader := _find_deployed_after(stack, states)):
-            found[stack] = f"is missing, although {reader} is deployed; no version of it is left"
+        if stack in states and not history.versions and (reader := _find_deployed_after(stack, states)):
+            left = "its versions may not be listed" if history.missing_rights else "no version of it is left"
+            found[stack] = f"is missing, although {reader} is deployed; {left}"
     found = find_older_than_planned(read_planned_states(environment), states) | found
     for stack in STACKS:
         if stack in found:
@@ -239,23 +250,32 @@ def _find_problems(s3: Any, settings: Settings, backend: Backend) -> Iterator[st
                 f"{stack}: the state {histories[stack].key} in the bucket {bucket} {found[stack]}. Restore "
                 f"it: make restore ENV={environment} STACKS={stack} ({RESTORE_SECTION})"
             )
-    if not all(history.is_complete for history in histories.values()):
-        print(NOT_COMPLETE.format(bucket=bucket), file=sys.stderr, flush=True)
+    rights = set().union(*(history.missing_rights for history in histories.values()))
+    if keeps_versions is None:
+        rights.add("s3:GetBucketVersioning")
+    if rights:
+        print(
+            f"{bucket}: a lost state may not be noticed, because rights of these credentials are missing: "
+            f"{', '.join(sorted(rights))} ({PERMISSIONS_SECTION})",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
-def _keeps_versions(s3: Any, bucket: str) -> bool:
+def _keeps_versions(s3: Any, bucket: str) -> bool | None:
+    """Return whether the bucket keeps versions; None if that may not be read."""
     try:
         status = s3.get_bucket_versioning(Bucket=bucket).get("Status")
     except ClientError as error:
         _raise_unless_denied(error)
-        return True
+        return None
     return bool(status == "Enabled")
 
 
 def _find_deployed_after(stack: str, states: Mapping[str, State | None]) -> str:
     """Return a deployed stack that can only be deployed after this one; empty if there is none."""
     later = STACKS[STACKS.index(stack) + 1 :]
-    return next((name for name in later if (state := states[name]) and state.is_deployed), "")
+    return next((name for name in later if (state := states.get(name)) and state.is_deployed), "")
 
 
 def read_planned_states(environment: str) -> dict[str, tuple[int, str]]:
@@ -275,17 +295,20 @@ def read_planned_states(environment: str) -> dict[str, tuple[int, str]]:
 def find_older_than_planned(
     planned: Mapping[str, tuple[int, str]], states: Mapping[str, State | None]
 ) -> dict[str, str]:
-    """Return what is wrong with each state that has become older since the last plan.
+    """Return a description of each state that has become older since the last plan.
 
-    S3 shows no trace of a version that was removed for good. A plan of another bucket, such as that of an
-    emulator before, shares no lineage with the states, and does not count.
+    A stack that is not in `states` is not judged: its state may not be read. S3 shows no trace of a version
+    that was removed for good. A plan of another bucket, such as that of an emulator before, shares no lineage
+    with the states, and does not count.
     """
     lineages = {state.lineage for state in states.values() if state}
     if not any(lineage in lineages for _, lineage in planned.values()):
         return {}
     found = {}
     for stack, (serial, lineage) in planned.items():
-        state = states.get(stack)
+        if stack not in states:
+            continue
+        state = states[stack]
         if state is None:
             now = "is missing"
         elif state.lineage != lineage:
@@ -302,5 +325,5 @@ def find_older_than_planned(
 
 
 def _raise_unless_denied(error: ClientError) -> None:
-    if error.response["ResponseMetadata"]["HTTPStatusCode"] != HTTP_FORBIDDEN:
+    if not is_denied(error):
         raise error

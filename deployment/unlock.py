@@ -15,6 +15,7 @@ def unlock(settings: Settings, backend: Backend, name: str, *, assume_yes: bool)
 
     Raises:
         AnswerError: If the user says no, or if somebody else has taken the lock meanwhile.
+        ClientError: If the lock may not be read.
         TerraformError: If a Terraform still runs in the stack's folder.
 
     """

@@ -154,7 +154,8 @@ def converge(
         succeed(shown)
         lines = shown.stdout.splitlines()
         assert len([line for line in lines if line.startswith("# ")]) == len(orphans), shown.stdout
-        run_aws_commands(project, [line for line in lines if line.startswith("aws ")])
+        prefix = ".venv/bin/python -m local_aws run "
+        run_aws_commands(project, [line.removeprefix(prefix) for line in lines if line.startswith(prefix)])
     if done is None or done.returncode:
         succeed(run_again())
     assert find_orphans(project) == []

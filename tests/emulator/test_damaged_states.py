@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from deployment import restore as restore_module
 from deployment import state_bucket, states
-from deployment.locks import LockError
+from deployment import unlock as unlock_module
+from deployment.locks import LockError, lock_key
 from deployment.questions import AnswerError
 from deployment.restore import restore
 from deployment.states import StateError, refuse_damaged_states
@@ -105,10 +107,9 @@ def test_a_damaged_state_is_named_and_restored(
         restore(settings, BACKEND, state.stack, version_id=good, is_empty=False, assume_yes=True)
         assert re.search(rf"serial 2, 3 resource\(s\) +{good}\n", capsys.readouterr().out)
     refuse_damaged_states(settings, BACKEND)
-    serial = before["serial"]
-    if "make restore" in message:  # above all serials, that of the damage included
-        serial += 2 if damage.name == "set back to an older version" else 1
-    assert json.loads(state.read()) == before | {"serial": serial}
+    after = json.loads(state.read())
+    assert after | {"serial": 0} == before | {"serial": 0}
+    assert (after["serial"] > before["serial"]) == ("make restore" in message)
 
 
 def write_state(state: StateObject, **changes: Any) -> None:
@@ -189,18 +190,149 @@ def test_a_missing_permission_is_told(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Without the right to list versions the current ones are judged, and a line says what is missing."""
-
-    def deny(**_: Any) -> None:
-        answer = {"Error": {"Code": "AccessDenied"}, "ResponseMetadata": {"HTTPStatusCode": 403}}
-        raise ClientError(answer, "ListObjectVersions")
-
-    monkeypatch.setattr(state.s3, "list_object_versions", deny)
-    monkeypatch.setattr(states, "create_client", lambda *_, **__: state.s3)
+    deny(monkeypatch, state.s3, "list_object_versions", "get_bucket_versioning")
     refuse_damaged_states(settings, BACKEND)
-    assert "s3:ListBucketVersions and s3:GetObjectVersion are missing" in capsys.readouterr().err
+    assert "are missing: s3:GetBucketVersioning, s3:ListBucketVersions (docs/" in capsys.readouterr().err
     state.write(b"")
     with pytest.raises(StateError, match="is empty, on "):
         refuse_damaged_states(settings, BACKEND)
+
+
+def deny(monkeypatch: pytest.MonkeyPatch, s3: Any, *operations: str, code: str = "AccessDenied") -> None:
+    """Let S3 refuse some operations to all commands."""
+
+    def refuse(**_: Any) -> None:
+        raise ClientError({"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": 403}}, "Operation")
+
+    for operation in operations:
+        monkeypatch.setattr(s3, operation, refuse)
+    use_client(monkeypatch, s3)
+
+
+def use_client(monkeypatch: pytest.MonkeyPatch, s3: Any) -> None:
+    """Give this client to all commands."""
+    for module in (states, restore_module, unlock_module):
+        monkeypatch.setattr(module, "create_client", lambda *_, **__: s3)
+
+
+def test_a_deleted_state_is_not_taken_for_none_without_the_right(
+    settings: Settings, state: StateObject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its versions are still there, so nobody is led to begin anew; `restore` names the missing right."""
+    replace(state, stack="network").delete()
+    deny(monkeypatch, state.s3, "list_object_versions")
+    with pytest.raises(StateError, match="although cluster is deployed; its versions may not be listed"):
+        refuse_damaged_states(settings, BACKEND)
+    with pytest.raises(StateError, match=r"s3:ListBucketVersions is missing .*stays as it is"):
+        restore(settings, BACKEND, "network", version_id=None, is_empty=True, assume_yes=True)
+
+
+@pytest.mark.parametrize("operation", ["head_object", "get_object"])
+def test_a_state_that_may_not_be_read_is_not_missing(
+    settings: Settings,
+    state: StateObject,
+    operation: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """S3 refuses it with 403, which does not say whether it exists; the last plan decides nothing either."""
+    call = getattr(state.s3, operation)
+
+    def refuse_network(**arguments: Any) -> Any:
+        if "network.tfstate" in arguments["Key"]:
+            raise ClientError({"Error": {"Code": "403"}, "ResponseMetadata": {"HTTPStatusCode": 403}}, "Head")
+        return call(**arguments)
+
+    deny(monkeypatch, state.s3, *(["list_object_versions"] if operation == "head_object" else []))
+    monkeypatch.setattr(state.s3, operation, refuse_network)
+    planned = {stack: (2, f"lineage of {stack}") for stack in STACKS}
+    monkeypatch.setattr(states, "read_planned_states", lambda _environment: planned)
+    refuse_damaged_states(settings, BACKEND)
+    assert "s3:GetObject" in capsys.readouterr().err
+
+
+def test_other_refusals_than_of_a_right_are_not_hidden(
+    settings: Settings, state: StateObject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wrong credentials have the status 403, too."""
+    deny(monkeypatch, state.s3, "list_object_versions", code="InvalidAccessKeyId")
+    with pytest.raises(ClientError, match="InvalidAccessKeyId"):
+        refuse_damaged_states(settings, BACKEND)
+
+
+def test_only_the_states_to_work_on_must_be_free(settings: Settings, state: StateObject) -> None:
+    """The lock of another stack refuses nothing, and a lock that may not be read is no lack of one."""
+    state.s3.put_object(Bucket=BACKEND.bucket, Key=lock_key("damaged", "network"), Body=b"{}")
+    refuse_damaged_states(settings, BACKEND, ["cluster", "workloads"])
+    with pytest.raises(LockError):
+        refuse_damaged_states(settings, BACKEND, ["network"])
+
+
+def test_a_lock_that_may_not_be_read_is_not_missing(
+    settings: Settings, state: StateObject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`unlock` does not say that the state is free. Terraform looks at the lock after the other commands."""
+    deny(monkeypatch, state.s3, "get_object")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        unlock(settings, BACKEND, state.stack, assume_yes=True)
+    refuse_damaged_states(settings, BACKEND)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "error"), [("", StateError), (".tflock", LockError)], ids=["written", "locked"]
+)
+def test_restore_sees_others_who_come_during_its_question(
+    settings: Settings,
+    state: StateObject,
+    suffix: str,
+    error: type[Exception],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It overwrites no newer version, and keeps the lock of somebody else."""
+
+    def answer(_question: str) -> str:
+        state.s3.put_object(Bucket=BACKEND.bucket, Key=f"{state.key}{suffix}", Body=b'{"theirs": 1}')
+        return "2"
+
+    monkeypatch.setattr("builtins.input", answer)
+    with pytest.raises(error):
+        restore(settings, BACKEND, state.stack, version_id=None, is_empty=False, assume_yes=False)
+    found = state.s3.get_object(Bucket=BACKEND.bucket, Key=f"{state.key}{suffix}")["Body"].read()
+    assert found == b'{"theirs": 1}'
+    listed = state.s3.list_objects_v2(Bucket=BACKEND.bucket)["Contents"]
+    assert len([item for item in listed if item["Key"].endswith(".tflock")]) == bool(suffix)
+
+
+def test_an_empty_state_has_the_lineage_of_the_last_plan(
+    settings: Settings, state: StateObject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise the next plan refuses it as a state of another origin."""
+    planned = {stack: (2, f"lineage of {stack}") for stack in STACKS}
+    for module in (states, restore_module):
+        monkeypatch.setattr(module, "read_planned_states", lambda _environment: planned)
+    for version in state.list_versions():
+        state.remove(version)
+    restore(settings, BACKEND, state.stack, version_id=None, is_empty=True, assume_yes=True)
+    assert json.loads(state.read())["lineage"] == f"lineage of {state.stack}"
+    refuse_damaged_states(settings, BACKEND)
+
+
+def test_all_versions_are_found_and_the_newest_are_shown(
+    settings: Settings,
+    state: StateObject,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """S3 lists them in pages; the list says how many it leaves out, and such a one can be named."""
+    oldest = state.list_versions()[-1]
+    write_state(state, serial=3)
+    list_versions = state.s3.list_object_versions
+    monkeypatch.setattr(state.s3, "list_object_versions", lambda **given: list_versions(**given, MaxKeys=1))
+    monkeypatch.setattr(restore_module, "SHOWN", 2)
+    use_client(monkeypatch, state.s3)
+    restore(settings, BACKEND, state.stack, version_id=oldest, is_empty=False, assume_yes=True)
+    assert "the newest 2 of 3 versions" in capsys.readouterr().out
+    assert json.loads(state.read())["serial"] == 4
 
 
 @pytest.mark.parametrize(

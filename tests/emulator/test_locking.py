@@ -43,7 +43,7 @@ def test_a_held_lock_refuses_a_second_apply(deployed: Project) -> None:
     """While one Terraform works on a state, another one stops and says who holds it; so do our commands."""
     with held_lock(deployed):
         apply = deployed.terraform("network", "apply", "-auto-approve", "-no-color", "-lock-timeout=0s")
-        deploy = deployed.deployment("deploy", "--yes", "workloads")
+        deploy = deployed.deployment("deploy", "--yes", "network")
     assert apply.returncode == 1
     assert "Error acquiring the state lock" in apply.stderr
     assert "local/network.tfstate" in apply.stderr

@@ -15,14 +15,14 @@ def test_the_objects_of_an_environment_are_those_in_its_states(deployed: Project
     s3, expected, all_ = deployed.client("s3"), set(), set()
     for stack in STACKS:
         body = s3.get_object(Bucket=deployed.state_bucket, Key=state_key("local", stack))["Body"]
-        for item in json.loads(body.read())["resources"]:
+        managed = (item for item in json.loads(body.read())["resources"] if item["mode"] == "managed")
+        for item in managed:
             for attributes in (instance["attributes"] for instance in item["instances"]):
                 resource = item["type"], read_id(item["type"], attributes)
-                if item["mode"] == "managed":
-                    all_.add(resource)
-                    tags = attributes.get("tags_all") or {}
-                    if tags.get("environment") == "local" or item["type"] in WITHOUT_TAGS:
-                        expected.add(resource)
+                all_.add(resource)
+                tags = attributes.get("tags_all") or {}
+                if tags.get("environment") == "local" or item["type"] in WITHOUT_TAGS:
+                    expected.add(resource)
     found = {(item.type, item.id) for item in find_objects(deployed.settings)}
     # The default group of a VPC goes with it.
     assert {item for item in expected - found if item[0] != "aws_default_security_group"} == set()

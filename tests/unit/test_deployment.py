@@ -10,6 +10,7 @@ from botocore.exceptions import EndpointConnectionError
 from deployment import __main__ as command
 from deployment import aws, deploy, locks, states, terraform
 from deployment.terraform import TerraformError
+from stacks import STACKS
 from stacks.settings.load import PROJECT
 
 COMMANDS = ("bootstrap", "plan", "apply", "consumer-policy")
@@ -89,3 +90,21 @@ def test_a_failed_command_names_who_holds_a_lock(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(locks, "describe_locks", lose_connection)
     with pytest.raises(SystemExit, match=r"^network: terraform plan failed$"):
         command.main()
+
+
+@pytest.mark.parametrize(("stacks", "expected"), [(["network"], ["network"]), ([], [*STACKS])])
+def test_only_the_locks_of_the_stacks_to_work_on_refuse_a_command(
+    stacks: list[str], expected: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command looks at these; without any on the command line, at all."""
+    looked_at: list[list[str]] = []
+    monkeypatch.setattr(terraform, "synthesize", lambda _environment: [])
+    monkeypatch.setattr(aws, "refuse_other_account", lambda _aws: None)
+    monkeypatch.setattr(
+        states, "refuse_damaged_states", lambda _settings, _backend, names: looked_at.append([*names])
+    )
+    monkeypatch.setattr(deploy, "destroy", lambda *_, **__: None)
+    monkeypatch.setattr(sys, "argv", ["deployment", "destroy", "--environment", "example", "--yes", *stacks])
+    with pytest.raises(SystemExit):
+        command.main()
+    assert looked_at == [expected]

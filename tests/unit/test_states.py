@@ -33,6 +33,12 @@ def test_a_state_older_than_planned_is_found(network: State | None, words: str |
         assert "delete the folder of the plan" in found["network"]
 
 
+def test_a_state_that_may_not_be_read_is_not_judged() -> None:
+    """Nobody knows its serial, and whether it exists."""
+    planned = {"network": (7, "n"), "cluster": (3, "c")}
+    assert find_older_than_planned(planned, {"cluster": make_state(3, "c")}) == {}
+
+
 def test_a_plan_of_another_bucket_does_not_count() -> None:
     """After `make demo-down` and `make demo` the last plan is of states that are gone with the emulator."""
     planned = {"network": (7, "n"), "cluster": (3, "c")}
