@@ -112,7 +112,7 @@ class Worker:
 
 @dataclass
 class Tally:
-    """What the runs of one sort of input did."""
+    """The results of the runs of one sort of input."""
 
     name: str
     runs: int = 0
