@@ -297,7 +297,7 @@ def tabulate(outcomes: list[dict[str, Any]]) -> list[str]:
             sum(bool(item.get("orphans")) for item in group),
         )
         lines.append(f"| `{command}` | {target} | {len(group)} | {converged} | {locks} | {orphans} |")
-    objects = sum((Counter(item.get("orphans")) for item in interrupted), Counter())
+    objects = sum((Counter[str](item.get("orphans") or {}) for item in interrupted), Counter())
     refusals = Counter(item["refused"] for item in interrupted if item.get("refused"))
     failed = sum(item.get("failed", False) for item in outcomes)
     listed = ", ".join(f"{count} `{name}`" for name, count in objects.most_common())

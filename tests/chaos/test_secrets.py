@@ -290,7 +290,7 @@ def run_without_terraform(run: Run, values: dict[str, str]) -> None:
     )
     output = run.project.folder / "plans" / "code-quality.json"
     output.parent.mkdir()
-    run.jobs("explain", str(ci_file), "--json")
+    assert '"job": "build"' in run.jobs("explain", str(ci_file), "--json")  # it has read the variable, too
     run.jobs("explain", str(ci_file), "--code-quality", str(output))
     run.jobs("all-maxima")
 
@@ -432,8 +432,9 @@ def review(run: Run, values: dict[str, str]) -> None:
     files = ("--sarif", "a.sarif", "--code-quality", "code-quality.json", "--gitlab-report", "gitlab.json")
     command = (".venv/bin/python", "-m", "plan_review")
     names = [str(local / f"{stack}.json") for stack in STACKS]
-    run(*command, *names, str(given), *(str(plans / item) if "." in item else item for item in files),
-        accepted=(0, 2, 3))  # fmt: skip
+    options = (str(plans / item) if "." in item else item for item in files)
+    report = run(*command, *names, str(given), *options, accepted=(0, 2, 3))
+    assert "random_password.p" in report  # it has read the sensitive value, too
     posted: list[bytes] = []
 
     def answer(request: BaseHTTPRequestHandler, body: bytes) -> tuple[int, dict[str, str], bytes]:
@@ -448,10 +449,10 @@ def review(run: Run, values: dict[str, str]) -> None:
         return 200, {}, text
 
     with serving(answer) as url:
-        report = str(local / "report.md")
+        file = str(local / "report.md")
         for api, status in ((url, 0), (f"{url}/refusing", 1)):
             run(
-                *(*command, "comment", report),
+                *(*command, "comment", file),
                 accepted=[status],
                 CI_API_V4_URL=api,
                 CI_PROJECT_ID="7",
