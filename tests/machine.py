@@ -15,6 +15,7 @@ from pathlib import Path
 from local_aws import emulator
 from stacks.settings.load import PROJECT
 from tests.emulator.project import copy_project
+from tests.sockets import find_processes
 
 # A leading dash, spaces, an umlaut, and characters that mean something to make, the shell or a URL.
 UNUSUAL = """-Größe $HOME "a" 'b' #c &d %e"""
@@ -93,15 +94,7 @@ class Checkout:
 
     def find_processes(self) -> dict[int, str]:
         """Return the command lines of the processes in the folder, without those of the emulator."""
-        session, found = emulator.running_pid(self.folder / ".work"), {}
-        for process in Path("/proc").glob("[0-9]*"):
-            with suppress(OSError):  # the process has just ended
-                pid = int(process.name)
-                line = (process / "cmdline").read_text(errors="replace").replace("\0", " ").strip()
-                folder = (process / "cwd").readlink()
-                if line and folder.is_relative_to(self.folder) and os.getsid(pid) != session:
-                    found[pid] = line
-        return found
+        return find_processes(self.folder)
 
     def wait_for_processes(self) -> list[str]:
         """Return the command lines of the processes that have not ended after a while."""

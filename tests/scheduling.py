@@ -14,7 +14,7 @@ from xdist.scheduler.loadscope import LoadScopeScheduling
 
 from stacks.settings.load import PROJECT
 
-LONGEST = {"test_aws_stacks.py", "test_plans.py", "test_side_by_side.py"}
+LONGEST = {"test_aws_stacks.py", "test_plans.py", "test_sample.py", "test_side_by_side.py"}
 INTERRUPTING_WORKERS = 6
 SECOND_DEPLOYMENT = {"test_plans.py", "test_consumer.py"}
 

@@ -1,10 +1,12 @@
-"""The processes of a session and their sockets, on Linux."""
+"""The processes of a session or in a folder, and their sockets, on Linux."""
 
 import os
 import socket
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
+
+from local_aws import emulator
 
 
 def find_processes_of_session(session: int) -> Iterator[int]:
@@ -13,6 +15,26 @@ def find_processes_of_session(session: int) -> Iterator[int]:
         with suppress(OSError):  # the process has just ended
             if os.getsid(int(process.name)) == session:
                 yield int(process.name)
+
+
+def find_processes(folder: Path, program: str = "") -> dict[int, str]:
+    """Return the command lines of the processes in a copy of the project, without those of the emulator.
+
+    Args:
+        folder: The folder of the copy.
+        program: The name of a program; empty for all.
+
+    """
+    session, found = emulator.running_pid(folder / ".work"), {}
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # the process has just ended, or belongs to somebody else
+            pid = int(process.name)
+            line = (process / "cmdline").read_text(errors="replace").replace("\0", " ").strip()
+            is_wanted = not program or (process / "comm").read_text().strip() == program
+            is_here = (process / "cwd").readlink().is_relative_to(folder)
+            if line and is_wanted and is_here and os.getsid(pid) != session:
+                found[pid] = line
+    return found
 
 
 def find_listening_addresses(pids: Iterable[int]) -> set[tuple[str, int]]:

@@ -53,18 +53,24 @@ class Figures:
         """Take the document, or None to write nothing."""
         self._document, self._seed = document, seed
 
-    def write(self, part: str, lines: Iterable[str]) -> None:
+    def write(self, part: str, lines: Iterable[str], *, is_whole: bool = True) -> None:
         """Replace what stands between `<!-- begin PART -->` and `<!-- end PART -->`.
 
         Args:
             part: The name of the part; the document holds its two comments.
             lines: Lines of Markdown, such as those of a table.
+            is_whole: Whether every case of the part has an outcome; if not, the lines are only printed.
 
         Raises:
             LookupError: If the document has no such part.
 
         """
+        lines = list(lines)
+        print("\n".join(lines))
         if self._document is None:
+            return
+        if not is_whole:
+            print(f"{self._document.name}: the part {part} stays, since not every case has run")
             return
         text = "\n".join([*lines, "", f"Seed: {self._seed}.", ""])
         with self._document.open("r+", encoding="utf-8") as document:

@@ -454,7 +454,7 @@ _OPTIONS = (
     "SPOT=1e9",
     "7=default", "eu-central-1", "m5.large", "gp3", "0", "-1", "99999999999999999999", "1e3", "nan",
 )  # fmt: skip
-# What the operating system passes on as bytes that are no UTF-8 comes as a surrogate.
+# Python has a surrogate for each byte from the operating system that is no UTF-8.
 _WORDS = some.sampled_from(
     ("", " ", "\udcff", "a\nb", "\x1b[31m", "../example", "/etc/passwd", "a" * 5000, "é" * 300, "\u202e",
     "${A}", "*", "~")

@@ -19,6 +19,8 @@ from tests.chaos.secret_search import Searcher
 INTERVAL_SECONDS = 0.02
 BEGIN_SECONDS = 5
 MAX_WATCHED = 20 * 1024**2  # bytes; what is larger and stays is searched at the end
+# A command after these words may write core files as large as this machine allows.
+WITH_CORE_FILES = ("sh", "-c", 'ulimit -c "$(ulimit -H -c)" && exec "$@"', "sh")
 MARK = "SECRETS_RUN"  # an environment variable: each process of the run inherits it
 # Folders of programs, not of what programs write; links lead out of the project.
 _PROGRAMS = frozenset({"node_modules", "providers", "terraform-plugins", "jsii", ".venv"})
@@ -88,6 +90,12 @@ def read_files(folder: Path, kinds: "Kinds", *, since: float = 0) -> Iterator[tu
                 yield kinds.of(path), str(path), path.read_bytes()
 
 
+def core_files_stay() -> bool:
+    """Return whether this machine's kernel writes a core file to the folder of the process."""
+    pattern = Path("/proc/sys/kernel/core_pattern").read_text().strip()
+    return "/" not in pattern and not pattern.startswith("|")
+
+
 def walk(folder: Path) -> Iterator[Path]:
     """Yield the regular files below a folder, but for programs; links are not followed."""
     for parent, folders, files in os.walk(folder):
@@ -117,7 +125,7 @@ _KINDS = {
 
 @dataclass(frozen=True)
 class Kinds:
-    """What the files of a project are, by their names.
+    """The kinds of the files of a project, by their names.
 
     Attributes:
         project: The project's folder.

@@ -56,7 +56,7 @@ class Secret:
 
     @cached_property
     def _texts(self) -> list[bytes]:
-        """What is searched for as it is."""
+        """The texts that are searched for as they are."""
         return sorted(
             {text for text in self._encoded if re.fullmatch(rb"[\w-]+", text)}
             | {part.encode("utf-16-le") for part in self._parts}
@@ -64,7 +64,7 @@ class Secret:
 
     @cached_property
     def _patterns(self) -> list[re.Pattern[bytes]]:
-        """What is searched for with any of its characters escaped."""
+        """The texts that are searched for with any of its characters escaped."""
         encoded = [text.decode() for text in self._encoded if not re.fullmatch(rb"[\w-]+", text)]
         return [re.compile(b"".join(map(_escaped, part))) for part in (*self._parts, *sorted(encoded))]
 
@@ -154,10 +154,6 @@ def _escaped(character: str) -> bytes:
     if character == " ":
         spellings.append(rb"\+")  # forms of the web
     return b"(?:" + b"|".join(spellings) + b")"
-
-
-def _html_names(character: str) -> list[str]:
-    return sorted({name.strip(";") for name, value in html.entities.html5.items() if value == character})
 
 
 def _unpack(content: bytes, depth: int) -> Iterator[bytes]:

@@ -16,11 +16,13 @@ import pytest
 from stacks.backend import state_key
 from tests.chaos.figures import Figures
 from tests.emulator.project import Project, running_project
+from tests.sockets import find_processes
 
 pytestmark = pytest.mark.chaos
 
 ROUNDS_AT_ONCE = 3
 KILLS = 6
+TESTS = 2  # each adds a row
 WAIT_SECONDS = 600
 HOLDER = r"locked by \S+@\S+ since [-\d]+ [:\d]+ UTC"
 WAITING = r"^\w+: `terraform [\w-]+`, process \d+, since .* UTC, still runs here\. Waiting"
@@ -46,7 +48,7 @@ def rows(figures: Figures) -> Iterator[list[str]]:
     """The rows of the table; it is written when all tests have ended."""
     rows = ["| what happened | times | result |", "| --- | --- | --- |"]
     yield rows
-    figures.write("commands", rows)
+    figures.write("commands", rows, is_whole=len(rows) == 2 + TESTS)
 
 
 def see_convergence(project: Project) -> None:
@@ -65,10 +67,13 @@ def test_one_of_two_applies_wins(project: Project, chance: random.Random, rows: 
     for number in range(ROUNDS_AT_ONCE):
         with project.changed({"aws.tags": {"round": str(number)}}):
             second.synthesize()
-            first = project.start("deploy", "--yes", "network")
-            time.sleep(chance.uniform(0, 2))
-            both = [first, second.start("deploy", "--yes", "network")]
-            done = [(process.communicate(timeout=WAIT_SECONDS), process.returncode) for process in both]
+            with project.started("deploy", "--yes", "network") as first:
+                time.sleep(chance.uniform(0, 2))
+                with second.started("deploy", "--yes", "network") as other:
+                    done = [
+                        (process.communicate(timeout=WAIT_SECONDS), process.returncode)
+                        for process in (first, other)
+                    ]
             assert 0 in [status for _, status in done], done
             for (output, errors), status in done:
                 assert "Traceback" not in errors
@@ -91,19 +96,6 @@ def test_one_of_two_applies_wins(project: Project, chance: random.Random, rows: 
     )
 
 
-def find_terraforms(project: Project) -> list[int]:
-    """Return the process IDs of the Terraforms that work in the project's folder."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            is_terraform = (process / "comm").read_text().strip() == "terraform"
-            if is_terraform and (process / "cwd").readlink().is_relative_to(project.folder):
-                found.append(int(process.name))
-        except OSError:
-            continue  # it has just ended
-    return found
-
-
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="only Linux lists processes under /proc")
 def test_a_killed_command_leaves_its_terraform_in_order(
     project: Project, chance: random.Random, rows: list[str]
@@ -116,15 +108,15 @@ def test_a_killed_command_leaves_its_terraform_in_order(
             if number % 3 == 2:
                 command = ["apply"]
                 assert project.deployment("plan").returncode in {2, 3}
-            process = project.start(*command)
-            wait_for_terraform(project, process, chance)
-            process.kill()
-            process.communicate()
-            results["killed"] += process.returncode == -signal.SIGKILL
-            results["left"] += bool(find_terraforms(project))
-            following = project.deployment("deploy", "--yes", "network")
+            with project.started(*command) as process:
+                wait_for_terraform(project, process, chance)
+                process.kill()
+                process.communicate()
+                results["killed"] += process.returncode == -signal.SIGKILL
+                results["left"] += bool(find_processes(project.folder, "terraform"))
+                following = project.deployment("deploy", "--yes", "network")
             assert following.returncode == 0, following.stdout + following.stderr
-            assert find_terraforms(project) == []
+            assert not find_processes(project.folder, "terraform")
             results["waited"] += bool(re.search(WAITING, following.stderr, re.MULTILINE))
             see_convergence(project)
     assert results["waited"]
@@ -139,6 +131,7 @@ def test_a_killed_command_leaves_its_terraform_in_order(
 def wait_for_terraform(project: Project, process: subprocess.Popen[str], chance: random.Random) -> None:
     """Wait until the command's Terraform works, and for a random time more."""
     deadline = time.monotonic() + WAIT_SECONDS
-    while not find_terraforms(project) and process.poll() is None and time.monotonic() < deadline:
+    while not find_processes(project.folder, "terraform") and process.poll() is None:
+        assert time.monotonic() < deadline
         time.sleep(0.05)
     time.sleep(chance.uniform(0, 15))

@@ -13,6 +13,7 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from tests.chaos import account
 from tests.chaos.conftest import Outcomes
 from tests.chaos.figures import Figures
 from tests.emulator.project import Project, running_project
+from tests.sockets import find_processes
 
 pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="only Linux lists processes under /proc")
 
@@ -33,6 +35,7 @@ PYTHON = ".venv/bin/python"
 CDKTF = "node_modules/.bin/cdktf {} {{stack}} --auto-approve --skip-provider-lock --output cdktf.out"
 # Lines that Terraform prints while it works, through whichever command: two for each resource.
 PROGRESS = re.compile(r"Creating\.\.\.|Creation complete|Destroying\.\.\.|Destruction complete")
+TROUBLE = ("failed", "locks", "orphans", "refused")  # in an outcome: one more run was not enough
 START_SECONDS = 3.0  # the time of a command before its first such line, about
 
 
@@ -43,7 +46,7 @@ class Command:
     Attributes:
         name: What the table calls it.
         words: The command line; `{stack}` is the stack.
-        weight: How often it is drawn.
+        weight: How often each signal interrupts it in a round.
         destroys: Whether it destroys a stack; else it deploys one.
         is_terraform: Whether it is Terraform itself, in the stack's folder.
         is_ours: Whether it is one of this project's commands.
@@ -77,6 +80,7 @@ COMMANDS = (
     Command("cdktf destroy", CDKTF.format("destroy"), 1, destroys=True),
 )
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
+ROUND = [(command, number) for command in COMMANDS for number in SIGNALS for _ in range(command.weight)]
 
 
 @dataclass(frozen=True)
@@ -108,27 +112,27 @@ class Case:
         """Return the case in words, for the log."""
         moment = f"{self.share:.0%} of the resources and " if self.share else ""
         return (
-            f"case {self.number}: {self.command.name} {self.stack}, {self.target} after {moment}"
+            f"case {self.number}: {self.command.name} {self.stack}, {self.describe_signal()} after {moment}"
             f"{self.seconds:.2f} s; next: {'look for orphans' if self.looks_first else 'run it again'}"
         )
 
-    @property
-    def target(self) -> str:
-        """Return the signal, and who gets it."""
-        return f"{self.signal.name} to Terraform" if self.to_terraform else self.signal.name
+    def describe_signal(self, *, to_terraform: bool | None = None) -> str:
+        """Return the signal, and who gets it; by default who is meant to get it."""
+        to_terraform = self.to_terraform if to_terraform is None else to_terraform
+        return f"{self.signal.name} to Terraform" if to_terraform else self.signal.name
 
 
 def draw(seed: int, number: int) -> Case:
-    """Draw a case from the seed and its number."""
+    """Draw a case from the seed and its number. Each round interrupts each command with each signal."""
+    command, drawn = random.Random(seed).sample(ROUND, len(ROUND))[number % len(ROUND)]
     rng = random.Random(f"{seed} {number}")
-    (command,) = rng.choices(COMMANDS, [command.weight for command in COMMANDS])
     is_small = rng.random() < 0.87 or command.name in {"deployment plan", "deployment apply"}
     is_early = rng.random() < 0.2 or command.name == "deployment plan"
     return Case(
         number=number,
         command=command,
         stack="network" if is_small else rng.choice(("cluster", "workloads")),
-        signal=rng.choice(SIGNALS),
+        signal=drawn,
         to_terraform=not command.is_terraform and rng.random() < 0.3,
         share=0.0 if is_early else rng.uniform(0.01, 0.9),
         seconds=rng.uniform(0, START_SECONDS) if is_early else rng.expovariate(10),
@@ -154,9 +158,7 @@ def table(figures: Figures, outcomes: Outcomes) -> Iterator[None]:
     """Write the table when the cases are done."""
     yield
     if found := outcomes.read():
-        lines = tabulate(found)
-        print("\n".join(lines))
-        figures.write("interruptions", lines)
+        figures.write("interruptions", tabulate(found), is_whole=len(found) == CASES)
 
 
 @pytest.mark.chaos
@@ -167,7 +169,11 @@ def test_one_more_run_converges_after_each_interruption(
 ) -> None:
     """A command that was interrupted can be run again: nothing is doubled, orphaned or left locked."""
     case = draw(seed, number)
-    outcomes.add({"command": case.command.name, "target": case.target, **check(project, case)})
+    outcome: dict[str, Any] = {"failed": True, "was_running": True, "target": case.describe_signal()}
+    try:
+        outcome = check(project, case)
+    finally:
+        outcomes.add({"command": case.command.name, **outcome})
 
 
 def check(project: Project, case: Case) -> dict[str, Any]:
@@ -194,7 +200,12 @@ def check(project: Project, case: Case) -> dict[str, Any]:
 
 
 def interrupt(project: Project, case: Case) -> dict[str, Any]:
-    """Run the case's command, and send the signal at its moment; return whether it was still running."""
+    """Run the case's command, and send the signal at its moment.
+
+    Returns:
+        Whether the command was still running, its exit status, and the signal with who got it.
+
+    """
     words = case.command.words.format(stack=case.stack).split()
     log = project.folder / ".work" / f"case-{case.number}.log"
     with log.open("wb") as output:
@@ -207,30 +218,51 @@ def interrupt(project: Project, case: Case) -> dict[str, Any]:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+    try:
+        return interrupt_started(project, case, process, log)
+    except BaseException:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise
+
+
+def interrupt_started(
+    project: Project, case: Case, process: "subprocess.Popen[bytes]", log: Path
+) -> dict[str, Any]:
+    """Send the signal to a command that writes to a log, and wait for the command's end."""
     lines = 2 * case.share * len(account.list_configured(project, case.stack))
     deadline = time.monotonic() + WAIT_SECONDS
     while process.poll() is None and len(PROGRESS.findall(log.read_text())) < lines:
         assert time.monotonic() < deadline, log.read_text()
         time.sleep(0.02)
-    with_signal = time.monotonic() + case.seconds
-    while process.poll() is None and time.monotonic() < with_signal:
+    signal_at = time.monotonic() + case.seconds
+    while process.poll() is None and time.monotonic() < signal_at:
         time.sleep(0.01)
     was_running = process.poll() is None
-    if was_running:
-        terraforms = find_terraforms(project)
-        if case.to_terraform and terraforms:
-            os.kill(terraforms[0], case.signal)
-        elif case.signal == signal.SIGINT:
-            os.killpg(process.pid, case.signal)  # as a Ctrl-C in a terminal
-        else:
-            os.kill(process.pid, case.signal)
+    to_terraform = was_running and send(project.folder, case, process)
     status = process.wait(WAIT_SECONDS)
     printed = log.read_text()
     assert "Traceback" not in printed, printed
-    is_told = case.command.is_ours and case.signal != signal.SIGKILL and not case.to_terraform
+    is_told = case.command.is_ours and case.signal != signal.SIGKILL and not to_terraform
     if was_running and is_told and status:
         assert "interrupted" in printed, printed
-    return {"was_running": was_running, "status": status}
+    target = case.describe_signal(to_terraform=to_terraform)
+    return {"was_running": was_running, "status": status, "target": target}
+
+
+def send(folder: Path, case: Case, process: "subprocess.Popen[bytes]") -> bool:
+    """Send the case's signal; return whether Terraform has got it. If none runs, the command gets it."""
+    if case.to_terraform:
+        for terraform in find_processes(folder, "terraform"):
+            with suppress(ProcessLookupError):  # it has just ended
+                os.kill(terraform, case.signal)
+                return True
+    if case.signal == signal.SIGINT:
+        os.killpg(process.pid, case.signal)  # as a Ctrl-C in a terminal
+    else:
+        process.send_signal(case.signal)
+    return False
 
 
 def run_again(project: Project, case: Case) -> subprocess.CompletedProcess[str]:
@@ -240,23 +272,10 @@ def run_again(project: Project, case: Case) -> subprocess.CompletedProcess[str]:
     return project.deployment("destroy" if case.command.destroys else "deploy", "--yes", case.stack)
 
 
-def find_terraforms(project: Project) -> list[int]:
-    """Return the IDs of the Terraform processes of the project."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            is_terraform = (process / "comm").read_text().strip() == "terraform"
-            if is_terraform and (process / "cwd").readlink().is_relative_to(project.folder):
-                found.append(int(process.name))
-        except OSError:
-            continue  # the process has just ended, or belongs to somebody else
-    return found
-
-
 def wait_for_terraform(project: Project) -> None:
     """Wait until no Terraform of the project runs: it may outlive a killed command."""
     deadline = time.monotonic() + WAIT_SECONDS
-    while find_terraforms(project):
+    while find_processes(project.folder, "terraform"):
         assert time.monotonic() < deadline
         time.sleep(0.1)
 
@@ -273,17 +292,20 @@ def tabulate(outcomes: list[dict[str, Any]]) -> list[str]:
     ]
     for (command, target), group in sorted(groups.items()):
         converged, locks, orphans = (
-            sum(not item["locks"] and not item["orphans"] and not item["refused"] for item in group),
-            sum(bool(item["locks"]) for item in group),
-            sum(bool(item["orphans"]) for item in group),
+            sum(not any(item.get(name) for name in TROUBLE) for item in group),
+            sum(bool(item.get("locks")) for item in group),
+            sum(bool(item.get("orphans")) for item in group),
         )
         lines.append(f"| `{command}` | {target} | {len(group)} | {converged} | {locks} | {orphans} |")
-    objects = sum((Counter(item["orphans"]) for item in interrupted), Counter())
-    refusals = Counter(item["refused"] for item in interrupted if item["refused"])
+    objects = sum((Counter[str](item.get("orphans") or {}) for item in interrupted), Counter())
+    refusals = Counter(item["refused"] for item in interrupted if item.get("refused"))
+    failed = sum(item.get("failed", False) for item in outcomes)
     listed = ", ".join(f"{count} `{name}`" for name, count in objects.most_common())
     lines += [
         "",
         f"{len(interrupted)} interruptions. {len(outcomes) - len(interrupted)} more commands ended sooner.",
+        "",
+        f"Cases that failed: {failed}.",
         "",
         f"Orphans, which are objects in no state: {listed or 'none'}.",
     ]

@@ -27,6 +27,8 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 DEMO_POINTS, SET_UP_POINTS = 18, 6
 CHECKOUTS = 3  # interrupted at the same time
 LONGEST_WAIT_SECONDS = 20.0
+LOCK_SECONDS = 300
+ROWS = 18  # of the table, if no test is left out
 # Packages of each kind (Python, C, Rust, with programs): the whole list takes minutes.
 FEW_PACKAGES = "boto3==1.43.106\nnumpy==2.4.6\npydantic==2.14.3\npytest==9.2.0\nrich==15.0.0\nruff==0.17.6\n"
 # Every file that an installed package lists is there, in its size.
@@ -51,7 +53,8 @@ def rows(figures: Figures) -> Iterator[list[Row]]:
     found: list[Row] = []
     yield found
     lines = [f"| {case} | {happens} | {status} |" for case, happens, status in found]
-    figures.write("machine", ["| case | what happens | exit status |", "| --- | --- | --- |", *lines])
+    lines = ["| case | what happens | exit status |", "| --- | --- | --- |", *lines]
+    figures.write("machine", lines, is_whole=len(found) == ROWS)
 
 
 @pytest.fixture(scope="module")
@@ -245,7 +248,10 @@ def test_two_checkouts_work_at_once(ready: Checkout, rows: list[Row], tmp_path: 
         lock = ready.folder / ".work" / "demo.lock"
         lock.unlink(missing_ok=True)
         plain_demo = pool.submit(ready.run, *DEMO)
+        deadline = time.monotonic() + LOCK_SECONDS
         while not (lock.exists() and lock.read_text()):
+            assert not plain_demo.done(), plain_demo.result().output
+            assert time.monotonic() < deadline
             time.sleep(0.1)
         second = no_traceback(ready.run(*DEMO))
         for demo in (plain_demo, strange_demo):
@@ -371,6 +377,7 @@ def test_a_machine_that_lacks_something_is_one_message(
         assert expected in ended.message, ended.output
         assert place.wait_for_processes() == []
     finally:
-        place.run(".venv/bin/python", "-m", "local_aws", "stop") if is_ready else None
+        if is_ready:
+            place.run(".venv/bin/python", "-m", "local_aws", "stop")
     is_silent = case == "output to a pipe that breaks"  # the last line is a title of the demo
     rows.append((case, "no message" if is_silent else in_code(ended.message, place), str(ended.status)))

@@ -7,14 +7,13 @@ import os
 import re
 import secrets
 import signal
-import socket
 import subprocess
 import tempfile
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -26,14 +25,25 @@ from local_aws import aws_provider, emulator, provider_mirror
 from local_aws.rehearsal.record import changing
 from stacks.settings.load import load_settings
 from tests.chaos.figures import Figures
-from tests.chaos.secret_places import MARK, Evidence, Find, Kinds, Watcher, read_files, read_versions
+from tests.chaos.secret_places import (
+    MARK,
+    WITH_CORE_FILES,
+    Evidence,
+    Find,
+    Kinds,
+    Watcher,
+    core_files_stay,
+    read_files,
+    read_versions,
+)
 from tests.chaos.secret_search import Searcher, Secret
 from tests.emulator.project import Project, copy_project, inherited_environment, running_project
 from tests.environments import STACKS
+from tests.machine import find_free_port
+from tests.sockets import find_processes
 
 pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="only Linux shows processes under /proc")
 
-CORE_PATTERN = Path("/proc/sys/kernel/core_pattern")
 NO_UPDATE_CHECKS = {"CHECKPOINT_DISABLE": "1", "DISABLE_VERSION_CHECK": "1"}  # as the Makefile has them
 WAIT_SECONDS = 600
 PLAIN, ODD, WRONG = (
@@ -280,7 +290,7 @@ def run_without_terraform(run: Run, values: dict[str, str]) -> None:
     )
     output = run.project.folder / "plans" / "code-quality.json"
     output.parent.mkdir()
-    run.jobs("explain", str(ci_file), "--json")
+    assert '"job": "build"' in run.jobs("explain", str(ci_file), "--json")  # it has read the variable, too
     run.jobs("explain", str(ci_file), "--code-quality", str(output))
     run.jobs("all-maxima")
 
@@ -353,8 +363,7 @@ def crash_in_the_middle(run: Run, token: str) -> str:
         wait_until(lambda: re.search(r"Max core file size +0 ", limits.read_text()), process, output)
         process.send_signal(signal.SIGSEGV)
         assert process.wait(WAIT_SECONDS) == -signal.SIGSEGV
-    pattern = CORE_PATTERN.read_text().strip()
-    if "/" in pattern or pattern.startswith("|"):
+    if not core_files_stay():
         return "Core files of this machine go elsewhere, so they were not searched"
     return (
         "SIGABRT to a Terraform of ours and SIGSEGV to a command of ours left the core files that are counted"
@@ -367,7 +376,7 @@ def crashing(run: Run, *arguments: str) -> Iterator[tuple["subprocess.Popen[byte
     output = run.project.folder / ".work" / f"crashed-{arguments[0]}.log"
     with output.open("w") as file:
         process = subprocess.Popen(
-            ["sh", "-c", 'ulimit -c unlimited && exec .venv/bin/python -m deployment "$@"', "sh", *arguments],
+            [*WITH_CORE_FILES, ".venv/bin/python", "-m", "deployment", *arguments],
             cwd=run.project.folder,
             env={**run.environment("crash"), "GOTRACEBACK": "crash"},
             stdin=subprocess.DEVNULL,
@@ -388,15 +397,6 @@ def wait_until(is_done: Callable[[], object], process: "subprocess.Popen[bytes]"
         assert time.monotonic() < deadline, output.read_text()
         assert process.poll() is None, output.read_text()
         time.sleep(0.1)
-
-
-def find_processes(folder: Path, program: str) -> Iterator[int]:
-    """Yield the processes of a program that work below a folder."""
-    for entry in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):  # it has ended
-            is_here = (entry / "cwd").readlink().is_relative_to(folder)
-            if is_here and (entry / "exe").readlink().name == program:
-                yield int(entry.name)
 
 
 def plan_and_apply(run: Run, values: dict[str, str]) -> None:
@@ -432,8 +432,9 @@ def review(run: Run, values: dict[str, str]) -> None:
     files = ("--sarif", "a.sarif", "--code-quality", "code-quality.json", "--gitlab-report", "gitlab.json")
     command = (".venv/bin/python", "-m", "plan_review")
     names = [str(local / f"{stack}.json") for stack in STACKS]
-    run(*command, *names, str(given), *(str(plans / item) if "." in item else item for item in files),
-        accepted=(0, 2, 3))  # fmt: skip
+    options = (str(plans / item) if "." in item else item for item in files)
+    report = run(*command, *names, str(given), *options, accepted=(0, 2, 3))
+    assert "random_password.p" in report  # it has read the sensitive value, too
     posted: list[bytes] = []
 
     def answer(request: BaseHTTPRequestHandler, body: bytes) -> tuple[int, dict[str, str], bytes]:
@@ -448,10 +449,10 @@ def review(run: Run, values: dict[str, str]) -> None:
         return 200, {}, text
 
     with serving(answer) as url:
-        report = str(local / "report.md")
+        file = str(local / "report.md")
         for api, status in ((url, 0), (f"{url}/refusing", 1)):
             run(
-                *(*command, "comment", report),
+                *(*command, "comment", file),
                 accepted=[status],
                 CI_API_V4_URL=api,
                 CI_PROJECT_ID="7",
@@ -494,11 +495,8 @@ def run_demo(tmp_path: Path) -> tuple[Evidence, Watcher]:
     """Run the commands of the local environment, whose emulator and stand-ins are processes of theirs."""
     folder, started = tmp_path / "demo", time.time()
     copy_project(folder)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     local = folder / "environments" / "local.yaml"
-    local.write_text(local.read_text().replace(":4566", f":{port}"))
+    local.write_text(local.read_text().replace(":4566", f":{find_free_port()}"))
     settings = load_settings(local)
     variables = {"PATH": os.environ["PATH"], **NO_UPDATE_CHECKS, "VERBOSE": "1", "TF_LOG": "TRACE"}
     environment = {**inherited_environment(), **variables}

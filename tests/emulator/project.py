@@ -4,10 +4,11 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from stacks.settings import Settings
 from stacks.settings.load import PROJECT, load_settings
 from tests.emulator import terraform_commands
 from tests.environments import change_settings, synthesize, write_document
+from tests.sockets import find_processes
 
 COUNTING_TERRAFORM = Path(__file__).with_name("terraform")
 NOT_COPIED = (".git", ".venv", ".work", "node_modules", "cdktf.out", ".*_cache", "__pycache__")
@@ -83,9 +85,13 @@ class Project:
         """Run a command of `python -m deployment`, as a pipeline does."""
         return self.run(".venv/bin/python", "-m", "deployment", command, *arguments)
 
-    def start(self, command: str, *arguments: str) -> subprocess.Popen[str]:
-        """Start a command of `python -m deployment`, in a process group of its own."""
-        return subprocess.Popen(
+    @contextmanager
+    def started(self, command: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+        """Start a command of `python -m deployment` in a process group of its own.
+
+        Neither the group nor a Terraform of this copy of the project outlives the block.
+        """
+        with subprocess.Popen(
             [".venv/bin/python", "-m", "deployment", command, *arguments],
             cwd=self.folder,
             env=self.environment,
@@ -94,7 +100,15 @@ class Project:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
-        )
+        ) as process:
+            try:
+                yield process
+            finally:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                for pid in find_processes(self.folder, "terraform"):  # it has a session of its own
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
 
     def count_objects(self) -> dict[str, int]:
         """Return the numbers of some objects in the account that a second deployment would double."""

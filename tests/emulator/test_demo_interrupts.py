@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,7 +18,8 @@ from local_aws import emulator
 from stacks.backend import read_backend, state_key
 from stacks.settings.load import load_settings
 from tests.emulator.project import copy_project, inherited_environment
-from tests.sockets import find_listening_addresses
+from tests.machine import find_free_port
+from tests.sockets import find_listening_addresses, find_processes
 
 pytestmark = [
     pytest.mark.skipif(not Path("/proc").is_dir(), reason="only Linux lists processes under /proc"),
@@ -54,11 +54,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A copy of the project whose emulator has a port of its own; the emulator is stopped at the end."""
     folder = tmp_path_factory.mktemp("demo") / "project"
     copy_project(folder)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     local = folder / "environments" / "local.yaml"
-    local.write_text(local.read_text().replace(":4566", f":{port}"))
+    local.write_text(local.read_text().replace(":4566", f":{find_free_port()}"))
     try:
         yield folder
     finally:
@@ -169,17 +166,3 @@ def finish(process: subprocess.Popen[str], folder: Path, output: str, addresses:
         time.sleep(0.1)
     left = list(find_processes(folder).values())
     return Run(output + rest, errors, process.returncode, left, addresses)
-
-
-def find_processes(folder: Path) -> dict[int, str]:
-    """Return IDs and command lines of the processes in the copy, without those of the emulator."""
-    session, found = emulator.running_pid(folder / ".work"), {}
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            pid = int(process.name)
-            line = (process / "cmdline").read_text().replace("\0", " ").strip()
-            if line and (process / "cwd").readlink().is_relative_to(folder) and os.getsid(pid) != session:
-                found[pid] = line
-        except OSError:
-            continue  # the process has just ended, or belongs to somebody else
-    return found

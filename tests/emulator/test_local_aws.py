@@ -12,6 +12,7 @@ import pytest
 
 from local_aws import emulator
 from stacks.settings.load import PROJECT
+from tests.machine import find_free_port
 from tests.sockets import find_listening_addresses, find_processes_of_session
 
 WAIT_SECONDS = 20
@@ -110,9 +111,7 @@ def test_it_knows_client_tokens_until_its_reset(tmp_path: Path) -> None:
 
 def find_free_url() -> str:
     """Return a URL with a free port."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{free.getsockname()[1]}"
+    return f"http://127.0.0.1:{find_free_port()}"
 
 
 def refuses_connections(url: str) -> bool:

@@ -1,12 +1,14 @@
 """`make setup` with stand-ins for Python, pip and npm, in a folder whose path has unusual characters."""
 
 import os
+import select
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,7 @@ FILES = (
     "package.json",
     "package-lock.json",
 )
+WAIT_SECONDS = 60
 # As `python -m venv` and pip do, it takes a half-written package for a whole one.
 PYTHON = """#!/bin/sh
 case "$1 $2" in
@@ -61,27 +64,39 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def start(folder: Path) -> "subprocess.Popen[str]":
-    """Start `make setup` in a process group of its own."""
-    return subprocess.Popen(
+@contextmanager
+def started(folder: Path) -> Iterator["subprocess.Popen[str]"]:
+    """Start `make setup` in a process group of its own; the group does not outlive the block."""
+    with subprocess.Popen(
         ["make", "setup", "PYTHON=python-stand-in"],
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def set_up(folder: Path) -> tuple[int, str]:
+    """Run `make setup` to its end; return its exit status and its output."""
+    with started(folder) as process:
+        return finish(process)
 
 
 def finish(process: "subprocess.Popen[str]") -> tuple[int, str]:
     """Return the exit status and the output of a set-up."""
-    output, _ = process.communicate(timeout=30)
+    output, _ = process.communicate(timeout=WAIT_SECONDS)
     return process.returncode, output
 
 
 def wait_for(condition: Callable[[], object]) -> None:
-    """Wait until a condition is true, for ten seconds at most."""
-    deadline = time.monotonic() + 10
+    """Wait until a condition is true, for a minute at most."""
+    deadline = time.monotonic() + WAIT_SECONDS
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -96,27 +111,34 @@ def is_alive(pid: int) -> bool:
     return True
 
 
+def is_waited_for(lock: Path) -> bool:
+    """Return whether a process waits for a lock; only Linux tells."""
+    table, inode = Path("/proc/locks"), lock.stat().st_ino
+    lines = table.read_text().splitlines() if table.exists() else [f"-> FLOCK :{inode} "]
+    return any("-> FLOCK" in line and f":{inode} " in line for line in lines)
+
+
 def test_a_killed_installation_is_not_believed(checkout: Path) -> None:
     """The next set-up begins the Python packages anew; pip itself would take the half one for whole."""
     (checkout / "pip.sh").write_text("kill -9 $$\n")
-    status, output = finish(start(checkout))
+    status, output = set_up(checkout)
     assert status == 2
     assert "The set-up is not finished" in output
     assert (checkout / ".venv" / "package").read_text() == "half\n"
     # As pip: a package that is there counts as installed.
     (checkout / "pip.sh").write_text("test ! -e .venv/left || exit 0\n")
     (checkout / ".venv" / "left").touch()
-    assert finish(start(checkout))[0] == 0
+    assert set_up(checkout)[0] == 0
     assert (checkout / ".venv" / "package").read_text() == "whole\n"
 
 
 def test_what_was_removed_is_installed_again(checkout: Path) -> None:
     """A set-up without a change does nothing; .venv or node_modules that are gone come back."""
-    assert finish(start(checkout))[0] == 0
-    assert finish(start(checkout)) == (0, "make: Nothing to be done for 'setup'.\n")
+    assert set_up(checkout)[0] == 0
+    assert set_up(checkout) == (0, "make: Nothing to be done for 'setup'.\n")
     shutil.rmtree(checkout / ".venv")
     shutil.rmtree(checkout / "node_modules")
-    assert finish(start(checkout))[0] == 0
+    assert set_up(checkout)[0] == 0
     assert (checkout / ".venv" / "bin" / "python").exists()
     assert (checkout / "node_modules" / ".bin" / "cdktf").exists()
 
@@ -126,7 +148,7 @@ def test_a_signal_ends_the_installation(checkout: Path, number: signal.Signals) 
     """After Ctrl-C or `kill <make>` no pip goes on, and Python prints no traceback."""
     sleeping = "import os, time; open('pip.pid', 'w').write(str(os.getpid())); time.sleep(60)"
     (checkout / "pip.sh").write_text(f"""exec '{sys.executable}' -IS -c "{sleeping}"\n""")
-    with start(checkout) as process:
+    with started(checkout) as process:
         wait_for(lambda: (checkout / "pip.pid").exists() and (checkout / "pip.pid").read_text())
         if number == signal.SIGINT:
             os.killpg(process.pid, number)
@@ -142,12 +164,13 @@ def test_a_signal_ends_the_installation(checkout: Path, number: signal.Signals) 
 def test_two_set_ups_install_once(checkout: Path) -> None:
     """The second one says that it waits, and finds everything done."""
     (checkout / "pip.sh").write_text("while ! test -e go; do sleep 0.02; done\n")
-    with start(checkout) as first:
+    with started(checkout) as first:
         wait_for((checkout / "pip.log").exists)
-        with start(checkout) as second:
+        with started(checkout) as second:
             assert second.stdout
+            assert select.select([second.stdout], [], [], WAIT_SECONDS)[0]
             line = second.stdout.readline()
-            time.sleep(1)  # so long it would take to begin an installation of its own
+            wait_for(lambda: is_waited_for(checkout / ".work" / "set-up.lock"))
             (checkout / "go").touch()
             assert finish(second)[0] == 0
         assert finish(first)[0] == 0
@@ -159,6 +182,6 @@ def test_a_folder_that_cannot_be_written_to_is_one_message(checkout: Path) -> No
     """A checkout of another user's, or a read-only one."""
     (checkout / ".work").mkdir()
     (checkout / ".work" / "set-up.lock").mkdir()  # root may write everywhere, but not to a folder as a file
-    status, output = finish(start(checkout))
+    status, output = set_up(checkout)
     assert status == 2
     assert output.splitlines()[0] == ".work/set-up.lock: Is a directory"
