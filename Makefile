@@ -9,6 +9,7 @@ WORKERS ?= 4
 
 # The lock has the hashes of all files. LOCKED=no: for an index that serves files which it has built itself.
 LOCKED ?= yes
+# `export LOCKED=no` holds for each target: all of them begin with the set-up.
 REQUIREMENTS := $(if $(filter no,$(LOCKED)),requirements-dev.txt,requirements.lock)
 SCANNERS := $(if $(filter no,$(LOCKED)),requirements-scan.txt,requirements-scan.lock)
 
@@ -73,14 +74,14 @@ setup: .work/ready ## Make .venv and node_modules with the pinned tools
 
 # The two halves of the set-up run at the same time. In each recipe of the set-up a line is one command: bash
 # then becomes this command, so that a signal to make reaches it.
-.work/ready: .work/tools $(REQUIREMENTS) constraints.txt package.json package-lock.json $(NO_PYTHON) $(NO_NODE)
+.work/ready: .work/tools $(REQUIREMENTS) requirements.txt constraints.txt package.json package-lock.json $(NO_PYTHON) $(NO_NODE)
 	@$(PYTHON) tools/set_up.py .work/set-up.lock $(MAKE) --no-print-directory --jobs=2 .work/python .work/node
 	@touch $@
 	@echo "Ready"
 
 # Where an installation was killed, pip may believe that a package is whole: so the next one begins anew.
 # Without --no-compile pip compiles 1,500 modules of AWS resources, of which the stacks import 40.
-.work/python: .work/tools $(REQUIREMENTS) constraints.txt $(NO_PYTHON)
+.work/python: .work/tools $(REQUIREMENTS) requirements.txt constraints.txt $(NO_PYTHON)
 	@test -e $@ -a -x $(VENV)/python || rm -rf .venv
 	@rm -f $@
 	@echo "Python: making .venv"
@@ -199,7 +200,7 @@ chaos: setup ## Run faults, interruptions and bad input, and write docs/reliabil
 
 .PHONY: test-cdktn
 test-cdktn: setup ## Convert a copy to cdktn, the fork of cdktf, and compare what both synthesize
-	@$(VENV)/pytest -m cdktn tests/cdktn
+	@$(VENV)/python -m pytest -m cdktn tests/cdktn
 
 .PHONY: lint
 lint: setup ## Check formatting, lint, types and imports
@@ -248,7 +249,7 @@ compare-reviewers: setup .work/reviewers/ready ## Compare plan_review with other
 
 .work/lock/ready: Makefile
 	@$(PYTHON) -m venv --clear .work/lock
-	@.work/lock/bin/pip install --quiet --no-compile uv==0.13.9
+	@.work/lock/bin/python -m pip install --quiet --no-compile uv==0.13.9
 	@touch $@
 
 # Each lock holds the hashes of all files of each version, so that it fits every platform.
@@ -271,7 +272,7 @@ newer-versions: setup ## Report what is newer than the tested versions, from pub
 	@mkdir -p .work/bench && cp tools/bench/package.json .work/bench/
 	@npm install --prefix .work/bench --ignore-scripts --no-audit --no-fund --loglevel=error
 	@$(PYTHON) -m venv --clear .work/bench/python
-	@.work/bench/python/bin/pip install --quiet --requirement tools/bench/requirements.txt
+	@.work/bench/python/bin/python -m pip install --quiet --requirement tools/bench/requirements.txt
 	@touch $@
 
 .PHONY: bench

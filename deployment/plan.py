@@ -11,7 +11,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -91,7 +91,7 @@ def plan(stacks: Sequence[Stack], settings: Settings) -> int:
     planner = _Planner(folder)
     planned = [planner.plan(stack) for stack in stacks]
     now = dt.datetime.now(dt.UTC)
-    prices = read_prices(settings, now.date())
+    prices = read_prices(settings, planned, now.date())
     title = f"Plan of {settings.environment}, {now:%Y-%m-%d %H:%M} UTC"
     facts = _collect_facts(settings)
     review = Review(title, planned, facts, accepted)
@@ -132,9 +132,12 @@ def read_project_accepted(today: dt.date) -> Accepted:
     return read_accepted(ACCEPTED_FILE.read_bytes(), ACCEPTED_FILE.name, today)
 
 
-def read_prices(settings: Settings, today: dt.date) -> PriceTable | None:
-    """Return AWS's current prices; None, for this project's table, if AWS is emulated or does not tell."""
-    if settings.aws.is_local:
+def read_prices(settings: Settings, planned: Iterable[PlannedStack], today: dt.date) -> PriceTable | None:
+    """Return AWS's current prices if the plans have changes.
+
+    None means this project's table, if nothing changes, AWS is emulated, or it does not tell.
+    """
+    if settings.aws.is_local or not any(stack.has_changes for stack in planned):
         return None
     print("prices: asking AWS", flush=True)
     types = {name for group in settings.cluster.node_groups.values() for name in group.instance_types}

@@ -1,11 +1,13 @@
 """Terraform in the folder of a synthesized stack."""
 
 import datetime as dt
+import errno
 import fcntl
 import hashlib
 import io
 import json
 import os
+import platform
 import re
 import signal
 import subprocess
@@ -29,6 +31,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # Ctrl-C, kill, a clos
 SYNTHESIS = "synthesis.sha256"  # in the output folder, beside cdktf's manifest.json
 RUNNING = ".terraform.running"  # in a stack's folder; locked while a Terraform of ours runs there
 READ_INTERVAL_SECONDS = 0.05
+NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)  # of a file system without flock
 _LEVELS_WITHOUT_SECRETS = ("INFO", "WARN", "ERROR", "OFF")  # any other word is TRACE for Terraform
 
 
@@ -264,12 +267,13 @@ def _alone(folder: Path) -> Iterator[IO[str]]:
     file = _open(folder)
     try:
         is_told = False
-        while not _try_lock(file):
-            note = _read_note(folder)
-            if note and not _is_alive(note["pid"]):
+        while not (_try_lock(file) and _is_current(file)):
+            note = _read_note(file)
+            if note and not _is_alive(note):
                 # Terraform was killed, and left programs of its own, such as a provider, which inherited the
                 # lock.
-                (folder / RUNNING).unlink(missing_ok=True)
+                _remove(file)
+            if not _is_current(file):  # removed, here or by another command that waited
                 file.close()
                 file = _open(folder)
                 continue
@@ -289,47 +293,114 @@ def _open(folder: Path) -> IO[str]:
 
 
 def _try_lock(file: IO[str]) -> bool:
+    """Return whether the file is locked now; also True, with a warning, where files can't be locked."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        _warn_of_no_locks(file.name)
     return True
+
+
+@cache
+def _warn_of_no_locks(file: str) -> None:
+    text = "this file system has no locks: run one command at a time in this folder"
+    print(f"{file}: {text}", file=sys.stderr, flush=True)
+
+
+def _is_current(file: IO[str]) -> bool:
+    """Return whether the open file is still the one of its path."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), Path(file.name).stat())
+    except FileNotFoundError:
+        return False
+
+
+def _remove(file: IO[str]) -> None:
+    """Remove an open file; its path stays if it is another command's new file."""
+    folder = os.open(Path(file.name).parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)  # one command at a time compares and removes
+        if _is_current(file):
+            Path(file.name).unlink()
+    finally:
+        os.close(folder)
 
 
 def _note_running(file: IO[str], pid: int, arguments: Sequence[str]) -> None:
     """Write down which Terraform runs; the lock says whether it still does."""
-    note = {"pid": pid, "command": arguments[0], "since": f"{dt.datetime.now(dt.UTC):%Y-%m-%d %H:%M:%S} UTC"}
+    note = {
+        "pid": pid,
+        "started": _read_process(pid)[1],
+        **_describe_machine(),
+        "command": arguments[0],
+        "since": f"{dt.datetime.now(dt.UTC):%Y-%m-%d %H:%M:%S} UTC",
+    }
     file.write(json.dumps(note))
     file.flush()
 
 
-def _read_note(folder: Path) -> dict[str, Any] | None:
+def _read_note(file: IO[str]) -> dict[str, Any] | None:
     """Return which Terraform runs; None if another command has locked the folder just now."""
     try:
-        note: dict[str, Any] = json.loads((folder / RUNNING).read_text(encoding="utf-8"))
+        note: dict[str, Any] = json.loads(os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0))
     except (OSError, ValueError):
         return None
     return note
 
 
-def _is_alive(pid: int) -> bool:
+def _describe_machine() -> dict[str, str]:
+    """Return where a process ID has its meaning: a container may have the host's name, and own processes."""
     try:
-        os.kill(pid, 0)
+        processes = str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        processes = ""
+    return {"host": platform.node(), "processes": processes}
+
+
+def _is_on_this_machine(note: Mapping[str, Any]) -> bool:
+    return all(note.get(key) == value for key, value in _describe_machine().items())
+
+
+def _is_alive(note: Mapping[str, Any]) -> bool:
+    """Return whether the process of a note runs. One of another machine can't be seen: it counts as running.
+
+    Without /proc, as on macOS, a process that got the ID of an ended one counts as running, too: then the
+    command waits, and its message names the process.
+    """
+    if not _is_on_this_machine(note):
+        return True
+    try:
+        os.kill(note["pid"], 0)
     except ProcessLookupError:
         return False
     except PermissionError:
         return True  # another user's
-    status = Path(f"/proc/{pid}/stat")
+    state, started = _read_process(note["pid"])
     # In a container without an init program, an ended process stays as a zombie.
-    return not (status.exists() and ") Z " in status.read_text(encoding="utf-8"))
+    return state != "Z" and started == note["started"]
+
+
+def _read_process(pid: int) -> tuple[str, str]:
+    """Return a process's state and its start in ticks after boot; empty if it has ended, or without /proc."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return "", ""
+    fields = status.rpartition(") ")[2].split()  # after the name
+    return fields[0], fields[19]  # proc(5): fields 3 and 22
 
 
 def _describe_running(folder: Path, note: dict[str, Any] | None, consequence: str) -> str:
     """Return a message about the Terraform that runs in a stack's folder."""
     process, advice = "Terraform", ""
     if note:
-        process = f"`terraform {note['command']}`, process {note['pid']}, since {note['since']}"
-        advice = f" To end it in good order: kill -INT {note['pid']}"
+        where = "" if _is_on_this_machine(note) else f" on {note.get('host')}"
+        process = f"`terraform {note['command']}`, process {note['pid']}{where}, since {note['since']}"
+        advice = f" To end it in good order{where}: kill -INT {note['pid']}"
     return f"{folder.name}: {process}, still runs here. {consequence}.{advice}"
 
 
@@ -343,7 +414,7 @@ def refuse_running(folder: Path, consequence: str) -> None:
     if not (folder / RUNNING).exists():
         return
     with _open(folder) as file:
-        if not _try_lock(file) and ((note := _read_note(folder)) is None or _is_alive(note["pid"])):
+        if not _try_lock(file) and ((note := _read_note(file)) is None or _is_alive(note)):
             raise TerraformError(_describe_running(folder, note, consequence))
 
 
@@ -355,14 +426,18 @@ def limit_provider_logs(variables: Mapping[str, str]) -> dict[str, str]:
     are described in Terraform, "Enable Terraform logs".
     """
     limited = dict(variables)
-    level = limited.get("TF_LOG_PROVIDER") or limited.get("TF_LOG")
-    if not level or level.upper() in _LEVELS_WITHOUT_SECRETS:
-        return limited
-    if everything := limited.pop("TF_LOG", ""):  # providers read it, too
-        limited["TF_LOG_CORE"] = everything
-    limited["TF_LOG_PROVIDER"] = "INFO"
-    _note_limited_logs(level)
+    everything = limited.get("TF_LOG", "")
+    level = limited.get("TF_LOG_PROVIDER") or everything
+    if _shows_secrets(everything):  # providers read it beside TF_LOG_PROVIDER
+        limited["TF_LOG_CORE"] = limited.pop("TF_LOG")
+    if _shows_secrets(level):
+        limited["TF_LOG_PROVIDER"] = "INFO"
+        _note_limited_logs(level)
     return limited
+
+
+def _shows_secrets(level: str) -> bool:
+    return bool(level) and level.upper() not in _LEVELS_WITHOUT_SECRETS
 
 
 @cache

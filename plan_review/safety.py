@@ -52,6 +52,10 @@ def _count(value: Any) -> float:
     return float(value) if isinstance(value, int | float) else 0.0
 
 
+def _count_items(value: Any) -> float:
+    return float(len(value)) if isinstance(value, list) else 0.0
+
+
 def _count_or(default: float) -> Callable[[Any], float]:
     """Return a rank for a number that has a default."""
     return lambda value: default if value is None else _count(value)
@@ -168,6 +172,7 @@ _GUARDS: dict[str, tuple[_Guard, ...]] = {
             "event_selector.read_write_type", "records only reading or only writing", _is_all, Category.AUDIT
         ),
         _Guard("event_selector.data_resource", "no longer records data events", _is_set, Category.AUDIT),
+        _Guard("advanced_event_selector", "records fewer kinds of events", _count_items, Category.AUDIT),
     ),
     # Amazon VPC, "Create a flow log": accepted traffic, rejected traffic, or all.
     "aws_flow_log": (

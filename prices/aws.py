@@ -6,10 +6,12 @@ A caller needs the permissions pricing:GetProducts and ec2:DescribeSpotPriceHist
 
 import datetime as dt
 import json
+import math
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from time import monotonic
 from typing import Any
 
 import boto3
@@ -33,6 +35,8 @@ from prices.table import (
 
 API_REGION = "us-east-1"
 """One of the few regions that answer for all others."""
+PLAN_SECONDS = 20
+"""A plan must not wait long for what is only good to know: after this time it asks for no further page."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +112,12 @@ _UNITS = {"hour": {"Hrs", "Hours", "hours"}, "GB": {"GB"}, "GB-month": {"GB-Mo"}
 
 
 def update(
-    client: Any, known: PriceTable, regions: Collection[str], types: Collection[str], today: dt.date
+    client: Any,
+    known: PriceTable,
+    regions: Collection[str],
+    types: Collection[str],
+    today: dt.date,
+    seconds: float = math.inf,
 ) -> PriceTable:
     """Return a table in which AWS's current prices replace those of some regions.
 
@@ -118,15 +127,17 @@ def update(
         regions: The regions to ask for.
         types: The instance types to keep.
         today: The date of the new prices.
+        seconds: The time after which no further page is asked for.
 
     Raises:
-        PriceError: If AWS does not answer, or knows no price of a region.
+        PriceError: If AWS does not answer, or not in time, or knows no price of a region.
 
     """
     source = f"api-{today}"
     rows = dict(known.rows)
+    deadline = monotonic() + seconds
     for region in regions:
-        found = dict(_ask(client, region, types, source))
+        found = dict(_ask(client, region, types, source, deadline))
         if not any(item in types for _, item in found):
             raise PriceError(f"AWS's price list has no instance of {region}: is that a region's code?")
         rows.update(found)
@@ -146,18 +157,17 @@ def read_current(region: str, types: Collection[str], today: dt.date) -> PriceTa
         PriceError: If AWS does not answer within seconds, or refuses to.
 
     """
-    # A plan must not wait long for what is only good to know.
-    config = botocore.config.Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 2})
+    config = botocore.config.Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 1})
     try:
         client = boto3.client("pricing", region_name=API_REGION, config=config)
     except botocore.exceptions.BotoCoreError as error:
         raise PriceError(f"AWS's price list can't be read: {error}") from None
     known = known_prices()
-    return update(client, known, [region], {*types_of(known), *types}, today)
+    return update(client, known, [region], {*types_of(known), *types}, today, PLAN_SECONDS)
 
 
 def _ask(
-    client: Any, region: str, types: Collection[str], source: str
+    client: Any, region: str, types: Collection[str], source: str, deadline: float
 ) -> Iterator[tuple[tuple[str, str], Row]]:
     for query in _QUERIES:
         filters = [
@@ -165,18 +175,23 @@ def _ask(
             for field, value in {"regionCode": region, **query.filters}.items()
         ]
         pages = client.get_paginator("get_products").paginate(ServiceCode=query.service, Filters=filters)
-        for product in _read_pages(pages):
+        for product in _read_pages(pages, deadline):
             item = query.name(product["product"]["attributes"])
             usd = _read_usd(product, query.unit)
             if item and usd is not None and (item in types or "." not in item):
                 yield (region, item), Row(region, item, usd, query.unit, source)
 
 
-def _read_pages(pages: Any) -> Iterator[Any]:
+def _read_pages(pages: Any, deadline: float) -> Iterator[Any]:
+    """Yield the products of all pages; each page is one request."""
+    if monotonic() > deadline:
+        raise PriceError("AWS's price list did not answer in time")
     try:
         for page in pages:
             for text in page["PriceList"]:
                 yield json.loads(text)
+            if page.get("NextToken") and monotonic() > deadline:
+                raise PriceError("AWS's price list did not answer in time")
     except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
         raise PriceError(f"AWS's price list can't be read: {error}") from None
 

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from types import FrameType
 
 UNFINISHED = """\
@@ -19,11 +20,12 @@ The set-up is not finished; the messages above say why. It needs the registries 
 def run_alone(lock_file: str, command: list[str]) -> int:
     """Run a command while no other one has the lock, end it at a signal, and return its exit status."""
     lock = os.open(lock_file, os.O_CREAT | os.O_RDWR, 0o666)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        print("another set-up works in this folder: waiting for its end", file=sys.stderr)
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with suppress(OSError):  # of a file system without locks: there the set-up goes on
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("another set-up works in this folder: waiting for its end", file=sys.stderr)
+            fcntl.flock(lock, fcntl.LOCK_EX)
     received: list[int] = []
     process: subprocess.Popen[bytes] | None = None
 
@@ -47,7 +49,7 @@ if __name__ == "__main__":
     try:
         STATUS = run_alone(sys.argv[1], sys.argv[2:])
     except OSError as error:
-        sys.exit(f"{error.filename}: {error.strerror}")
+        sys.exit(f"{error.filename or sys.argv[1]}: {error.strerror}")
     except KeyboardInterrupt:  # while it waits for the other set-up
         sys.exit("interrupted")
     if STATUS:

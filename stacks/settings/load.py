@@ -43,7 +43,7 @@ MAX_MISTAKES, MAX_LINE = 50, 1500  # of a message
 UNUSABLE = "can't be used: it must be YAML in UTF-8, with values that JSON can represent"
 TOO_LARGE = (
     f"can't be used: larger than an environment is. Accepted: up to {MAX_BYTES // 1000} kB, and up to "
-    f"{MAX_NODES} values on {MAX_DEPTH} levels, with those that aliases repeat"
+    f"{MAX_NODES} keys and values on {MAX_DEPTH} levels, with those that aliases repeat"
 )
 
 _TAG = "tag:yaml.org,2002:"

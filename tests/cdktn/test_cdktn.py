@@ -129,7 +129,9 @@ def test_the_converted_project_needs_nothing_of_cdktf(converted: Path) -> None:
     """Its packages are those of cdktn alone, and so is the command line that npm would install."""
     listed = {
         item["name"]
-        for item in json.loads(run(".venv/bin/pip", "list", "--format", "json", folder=converted))
+        for item in json.loads(
+            run(".venv/bin/python", "-m", "pip", "list", "--format", "json", folder=converted)
+        )
     }
     assert {name for name in listed if "cdkt" in name} == {
         "cdktn",

@@ -219,6 +219,9 @@ REFERENCES = ".a0: {rules: [{if: a}]}\n" + "".join(
 BASE = "b: &b {" + ",".join(f"V{i}: 1" for i in range(200)) + "}\n.a: {variables: *b}\n"
 EXTENDS = BASE + "".join(f"j{i}: {{extends: .a, script: x}}\n" for i in range(100))
 BOMB = "a0: &a0 [x]\n" + "".join(f"a{i}: &a{i} [{NINE.format(f'a{i - 1}')}]\n" for i in range(1, 40))
+MERGES = f".a: &a {{{','.join(f'k{i}: 1' for i in range(500))}}}\n" + "".join(
+    f"j{i}: {{<<: *a}}\n" for i in range(200)
+)
 
 
 @pytest.mark.parametrize(
@@ -257,8 +260,9 @@ BOMB = "a0: &a0 [x]\n" + "".join(f"a{i}: &a{i} [{NINE.format(f'a{i - 1}')}]\n" f
         (f"{REFERENCES}job: {{script: x, rules: !reference [.a8, rules]}}", "expand to more than"),
         (EXTENDS, "expand to more than 3000 values"),
         (BOMB, "anchors that expand to more than"),
+        (MERGES, "merge keys that repeat more than 40000 keys"),
         ("x: " + "a" * MAX_BYTES, "larger than 1000 kB"),
-        ("x: [" + "a," * 3000 + "]", "more than 1600 values"),
+        ("x: [" + "a," * 5000 + "]", "more than 4000 keys and values"),
     ],
 )
 def test_a_file_that_gitlab_would_refuse_ends_in_a_message(
@@ -277,7 +281,14 @@ def test_a_file_that_gitlab_would_refuse_ends_in_a_message(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("x: [" + "a," * 100_000 + "]", "more than 16000 values"),
+        ("x: [" + "a," * 100_000 + "]", "more than 40000 keys and values"),
+        (
+            ".a: &a {"
+            + ",".join(f"k{i}: 1" for i in range(9000))
+            + "}\n"
+            + "".join(f"j{i}: {{<<: *a}}\n" for i in range(5000)),
+            "merge keys that repeat more than 400000 keys",
+        ),
         (
             BASE.replace("V199: 1", ",".join(f"V{i}: 1" for i in range(199, 2000)))
             + "".join(f"j{i}: {{extends: .a, script: x}}\n" for i in range(1000)),

@@ -158,8 +158,16 @@ MERGES = "".join(f"- &a{n + 1} {{<<: [{','.join([f'*a{n}'] * 9)}]}}\n" for n in 
         pytest.param(f"accepted:\n- &a0 [x]\n{LEVELS}", "a.yaml: accepted[0]: ['x']: refused", id="aliases"),
         pytest.param(f"accepted: &a20\n- &a0 [x]\n{LEVELS[:-60]}\n", "a.yaml", id="aliases in the list"),
         pytest.param(f"accepted:\n- &a0 {{x: x}}\n{MERGES}", "a.yaml: not YAML: merge keys", id="merge keys"),
+        pytest.param(
+            f"x: &a {{{','.join(f'k{i}: 1' for i in range(300))}}}\n"
+            + "".join(f"y{i}: {{<<: *a}}\n" for i in range(50)),
+            "a.yaml: not YAML: merge keys that repeat more than 10000 keys",
+            id="many merge keys",
+        ),
         pytest.param(f"#{'x' * 1_000_000}\n", "a.yaml: not YAML: 1000002 bytes. Accepted: up to", id="1 MB"),
-        pytest.param(f"accepted: [{'1,' * 2000}]", "a.yaml: not YAML: more than 1000 values", id="values"),
+        pytest.param(
+            f"accepted: [{'1,' * 2000}]", "a.yaml: not YAML: more than 1000 keys and values", id="values"
+        ),
         pytest.param(f"accepted: {'[' * 500}", "a.yaml:1: not YAML: ", id="500 levels"),
         pytest.param(
             'accepted:\n- {"a\\e[31m": 1}', r"a.yaml: accepted[0].a\x1b[31m: unknown", id="control character"

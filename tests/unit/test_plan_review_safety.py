@@ -97,6 +97,12 @@ WEAKER: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
         {"event_selector": []},
         "no longer records data events",
     ),
+    (
+        "aws_cloudtrail",
+        {"advanced_event_selector": [{"name": "management"}, {"name": "objects"}]},
+        {"advanced_event_selector": [{"name": "management"}]},
+        "records fewer kinds of events",
+    ),
     ("aws_flow_log", {"traffic_type": "ALL"}, {"traffic_type": "REJECT"}, "only rejected traffic"),
     ("aws_cloudtrail", {"is_multi_region_trail": True}, {"is_multi_region_trail": False}, "one region"),
     (

@@ -14,6 +14,8 @@ import pytest
 from botocore.stub import ANY, Stubber
 
 from deployment import plan
+from plan_review.review import PlannedStack
+from prices import aws
 from prices.__main__ import main
 from prices.aws import read_spot, update
 from prices.table import (
@@ -28,9 +30,11 @@ from prices.table import (
     write_table,
 )
 from stacks.settings.load import load_settings
+from tests import plan_documents
 from tests.environments import WriteEnvironment
 
 TODAY = dt.date(2026, 11, 26)
+CHANGES = [PlannedStack("network", plan_documents.plan(plan_documents.resource("aws_vpc", None, {})))]
 OLD = PriceTable(
     [
         Row("eu-central-1", "m5.2xlarge", Decimal("9.99"), "hour", "old"),
@@ -175,7 +179,7 @@ def test_a_plan_takes_current_prices_of_its_region(
     stubber.add_response("get_products", {"PriceList": [_product("0.47", "Hrs", instanceType="m5.2xlarge")]})
     for _ in range(6):
         stubber.add_response("get_products", {"PriceList": []})
-    prices = plan.read_prices(load_settings(write_environment()), TODAY)
+    prices = plan.read_prices(load_settings(write_environment()), CHANGES, TODAY)
     stubber.assert_no_pending_responses()
     assert prices
     found = prices.find("m5.2xlarge", "eu-central-1")
@@ -192,10 +196,33 @@ def test_a_plan_without_the_right_to_ask_takes_the_table(
     client, stubber = price_list
     monkeypatch.setattr(boto3, "client", lambda *_arguments, **_options: client)
     stubber.add_client_error("get_products", "AccessDeniedException", "not authorized: pricing:GetProducts")
-    assert plan.read_prices(load_settings(write_environment()), TODAY) is None
+    assert plan.read_prices(load_settings(write_environment()), CHANGES, TODAY) is None
     message = capsys.readouterr().err
     assert "not authorized: pricing:GetProducts" in message
     assert "The report takes this project's table." in message
+
+
+def test_a_plan_without_changes_asks_nobody(
+    monkeypatch: pytest.MonkeyPatch, write_environment: WriteEnvironment
+) -> None:
+    """Its report compares no costs, so it takes this project's table."""
+    monkeypatch.delattr(boto3, "client")
+    unchanged = [PlannedStack("network", plan_documents.plan())]
+    assert plan.read_prices(load_settings(write_environment()), unchanged, TODAY) is None
+
+
+@pytest.mark.parametrize("token", [{"NextToken": "more"}, {}])
+def test_a_slow_price_list_ends_in_a_message(
+    price_list: tuple[Any, Stubber], monkeypatch: pytest.MonkeyPatch, token: dict[str, str]
+) -> None:
+    """After 20 seconds a plan asks for no further page, and for no other product."""
+    client, stubber = price_list
+    monkeypatch.setattr(aws, "monotonic", iter([0, 1, 21, 22]).__next__)
+    monkeypatch.setattr(boto3, "client", lambda *_arguments, **_options: client)
+    stubber.add_response("get_products", {"PriceList": [], **token})
+    with pytest.raises(PriceError, match="did not answer in time"):
+        aws.read_current("eu-central-1", [], TODAY)
+    stubber.assert_no_pending_responses()
 
 
 def test_a_plan_on_the_emulator_asks_nobody(
@@ -203,7 +230,7 @@ def test_a_plan_on_the_emulator_asks_nobody(
 ) -> None:
     """The local environment never reaches AWS."""
     monkeypatch.delattr(boto3, "client")
-    assert plan.read_prices(load_settings(write_environment(base="local")), TODAY) is None
+    assert plan.read_prices(load_settings(write_environment(base="local")), CHANGES, TODAY) is None
 
 
 def test_a_region_that_aws_does_not_know_is_refused(price_list: tuple[Any, Stubber]) -> None:

@@ -1,5 +1,7 @@
 """`make setup` with stand-ins for Python, pip and npm, in a folder whose path has unusual characters."""
 
+import errno
+import fcntl
 import os
 import select
 import shutil
@@ -15,6 +17,7 @@ import pytest
 
 from stacks.settings.load import PROJECT
 from tests.machine import UNUSUAL
+from tools import set_up
 
 FILES = (
     "Makefile",
@@ -23,6 +26,7 @@ FILES = (
     "requirements.lock",
     "requirements.txt",
     "requirements-dev.txt",
+    "requirements.lock",
     "constraints.txt",
     "package.json",
     "package-lock.json",
@@ -176,6 +180,28 @@ def test_two_set_ups_install_once(checkout: Path) -> None:
         assert finish(first)[0] == 0
     assert line == "another set-up works in this folder: waiting for its end\n"
     assert (checkout / "pip.log").read_text() == "install\n"
+
+
+def test_without_hashes_a_new_version_is_installed(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With `export LOCKED=no` the lock file plays no part, and requirements.txt does."""
+    monkeypatch.setenv("LOCKED", "no")
+    (checkout / "requirements.lock").unlink()
+    assert finish(start(checkout))[0] == 0
+    later = time.time() + 60
+    os.utime(checkout / "requirements.txt", (later, later))
+    assert finish(start(checkout))[0] == 0
+    assert (checkout / "pip.log").read_text() == "install\n" * 2
+
+
+def test_a_file_system_without_locks_ends_no_set_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some network disks have none: the command runs without a lock."""
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", fail)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    assert set_up.run_alone(str(tmp_path / "lock"), ["true"]) == 0
 
 
 def test_a_folder_that_cannot_be_written_to_is_one_message(checkout: Path) -> None:

@@ -1,12 +1,16 @@
 """Synthesized stacks, and Terraform in their folders."""
 
+import errno
 import fcntl
 import json
 import os
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Any
 
 import pytest
 
@@ -14,7 +18,10 @@ from deployment.terraform import (
     RUNNING,
     Stack,
     TerraformError,
+    _alone,
     _note_limited_logs,
+    _note_running,
+    _remove,
     is_synthesized,
     limit_provider_logs,
     note_synthesis,
@@ -25,6 +32,7 @@ from stacks.settings.load import PROJECT, load_settings
 from tests.environments import STACKS, synthesize
 
 LEFT_SECONDS = 60
+NO_PROCESS = 2**30  # more than any system has
 
 
 @pytest.fixture(scope="module")
@@ -145,15 +153,84 @@ def test_programs_that_a_killed_terraform_has_left_keep_nothing_waiting(
     assert time.monotonic() - started < LEFT_SECONDS / 2
 
 
+@contextmanager
+def locked_note(folder: Path, pid: int, **changes: str) -> Iterator[IO[str]]:
+    """A lock on a folder, with the note of a Terraform; `changes` replace values of the note."""
+    with (folder / RUNNING).open("w+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        _note_running(file, pid, ["apply"])
+        note = json.loads((folder / RUNNING).read_text())
+        file.seek(0)
+        file.truncate()
+        file.write(json.dumps({**note, **changes}))
+        file.flush()
+        yield file
+
+
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="only Linux lists processes under /proc")
 def test_a_zombie_is_not_waited_for(tmp_path: Path) -> None:
     """In a container without an init program a killed Terraform stays in the list of processes."""
-    with subprocess.Popen(["sleep", "0"]) as process, (tmp_path / RUNNING).open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        file.write(json.dumps({"pid": process.pid, "command": "apply", "since": "now"}))
-        file.flush()
+    with subprocess.Popen(["sleep", "0"]) as process, locked_note(tmp_path, process.pid):
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and stays a zombie
         refuse_running(tmp_path, "Nothing was removed")
+
+
+def test_a_terraform_of_another_machine_counts_as_running(tmp_path: Path) -> None:
+    """A container or another client of a shared disk has process IDs of its own."""
+    message = f"process {NO_PROCESS} on other, .* on other: kill -INT {NO_PROCESS}"
+    with locked_note(tmp_path, NO_PROCESS, host="other"), pytest.raises(TerraformError, match=message):
+        refuse_running(tmp_path, "Nothing was removed")
+    with locked_note(tmp_path, NO_PROCESS):
+        refuse_running(tmp_path, "Nothing was removed")
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="only Linux has the start of a process under /proc")
+def test_a_process_that_got_the_id_of_an_ended_one_is_not_waited_for(tmp_path: Path) -> None:
+    """The note has the time when Terraform started."""
+    with locked_note(tmp_path, os.getpid()), pytest.raises(TerraformError, match="still runs here"):
+        refuse_running(tmp_path, "Nothing was removed")
+    with locked_note(tmp_path, os.getpid(), started="1"):
+        refuse_running(tmp_path, "Nothing was removed")
+
+
+def test_a_new_lock_file_of_another_command_is_kept(tmp_path: Path) -> None:
+    """Of two commands that find the same stale lock, the second one leaves the first one's new file."""
+    with locked_note(tmp_path, NO_PROCESS) as stale, (tmp_path / RUNNING).open("a+") as judged:
+        (tmp_path / RUNNING).unlink()
+        (tmp_path / RUNNING).write_text("new")
+        _remove(judged)
+        fcntl.flock(stale, fcntl.LOCK_UN)
+    assert (tmp_path / RUNNING).read_text() == "new"
+
+
+def test_a_lock_on_a_removed_file_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the opening and the locking another command may have removed the file."""
+
+    def remove_and_lock(file: IO[str], number: int, *, lock: Any = fcntl.flock) -> None:
+        monkeypatch.undo()
+        (tmp_path / RUNNING).unlink()
+        lock(file, number)
+
+    monkeypatch.setattr(fcntl, "flock", remove_and_lock)
+    with _alone(tmp_path) as file:
+        assert os.path.samestat(os.fstat(file.fileno()), (tmp_path / RUNNING).stat())
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP])
+def test_a_file_system_without_locks_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], number: int
+) -> None:
+    """Terraform runs, and one line names the file."""
+
+    def fail(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", fail)
+    for _ in range(2):
+        with _alone(tmp_path):
+            pass
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"{tmp_path / RUNNING}: this file system has no locks")
 
 
 @pytest.mark.parametrize(
@@ -168,7 +245,8 @@ def test_a_zombie_is_not_waited_for(tmp_path: Path) -> None:
             {"TF_LOG_CORE": "DEBUG", "TF_LOG_PROVIDER": "INFO"},
         ),
         ({"TF_LOG": "info"}, {"TF_LOG": "info"}),
-        ({"TF_LOG": "TRACE", "TF_LOG_PROVIDER": "WARN"}, {"TF_LOG": "TRACE", "TF_LOG_PROVIDER": "WARN"}),
+        ({"TF_LOG": "TRACE", "TF_LOG_PROVIDER": "WARN"}, {"TF_LOG_CORE": "TRACE", "TF_LOG_PROVIDER": "WARN"}),
+        ({"TF_LOG": "INFO", "TF_LOG_PROVIDER": "TRACE"}, {"TF_LOG": "INFO", "TF_LOG_PROVIDER": "INFO"}),
         ({"TF_LOG_CORE": "TRACE"}, {"TF_LOG_CORE": "TRACE"}),
         ({}, {}),
     ],
