@@ -17,7 +17,7 @@ import pytest
 
 from stacks.settings.load import PROJECT
 from tests.machine import UNUSUAL
-from tools import set_up
+from tools.set_up import run_alone
 
 FILES = (
     "Makefile",
@@ -65,6 +65,8 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (programs / name).write_text(text)
         (programs / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+    for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS"):  # `make test` hands them on, and make then says more
+        monkeypatch.delenv(name, raising=False)
     return folder
 
 
@@ -186,10 +188,10 @@ def test_without_hashes_a_new_version_is_installed(checkout: Path, monkeypatch: 
     """With `export LOCKED=no` the lock file plays no part, and requirements.txt does."""
     monkeypatch.setenv("LOCKED", "no")
     (checkout / "requirements.lock").unlink()
-    assert finish(start(checkout))[0] == 0
+    assert set_up(checkout)[0] == 0
     later = time.time() + 60
     os.utime(checkout / "requirements.txt", (later, later))
-    assert finish(start(checkout))[0] == 0
+    assert set_up(checkout)[0] == 0
     assert (checkout / "pip.log").read_text() == "install\n" * 2
 
 
@@ -201,7 +203,7 @@ def test_a_file_system_without_locks_ends_no_set_up(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(fcntl, "flock", fail)
     monkeypatch.setattr(signal, "signal", lambda *_: None)
-    assert set_up.run_alone(str(tmp_path / "lock"), ["true"]) == 0
+    assert run_alone(str(tmp_path / "lock"), ["true"]) == 0
 
 
 def test_a_folder_that_cannot_be_written_to_is_one_message(checkout: Path) -> None:
