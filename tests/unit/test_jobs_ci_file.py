@@ -25,7 +25,7 @@ from jobs.ci_file import (
     read_pipeline,
 )
 from jobs.ci_yaml import CiFileError
-from stacks.settings import limited_yaml
+from plan_review import yaml_text
 from stacks.settings.limited_yaml import MAX_BYTES
 
 Read = Callable[..., Pipeline]
@@ -270,8 +270,8 @@ def test_a_file_that_gitlab_would_refuse_ends_in_a_message(
 ) -> None:
     """It names the place and the reason, within seconds. Lower limits than the real ones need less text."""
     monkeypatch.setattr(ci_file, "MAX_WORK", ci_file.MAX_WORK // 100)
-    for module in (ci_yaml, limited_yaml):
-        monkeypatch.setattr(module, "MAX_NODES", limited_yaml.MAX_NODES // 10)
+    for module in (ci_yaml, yaml_text):
+        monkeypatch.setattr(module, "MAX_NODES", yaml_text.MAX_NODES // 10)
     begin = time.process_time()
     assert message in refusal(text)
     assert time.process_time() - begin < 5

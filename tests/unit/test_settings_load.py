@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from plan_review import yaml_text
 from stacks.backend import BackendError, read_backend
-from stacks.settings import limited_yaml, load
+from stacks.settings import load
 from stacks.settings.limited_yaml import MAX_BYTES
 from stacks.settings.load import PROJECT, SettingsError, load_environment, load_settings
 from tests.environments import Mistakes, WriteEnvironment
@@ -91,7 +92,7 @@ def test_a_file_larger_than_an_environment_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
     """The message has the limits. A lower limit than the real one needs less text."""
-    for module in (load, limited_yaml):
+    for module in (load, yaml_text):
         monkeypatch.setattr(module, "MAX_NODES", 50)
     path = tmp_path / "example.yaml"
     path.write_text(text)
