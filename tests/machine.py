@@ -2,20 +2,19 @@
 
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from local_aws import emulator
 from stacks.settings.load import PROJECT
 from tests.emulator.project import copy_project
-from tests.sockets import find_processes
+from tests.processes import find_processes, started
 
 # A leading dash, spaces, an umlaut, and characters that mean something to make, the shell or a URL.
 UNUSUAL = """-Größe $HOME "a" 'b' #c &d %e"""
@@ -75,22 +74,11 @@ class Checkout:
             for name, value in os.environ.items()
             if not name.startswith("AWS_") and name not in unset
         }
-        with subprocess.Popen(
-            command,
-            cwd=self.folder,
-            env={**kept, **(variables or {})},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            start_new_session=True,
+        variables = {**kept, **(variables or {})}
+        with started(
+            *command, folder=self.folder, environment=variables, stderr=subprocess.STDOUT
         ) as process:
-            try:
-                yield process
-            finally:
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
+            yield process
 
     def find_processes(self) -> dict[int, str]:
         """Return the command lines of the processes in the folder, without those of the emulator."""

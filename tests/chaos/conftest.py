@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,12 @@ import pytest
 from tests.emulator.conftest import aws_reattach
 
 __all__ = ["aws_reattach"]
+
+
+@pytest.fixture(scope="module")
+def chance(seed: int) -> random.Random:
+    """The source of all random choices."""
+    return random.Random(seed)
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,17 @@ VALIDATED = 24  # environments, in a full run
 Figure = dict[str, Any]
 
 
+def run_examples(number: int) -> bounds:
+    """Return hypothesis' settings for a number of examples, whatever they cost."""
+    return bounds(
+        max_examples=number,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+
+
 @dataclass
 class Worker:
     """The process that runs the programs, begun again when it has ended."""
@@ -199,13 +210,7 @@ class Inputs:
         """Run a number of examples of a strategy."""
 
         @seeded(self.seed)
-        @bounds(
-            max_examples=number,
-            database=None,
-            deadline=None,
-            phases=[Phase.generate],
-            suppress_health_check=list(HealthCheck),
-        )
+        @run_examples(number)
         @given(strategy)
         def run(data: bytes) -> None:
             done = self.run(kind, data)
@@ -281,13 +286,7 @@ def try_command_lines(inputs: Inputs, number: int) -> Tally:
     tally = Tally(COMMAND_LINES)
 
     @seeded(inputs.seed)
-    @bounds(
-        max_examples=number,
-        database=None,
-        deadline=None,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
+    @run_examples(number)
     @given(command_lines(str(inputs.folder), with_node=inputs.worker.synthesizes))
     def run(line: tuple[str, list[str], dict[str, str]]) -> None:
         tally.add(line, inputs.worker.run(*line), None)

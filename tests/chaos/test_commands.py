@@ -16,7 +16,7 @@ import pytest
 from stacks.backend import state_key
 from tests.chaos.figures import Figures
 from tests.emulator.project import Project, running_project
-from tests.sockets import find_processes
+from tests.processes import find_processes
 
 pytestmark = pytest.mark.chaos
 
@@ -35,12 +35,6 @@ def project(tmp_path_factory: pytest.TempPathFactory, aws_reattach: dict[str, An
         done = project.deployment("deploy", "--yes", "network")
         assert done.returncode == 0, done.stdout + done.stderr
         yield project
-
-
-@pytest.fixture(scope="module")
-def chance(seed: int) -> random.Random:
-    """The source of all random choices."""
-    return random.Random(seed)
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ import pytest
 from tests.chaos import test_faults, test_interruptions
 from tests.chaos.figures import Figures
 from tests.emulator.project import Project
-from tests.sockets import find_processes
+from tests.processes import find_processes
 
 
 @pytest.fixture

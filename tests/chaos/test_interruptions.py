@@ -25,7 +25,7 @@ from tests.chaos import account
 from tests.chaos.conftest import Outcomes
 from tests.chaos.figures import Figures
 from tests.emulator.project import Project, running_project
-from tests.sockets import find_processes
+from tests.processes import find_processes
 
 pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="only Linux lists processes under /proc")
 

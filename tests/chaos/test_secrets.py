@@ -40,7 +40,7 @@ from tests.chaos.secret_search import Searcher, Secret
 from tests.emulator.project import Project, copy_project, inherited_environment, running_project
 from tests.environments import STACKS
 from tests.machine import find_free_port
-from tests.sockets import find_processes
+from tests.processes import find_processes
 
 pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="only Linux shows processes under /proc")
 

@@ -30,12 +30,6 @@ def project(tmp_path_factory: pytest.TempPathFactory, aws_reattach: dict[str, An
 
 
 @pytest.fixture(scope="module")
-def chance(seed: int) -> random.Random:
-    """The source of all random choices."""
-    return random.Random(seed)
-
-
-@pytest.fixture(scope="module")
 def rows(figures: Figures) -> Iterator[list[str]]:
     """The rows of the table; it is written when all tests have ended."""
     rows = [

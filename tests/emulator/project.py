@@ -23,7 +23,7 @@ from stacks.settings import Settings
 from stacks.settings.load import PROJECT, load_settings
 from tests.emulator import terraform_commands
 from tests.environments import change_settings, synthesize, write_document
-from tests.sockets import find_processes
+from tests.processes import find_processes, started
 
 COUNTING_TERRAFORM = Path(__file__).with_name("terraform")
 NOT_COPIED = (".git", ".venv", ".work", "node_modules", "cdktf.out", ".*_cache", "__pycache__")
@@ -91,24 +91,14 @@ class Project:
 
         Neither the group nor a Terraform of this copy of the project outlives the block.
         """
-        with subprocess.Popen(
-            [".venv/bin/python", "-m", "deployment", command, *arguments],
-            cwd=self.folder,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        ) as process:
-            try:
+        words = (".venv/bin/python", "-m", "deployment", command, *arguments)
+        try:
+            with started(*words, folder=self.folder, environment=self.environment) as process:
                 yield process
-            finally:
+        finally:
+            for pid in find_processes(self.folder, "terraform"):  # it has a session of its own
                 with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                for pid in find_processes(self.folder, "terraform"):  # it has a session of its own
-                    with suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGKILL)
+                    os.kill(pid, signal.SIGKILL)
 
     def count_objects(self) -> dict[str, int]:
         """Return the numbers of some objects in the account that a second deployment would double."""

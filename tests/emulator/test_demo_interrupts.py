@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from stacks.backend import read_backend, state_key
 from stacks.settings.load import load_settings
 from tests.emulator.project import copy_project, inherited_environment
 from tests.machine import find_free_port
-from tests.sockets import find_listening_addresses, find_processes
+from tests.processes import find_listening_addresses, find_processes, started
 
 pytestmark = [
     pytest.mark.skipif(not Path("/proc").is_dir(), reason="only Linux lists processes under /proc"),
@@ -65,7 +65,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def killed(folder: Path) -> Run:
     """A first demo; SIGKILL ends it and its Terraform."""
-    with started_demo(folder) as process:
+    with start_demo(folder) as process:
         output = read_to_first_resource(process)
         (terraform,) = (pid for pid, line in find_processes(folder).items() if "terraform apply" in line)
         addresses = find_listening_addresses(find_processes(folder))
@@ -78,7 +78,7 @@ def killed(folder: Path) -> Run:
 def interrupted(killed: Run, folder: Path) -> Run:
     """The demo after the killed one; a Ctrl-C in the terminal sends SIGINT to its process group."""
     assert killed.status == -signal.SIGKILL
-    with started_demo(folder) as process:
+    with start_demo(folder) as process:
         output = read_to_first_resource(process)
         addresses = find_listening_addresses(find_processes(folder))
         os.killpg(process.pid, signal.SIGINT)
@@ -127,24 +127,11 @@ def test_an_interrupted_demo_keeps_its_resources_and_no_lock(interrupted: Run, f
     assert created <= kept
 
 
-@contextmanager
-def started_demo(folder: Path) -> Iterator[subprocess.Popen[str]]:
-    """Start a demo in a process group of its own; it does not outlive the block."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "local_aws", "demo"],
-        cwd=folder,
-        # Without the program that counts Terraform commands: Terraform would survive a SIGKILL to it.
-        env={**inherited_environment(), "PATH": os.environ["PATH"], "PYTHONUNBUFFERED": "1"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
+def start_demo(folder: Path) -> AbstractContextManager["subprocess.Popen[str]"]:
+    """Start a demo."""
+    # Without the program that counts Terraform commands: Terraform would survive a SIGKILL to it.
+    environment = {**inherited_environment(), "PATH": os.environ["PATH"], "PYTHONUNBUFFERED": "1"}
+    return started(sys.executable, "-m", "local_aws", "demo", folder=folder, environment=environment)
 
 
 def read_to_first_resource(process: subprocess.Popen[str]) -> str:

@@ -13,7 +13,7 @@ import pytest
 from local_aws import emulator
 from stacks.settings.load import PROJECT
 from tests.machine import find_free_port
-from tests.sockets import find_listening_addresses, find_processes_of_session
+from tests.processes import find_listening_addresses, find_processes_of_session
 
 WAIT_SECONDS = 20
 

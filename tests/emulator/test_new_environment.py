@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 from collections.abc import Iterator
 from typing import Any
 
@@ -30,24 +29,16 @@ def test_a_new_environment_is_deployed_plan_by_plan(fresh: Project) -> None:
     assert "not planned: network is not deployed yet" in report
     assert "not planned: cluster is not deployed yet" in report
 
-    apply = subprocess.Popen(
-        [".venv/bin/python", "-m", "deployment", "apply"],
-        cwd=fresh.folder,
-        env=fresh.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    printed = ""
-    assert apply.stdout
-    while "Creation complete" not in printed:
-        line = apply.stdout.readline()
-        assert line, printed
-        printed += line
-    for number in (signal.SIGINT, signal.SIGTERM):  # to the group, as a terminal or `timeout` does
-        os.killpg(apply.pid, number)
-    rest, complaint = apply.communicate(timeout=120)
+    with fresh.started("apply") as apply:
+        printed = ""
+        assert apply.stdout
+        while "Creation complete" not in printed:
+            line = apply.stdout.readline()
+            assert line, printed
+            printed += line
+        for number in (signal.SIGINT, signal.SIGTERM):  # to the group, as a terminal or `timeout` does
+            os.killpg(apply.pid, number)
+        rest, complaint = apply.communicate(timeout=120)
     assert apply.returncode == 1, printed + rest + complaint
     assert complaint.endswith("interrupted\n")
     assert "Two interrupts" not in printed + rest + complaint  # at the second Terraform would give up

@@ -15,6 +15,7 @@ from deployment import deploy as commands
 from deployment.questions import AnswerError
 from deployment.terraform import Stack, TerraformError, refuse_running
 from stacks.settings.load import PROJECT, load_settings
+from tests.processes import started
 
 SETTINGS = load_settings(PROJECT / "environments" / "example.yaml")
 
@@ -138,14 +139,7 @@ except (KeyboardInterrupt, BrokenPipeError) as error:
 def apply(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A program that applies a stack whose resource takes two seconds."""
     stack = make_stack(tmp_path, "slow", command="sleep 2; true")
-    with subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(stack.folder)],
-        cwd=PROJECT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as process:
+    with started(sys.executable, "-c", PROGRAM, str(stack.folder), folder=PROJECT) as process:
         assert process.stdout
         while "Creating..." not in (line := process.stdout.readline()):
             assert line

@@ -9,14 +9,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from stacks.settings.load import PROJECT
 from tests.machine import UNUSUAL
+from tests.processes import started
 from tools.set_up import run_alone
 
 FILES = (
@@ -70,27 +71,14 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@contextmanager
-def started(folder: Path) -> Iterator["subprocess.Popen[str]"]:
-    """Start `make setup` in a process group of its own; the group does not outlive the block."""
-    with subprocess.Popen(
-        ["make", "setup", "PYTHON=python-stand-in"],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    ) as process:
-        try:
-            yield process
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+def start(folder: Path) -> AbstractContextManager["subprocess.Popen[str]"]:
+    """Start `make setup`."""
+    return started("make", "setup", "PYTHON=python-stand-in", folder=folder, stderr=subprocess.STDOUT)
 
 
 def set_up(folder: Path) -> tuple[int, str]:
     """Run `make setup` to its end; return its exit status and its output."""
-    with started(folder) as process:
+    with start(folder) as process:
         return finish(process)
 
 
@@ -154,7 +142,7 @@ def test_a_signal_ends_the_installation(checkout: Path, number: signal.Signals) 
     """After Ctrl-C or `kill <make>` no pip goes on, and Python prints no traceback."""
     sleeping = "import os, time; open('pip.pid', 'w').write(str(os.getpid())); time.sleep(60)"
     (checkout / "pip.sh").write_text(f"""exec '{sys.executable}' -IS -c "{sleeping}"\n""")
-    with started(checkout) as process:
+    with start(checkout) as process:
         wait_for(lambda: (checkout / "pip.pid").exists() and (checkout / "pip.pid").read_text())
         if number == signal.SIGINT:
             os.killpg(process.pid, number)
@@ -170,9 +158,9 @@ def test_a_signal_ends_the_installation(checkout: Path, number: signal.Signals) 
 def test_two_set_ups_install_once(checkout: Path) -> None:
     """The second one says that it waits, and finds everything done."""
     (checkout / "pip.sh").write_text("while ! test -e go; do sleep 0.02; done\n")
-    with started(checkout) as first:
+    with start(checkout) as first:
         wait_for((checkout / "pip.log").exists)
-        with started(checkout) as second:
+        with start(checkout) as second:
             assert second.stdout
             assert select.select([second.stdout], [], [], WAIT_SECONDS)[0]
             line = second.stdout.readline()

@@ -1,12 +1,48 @@
-"""The processes of a session or in a folder, and their sockets, on Linux."""
+"""Processes that a test starts, and those of a session or in a folder, with their sockets, on Linux."""
 
 import os
+import signal
 import socket
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+import subprocess
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from local_aws import emulator
+
+
+@contextmanager
+def started(
+    *command: str,
+    folder: Path,
+    environment: Mapping[str, str] | None = None,
+    stderr: int = subprocess.PIPE,
+) -> Iterator["subprocess.Popen[str]"]:
+    """Start a command in a process group of its own; the group does not outlive the block.
+
+    Args:
+        command: The program and its arguments.
+        folder: Its working folder.
+        environment: Its environment variables; None for those of the test.
+        stderr: The place of its standard error, as `subprocess.Popen` takes it.
+
+    """
+    with subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def find_processes_of_session(session: int) -> Iterator[int]:
