@@ -1,7 +1,5 @@
 """The seed of a run of chaos, and the figures that it writes to docs/reliability.md: a plugin for pytest."""
 
-import fcntl
-import re
 import secrets
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from stacks.settings.load import PROJECT
+from tools.sections import write_section
 
 DOCUMENT = PROJECT / "docs" / "reliability.md"
 SAMPLE_SEED = 20261126
@@ -72,13 +71,4 @@ class Figures:
         if not is_whole:
             print(f"{self._document.name}: the part {part} stays, since not every case has run")
             return
-        text = "\n".join([*lines, "", f"Seed: {self._seed}.", ""])
-        with self._document.open("r+", encoding="utf-8") as document:
-            fcntl.flock(document, fcntl.LOCK_EX)  # workers write at the same time
-            section = re.compile(rf"(<!-- begin {part} -->\n).*?(<!-- end {part} -->)", re.DOTALL)
-            changed, count = section.subn(lambda match: match[1] + text + match[2], document.read())
-            if count != 1:
-                raise LookupError(f"{self._document}: no part {part}")
-            document.seek(0)
-            document.truncate()
-            document.write(changed)
+        write_section(self._document, part, [*lines, "", f"Seed: {self._seed}."])

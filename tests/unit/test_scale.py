@@ -18,9 +18,9 @@ from stacks import settings
 from stacks.settings import MAX_NODE_GROUPS
 from stacks.settings.load import PROJECT, load_settings
 from tests.environments import write_document
-from tools.bench import __main__ as bench
 from tools.bench.scale import FLEETS, NODE_GROUPS, Measurement, describe_environment
 from tools.bench.scale_picture import write_table
+from tools.sections import write_section
 
 PICTURE = PROJECT / "docs" / "pictures" / "scale.svg"
 # Fleets and node groups that the table in docs/performance.md lacks; it says so below the table.
@@ -83,12 +83,12 @@ def test_the_table_of_large_environments_is_that_of_the_picture() -> None:
 
 
 def test_figures_without_a_place_in_the_document_are_not_lost(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
     """The bench says that the section is missing, and leaves the document alone."""
-    monkeypatch.setattr(bench, "DOCUMENT", tmp_path / "performance.md")
-    bench.DOCUMENT.write_text("<!-- begin scale -->\nold\n<!-- end scale -->\n")
+    document = tmp_path / "performance.md"
+    document.write_text("<!-- begin scale -->\nold\n<!-- end scale -->\n")
     with pytest.raises(LookupError, match="no section synths"):
-        bench.write_section("synths", ["new"])
-    bench.write_section("scale", ["new"])
-    assert bench.DOCUMENT.read_text() == "<!-- begin scale -->\nnew\n<!-- end scale -->\n"
+        write_section(document, "synths", ["new"])
+    write_section(document, "scale", ["new"])
+    assert document.read_text() == "<!-- begin scale -->\nnew\n<!-- end scale -->\n"

@@ -7,16 +7,15 @@ of Terraform commands does not depend on the machine: it decides how long a demo
 import argparse
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
 from pathlib import Path
 
 from stacks.settings.load import PROJECT
 from tools.bench.cost import Cost, run
 from tools.bench.synths import compare_synths
+from tools.sections import write_section
 
 DOCUMENT = PROJECT / "docs" / "performance.md"
 PICTURE = PROJECT / "docs" / "pictures" / "scale.svg"
@@ -50,7 +49,7 @@ def main() -> None:
     lines = list(compare_synths())
     print(*lines, sep="\n")
     if arguments.document:
-        write_section("synths", lines)
+        write_section(DOCUMENT, "synths", lines)
     if arguments.scale:
         # These import the emulator's and the providers' packages.
         from tools.bench.scale import measure_scale  # noqa: PLC0415
@@ -61,29 +60,13 @@ def main() -> None:
         print(*lines, sep="\n")
         if arguments.document:
             draw_scale(measurements, PICTURE)
-            write_section("scale", lines)
+            write_section(DOCUMENT, "scale", lines)
     if arguments.replay:
         measure_replays()
     if arguments.demo:
         measure_demo()
     if arguments.test:
         measure_tests()
-
-
-def write_section(name: str, lines: Iterable[str]) -> None:
-    """Replace what stands between the document's comments `begin NAME` and `end NAME`.
-
-    Raises:
-        LookupError: If the document has no such comments.
-
-    """
-    section = re.compile(rf"(<!-- begin {name} -->\n).*?(<!-- end {name} -->)", re.DOTALL)
-    text = "".join(f"{line}\n" for line in lines)
-    document = DOCUMENT.read_text(encoding="utf-8")
-    changed, count = section.subn(lambda match: match[1] + text + match[2], document)
-    if count != 1:
-        raise LookupError(f"{DOCUMENT}: no section {name}")
-    DOCUMENT.write_text(changed, encoding="utf-8")
 
 
 def measure_replays() -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 from stacks.settings.load import PROJECT
 from tools.compare_reviewers.plans import Case, read_corpus
 from tools.compare_reviewers.reviewers import ENVIRONMENT, Run, Told, run_all
+from tools.sections import write_section
 
 DOCUMENT = PROJECT / "docs" / "plan_review.md"
-_TABLES = re.compile(r"(<!-- begin compared -->\n).*?(<!-- end compared -->)", re.DOTALL)
 _TOPICS = {
     "destruction": "deleted or replaced",
     "access": "more rights",
@@ -35,9 +35,7 @@ def main() -> None:
         for index, case in enumerate(cases):
             told = ", ".join(f"{run.name} {run.answers[index]}" for run in runs)
             print(f"{case.topic}: {case.name}: {told}")
-    text = "\n".join(_write(cases, runs)) + "\n"
-    document = DOCUMENT.read_text(encoding="utf-8")
-    DOCUMENT.write_text(_TABLES.sub(lambda match: match[1] + text + match[2], document), encoding="utf-8")
+    write_section(DOCUMENT, "compared", _write(cases, runs))
 
 
 def _write(cases: Sequence[Case], runs: Sequence[Run]) -> Iterator[str]:
