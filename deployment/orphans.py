@@ -147,26 +147,22 @@ def _find_eks_objects(eks: Any, tag: dict[str, str], described: Any) -> Iterator
     cluster = described["name"]
     owner = f"--cluster-name {cluster}"
     kinds = (
-        ("aws_eks_pod_identity_association", "pod_identity_association", "associationId", "associations"),
-        ("aws_eks_node_group", "nodegroup", "nodegroupName", "nodegroups"),
-        ("aws_eks_addon", "addon", "addonName", "addons"),
-        ("aws_eks_access_entry", "access_entry", "principalArn", "accessEntries"),
+        ("aws_eks_pod_identity_association", "pod_identity_association", "association-id", "associations"),
+        ("aws_eks_node_group", "nodegroup", "nodegroup-name", "nodegroups"),
+        ("aws_eks_addon", "addon", "addon-name", "addons"),
+        ("aws_eks_access_entry", "access_entry", "principal-arn", "accessEntries"),
     )
-    for type_, kind, argument, items in kinds:
+    for type_, kind, option, items in kinds:
         plural = f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}s"
+        first, last = option.split("-")
+        argument = f"{first}{last.title()}"
         for item in _list(eks, f"list_{plural}", items, clusterName=cluster):
             id_ = item[argument] if isinstance(item, dict) else item
             answer = getattr(eks, f"describe_{kind}")(**{"clusterName": cluster, argument: id_})
             (record,) = (value for name, value in answer.items() if name != "ResponseMetadata")
             if _has(record.get("tags", {}), tag):
-                option = {
-                    "associationId": "association-id",
-                    "nodegroupName": "nodegroup-name",
-                    "addonName": "addon-name",
-                    "principalArn": "principal-arn",
-                }[argument]
                 command = f"eks delete-{kind.replace('_', '-')} {owner} --{option} {id_}"
-                is_association = argument == "associationId"
+                is_association = option == "association-id"
                 yield AwsObject(type_, id_ if is_association else f"{cluster}:{id_}", "", (command,))
     if _has(described.get("tags", {}), tag):
         yield AwsObject("aws_eks_cluster", cluster, "", (f"eks delete-cluster --name {cluster}",))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from deployment.command_line import add_environment, run_command
-from jobs.operators import add_commands, check_fleet, load_prices
+from jobs.operators import add_commands, add_sizes, check_fleet, load_prices
 from plan_review.exit_status import Parser
 from stacks.errors import UserError
 
@@ -55,13 +55,7 @@ def _parse_command_line() -> argparse.Namespace:
         default=[],
         help="a CI/CD variable of the project or of a predefined name; it wins over the file's. Repeatable",
     )
-    command.add_argument(
-        "--instance-type",
-        metavar="TYPE=VCPUS:MIB",
-        action="append",
-        default=[],
-        help="size of an instance type, such as m7i.48xlarge=192:786432. Repeatable",
-    )
+    add_sizes(command)
     command.add_argument(
         "--root",
         metavar="FOLDER",

@@ -28,7 +28,7 @@ def add_commands(commands: Any) -> None:
     maxima = _add(
         commands, "all-maxima", "show whether each fleet's biggest job fits on each node group", _show_maxima
     )
-    _add_sizes(maxima)
+    add_sizes(maxima)
     maxima.add_argument(
         "--picture", metavar="FILE", type=Path, help="draw the answers to FILE, which ends with .svg or .png"
     )
@@ -55,7 +55,7 @@ def add_commands(commands: Any) -> None:
         help="seconds until a new node takes jobs, for ON_DEMAND or SPOT, such as SPOT=180. Repeatable; by "
         "default the middle of the settings' waiting_times",
     )
-    _add_sizes(replay)
+    add_sizes(replay)
     replay.add_argument("--json", action="store_true", help="print JSON instead of tables")
 
     convert = _add(commands, "convert", "print what GitLab's API says of jobs as a log for replay", _convert)
@@ -93,7 +93,8 @@ def _add(
     return command
 
 
-def _add_sizes(command: argparse.ArgumentParser) -> None:
+def add_sizes(command: argparse.ArgumentParser) -> None:
+    """Add the option for sizes of instance types."""
     command.add_argument(
         "--instance-type",
         metavar="TYPE=VCPUS:MIB",

@@ -11,7 +11,7 @@ import os
 import sys
 from pathlib import Path
 
-from plan_review import code_quality, comment, markdown, sarif
+from plan_review import code_quality, markdown, sarif
 from plan_review.accepted import Accepted, read_accepted
 from plan_review.exit_status import EXIT_STATUS_HELP, Parser
 from plan_review.findings import Finding
@@ -110,6 +110,8 @@ def _parse_command_line() -> argparse.Namespace:
 
 def _comment(arguments: list[str]) -> None:
     """Post a report as one comment, which a later report updates."""
+    from plan_review import comment  # noqa: PLC0415 - a review needs no HTTP
+
     parser = Parser(
         prog="python -m plan_review comment",
         description="Post a report as one comment on the merge request of this GitLab job; a later report "
