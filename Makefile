@@ -74,24 +74,34 @@ setup: .work/ready ## Make .venv and node_modules with the pinned tools
 
 # The two halves of the set-up run at the same time. In each recipe of the set-up a line is one command: bash
 # then becomes this command, so that a signal to make reaches it.
-.work/ready: .work/tools $(REQUIREMENTS) requirements.txt constraints.txt package.json package-lock.json $(NO_PYTHON) $(NO_NODE)
-	@$(PYTHON) tools/set_up.py .work/set-up.lock $(MAKE) --no-print-directory --jobs=2 .work/python .work/node
+SET_UP := $(PYTHON) tools/set_up.py .work/set-up.lock $(MAKE) --no-print-directory
+PYTHON_INPUTS := .work/tools $(REQUIREMENTS) requirements.txt constraints.txt $(NO_PYTHON)
+NODE_INPUTS := .work/tools package.json package-lock.json $(NO_NODE)
+
+.work/ready: $(PYTHON_INPUTS) $(NODE_INPUTS)
+	@$(SET_UP) --jobs=2 .work/python .work/node
+	@touch $@
+	@echo "Ready"
+
+# Most targets run no command line of cdktf: they need no npm.
+.work/ready-python: $(PYTHON_INPUTS)
+	@$(SET_UP) .work/python
 	@touch $@
 	@echo "Ready"
 
 # Where an installation was killed, pip may believe that a package is whole: so the next one begins anew.
 # Without --no-compile pip compiles 1,500 modules of AWS resources, of which the stacks import 40.
-.work/python: .work/tools $(REQUIREMENTS) requirements.txt constraints.txt $(NO_PYTHON)
+.work/python: $(PYTHON_INPUTS)
 	@test -e $@ -a -x $(VENV)/python || rm -rf .venv
 	@rm -f $@
 	@echo "Python: making .venv"
 	@$(PYTHON) -m venv .venv
-	@echo "Python: installing packages (about a minute the first time)"
-	@$(VENV)/python -m pip install --quiet --no-compile --requirement $(REQUIREMENTS)
+	@echo "Python: installing packages"
+	@$(VENV)/python -m tools.install_packages $(REQUIREMENTS)
 	@touch $@
 	@echo "Python: done"
 
-.work/node: .work/tools package.json package-lock.json $(NO_NODE)
+.work/node: $(NODE_INPUTS)
 	@rm -f $@
 	@echo "Node.js: installing the cdktf command line"
 	@npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
@@ -99,86 +109,86 @@ setup: .work/ready ## Make .venv and node_modules with the pinned tools
 	@echo "Node.js: done"
 
 .PHONY: demo
-demo: setup ## Deploy to an AWS emulated on this machine, and sum up
+demo: .work/ready-python ## Deploy to an AWS emulated on this machine, and sum up
 	@$(VENV)/python -m local_aws demo
 
 .PHONY: demo-down
-demo-down: setup ## Destroy what demo deployed, and stop the emulator
+demo-down: .work/ready-python ## Destroy what demo deployed, and stop the emulator
 	@$(VENV)/python -m local_aws down
 
 .PHONY: seed
-seed: setup ## Store a demo token on the emulated AWS for each fleet that has none
+seed: .work/ready-python ## Store a demo token on the emulated AWS for each fleet that has none
 	@$(VENV)/python -m local_aws seed
 
 .PHONY: bootstrap
-bootstrap: setup ## Create the state bucket of backend.tf.json for ENV
+bootstrap: .work/ready-python ## Create the state bucket of backend.tf.json for ENV
 	@$(VENV)/python -m deployment bootstrap
 
 # The set-up prints to standard error: `make consumer-policy … > policy.json` holds the policy alone.
 .PHONY: consumer-policy
 consumer-policy: ## Print the IAM policy for reading the state of STACKS="network cluster" of ENV
 	@test -n "$(STACKS)" || { echo 'STACKS: not set. Accepted: any of network, cluster, workloads, as in STACKS="network cluster"' >&2; exit 1; }
-	@$(MAKE) --no-print-directory setup >&2
+	@$(MAKE) --no-print-directory .work/ready-python >&2
 	@$(VENV)/python -m deployment consumer-policy $(STACKS)
 
 .PHONY: synth
-synth: setup ## Write the Terraform JSON of ENV to cdktf.out/
+synth: .work/ready-python ## Write the Terraform JSON of ENV to cdktf.out/
 	@$(VENV)/python main.py
 	@echo "cdktf.out/stacks: $$(ls cdktf.out/stacks | tr '\n' ' ')"
 
 # make itself ends with 2 on any failure: a pipeline that gates on 2 or 3 calls `python -m deployment plan`.
 .PHONY: plan
-plan: setup ## Plan every stack of ENV, and write the report for its reviewers
+plan: .work/ready-python ## Plan every stack of ENV, and write the report for its reviewers
 	@$(LOCALLY) $(VENV)/python -m deployment plan || case $$? in 2|3) ;; *) exit 1 ;; esac
 
 .PHONY: apply
-apply: setup ## Apply exactly what the last plan of ENV has planned
+apply: .work/ready-python ## Apply exactly what the last plan of ENV has planned
 	@$(LOCALLY) $(VENV)/python -m deployment apply
 
 .PHONY: approve
-approve: setup ## Approve the changes of the last plan of ENV that need it (OPTIONS=--refuse: refuse them)
+approve: .work/ready-python ## Approve the changes of the last plan of ENV that need it (OPTIONS=--refuse: refuse them)
 	@$(VENV)/python -m deployment approve $(OPTIONS)
 
 .PHONY: approvals
-approvals: setup ## Show the record of approvals of ENV, and verify it
+approvals: .work/ready-python ## Show the record of approvals of ENV, and verify it
 	@$(VENV)/python -m deployment approvals
 
 .PHONY: deploy
-deploy: setup ## Deploy the stacks of ENV in their order; show each plan and ask (STACKS="workloads": one alone)
+deploy: .work/ready-python ## Deploy the stacks of ENV in their order; show each plan and ask (STACKS="workloads": one alone)
 	@$(LOCALLY) $(VENV)/python -m deployment deploy $(STACKS)
 
 .PHONY: destroy
-destroy: setup ## Destroy the stacks of ENV in the reverse order, after one question
+destroy: .work/ready-python ## Destroy the stacks of ENV in the reverse order, after one question
 	@$(LOCALLY) $(VENV)/python -m deployment destroy $(STACKS)
 
 .PHONY: validate
-validate: setup ## Check the settings of ENV and backend.tf.json, without AWS
+validate: .work/ready-python ## Check the settings of ENV and backend.tf.json, without AWS
 	@$(VENV)/python -m deployment validate
 
 .PHONY: jobs
-jobs: setup ## Say whether the jobs of FILE=.gitlab-ci.yml would run on the fleets of ENV
+jobs: .work/ready-python ## Say whether the jobs of FILE=.gitlab-ci.yml would run on the fleets of ENV
 	@test -n "$(FILE)" || { echo 'FILE: not set. Accepted: the path of a CI file, as in FILE=.gitlab-ci.yml' >&2; exit 1; }
 	@$(VENV)/python -m jobs explain "$(FILE)" $(OPTIONS)
 
 .PHONY: replay
-replay: setup ## Say how long the jobs of FILE=jobs.csv would wait on ENV, and what its nodes would cost
+replay: .work/ready-python ## Say how long the jobs of FILE=jobs.csv would wait on ENV, and what its nodes would cost
 	@test -n "$(FILE)" || { echo 'FILE: not set. Accepted: the path of a log of jobs, as in FILE=jobs.csv' >&2; exit 1; }
 	@$(VENV)/python -m jobs replay "$(FILE)" $(OPTIONS)
 
 .PHONY: unlock
-unlock: setup ## Remove the lock that a killed Terraform has left on STACKS="network" of ENV
+unlock: .work/ready-python ## Remove the lock that a killed Terraform has left on STACKS="network" of ENV
 	@$(VENV)/python -m deployment unlock $(STACKS)
 
 .PHONY: restore
-restore: setup ## Restore an older version of a lost or damaged state of STACKS="network" of ENV
+restore: .work/ready-python ## Restore an older version of a lost or damaged state of STACKS="network" of ENV
 	@$(VENV)/python -m deployment restore $(STACKS) $(OPTIONS)
 
 .PHONY: orphans
-orphans: setup ## List the AWS objects of ENV that are in no state, as after a killed Terraform
+orphans: .work/ready-python ## List the AWS objects of ENV that are in no state, as after a killed Terraform
 	@$(VENV)/python -m deployment orphans
 
 .PHONY: show
-show: setup ## Show what the rehearsal of the local environment put into its cluster
+show: .work/ready-python ## Show what the rehearsal of the local environment put into its cluster
 	@$(VENV)/python -m local_aws show
 
 ##@ Develop
@@ -203,7 +213,7 @@ test-cdktn: setup ## Convert a copy to cdktn, the fork of cdktf, and compare wha
 	@$(VENV)/python -m pytest -m cdktn tests/cdktn
 
 .PHONY: lint
-lint: setup ## Check formatting, lint, types and imports
+lint: .work/ready-python ## Check formatting, lint, types and imports
 	@$(VENV)/ruff format --check .
 	@$(VENV)/ruff check .
 	@$(VENV)/python -m mypy
@@ -217,21 +227,21 @@ lint: setup ## Check formatting, lint, types and imports
 	@touch $@
 
 .PHONY: scan
-scan: setup .work/scan/ready ## Look for known weaknesses in stacks, plan, charts and packages
+scan: .work/ready-python .work/scan/ready ## Look for known weaknesses in stacks, plan, charts and packages
 	@$(VENV)/python -m tools.scan $(if $(REQUIRE),--require $(REQUIRE))
 
 .PHONY: docs
-docs: setup ## Write docs/settings.md and docs/outputs.md from the models, and draw docs/pictures
+docs: .work/ready-python ## Write docs/settings.md and docs/outputs.md from the models, and draw docs/pictures
 	@$(VENV)/python -m tools.generate_docs
 	@$(VENV)/python -m jobs all-maxima --environment example --picture docs/pictures/maxima.svg
 
 .PHONY: snapshots
-snapshots: setup ## Write tests/snapshots: the JSON of the example environment
+snapshots: .work/ready-python ## Write tests/snapshots: the JSON of the example environment
 	@ENV=example CDKTF_OUTDIR=.work/snapshots $(VENV)/python main.py
 	@for stack in network cluster workloads; do cp .work/snapshots/stacks/$$stack/cdk.tf.json tests/snapshots/$$stack.json; done
 
 .PHONY: released
-released: setup ## Write the JSON of the local environment to tests/fixtures/released/ (RELEASE=v1.2.0: the folder)
+released: .work/ready-python ## Write the JSON of the local environment to tests/fixtures/released/ (RELEASE=v1.2.0: the folder)
 	@test -n "$(RELEASE)" || { echo 'RELEASE: not set. Accepted: the name of a version, as in RELEASE=v1.2.0' >&2; exit 1; }
 	@ENV=local CDKTF_OUTDIR=.work/released $(VENV)/python main.py
 	@mkdir -p "tests/fixtures/released/$(RELEASE)"
@@ -244,12 +254,12 @@ released: setup ## Write the JSON of the local environment to tests/fixtures/rel
 	@touch $@
 
 .PHONY: compare-reviewers
-compare-reviewers: setup .work/reviewers/ready ## Compare plan_review with other reviewers, and write docs/plan_review.md
+compare-reviewers: .work/ready-python .work/reviewers/ready ## Compare plan_review with other reviewers, and write docs/plan_review.md
 	@$(VENV)/python -m tools.compare_reviewers $(OPTIONS)
 
-.work/lock/ready: Makefile
+.work/lock/ready: requirements-dev.txt
 	@$(PYTHON) -m venv --clear .work/lock
-	@.work/lock/bin/python -m pip install --quiet --no-compile uv==0.13.9
+	@.work/lock/bin/python -m pip install --quiet --no-compile "$$(grep ^uv== $<)"
 	@touch $@
 
 # Each lock holds the hashes of all files of each version, so that it fits every platform.
@@ -263,7 +273,7 @@ lock: .work/tools .work/lock/ready ## Renew the lock files, after a change of a 
 	@npm install --package-lock-only --ignore-scripts --no-audit --no-fund --loglevel=error
 
 .PHONY: newer-versions
-newer-versions: setup ## Report what is newer than the tested versions, from public registries
+newer-versions: .work/ready-python ## Report what is newer than the tested versions, from public registries
 	@$(VENV)/python -m tools.newer_versions
 
 # The programs that a synth is compared with have packages of their own: they are no part of the set-up.
@@ -276,5 +286,5 @@ newer-versions: setup ## Report what is newer than the tested versions, from pub
 	@touch $@
 
 .PHONY: bench
-bench: setup .work/bench/ready ## Compare a synth with those of other programs; OPTIONS="--scale --replay --demo --test" measures more
+bench: .work/ready-python .work/bench/ready ## Compare a synth with those of other programs; OPTIONS="--scale --replay --demo --test" measures more
 	@$(VENV)/python -m tools.bench $(OPTIONS)

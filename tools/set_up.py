@@ -26,6 +26,21 @@ def run_alone(lock_file: str, command: list[str]) -> int:
         except BlockingIOError:
             print("another set-up works in this folder: waiting for its end", file=sys.stderr)
             fcntl.flock(lock, fcntl.LOCK_EX)
+    return run_until_signal(command, lock)
+
+
+def run_until_signal(command: list[str], *locks: int, environment: dict[str, str] | None = None) -> int:
+    """Run a command, end it at a signal, and return its exit status.
+
+    Args:
+        command: The program and its arguments.
+        locks: Open files that the command inherits.
+        environment: Its environment variables; those of this process, if None.
+
+    Returns:
+        The exit status; after a signal 128 and its number, as in a shell.
+
+    """
     received: list[int] = []
     process: subprocess.Popen[bytes] | None = None
 
@@ -38,11 +53,12 @@ def run_alone(lock_file: str, command: list[str]) -> int:
         signal.signal(each, end)
     # At a Ctrl-C in the terminal venv would print a traceback. The command inherits that it is ignored.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    process = subprocess.Popen(command, pass_fds=[lock])  # noqa: S603 - the Makefile's own command
+    process = subprocess.Popen(command, pass_fds=locks, env=environment)  # noqa: S603 - the set-up's own commands
     signal.signal(signal.SIGINT, end)
     if received:
         process.terminate()
-    return process.wait()
+    status = process.wait()
+    return 128 + received[0] if received else status
 
 
 if __name__ == "__main__":

@@ -18,16 +18,17 @@ import pytest
 from stacks.settings.load import PROJECT
 from tests.machine import UNUSUAL
 from tests.processes import started
+from tools.install_packages import uv_environment
 from tools.set_up import run_alone
 
 FILES = (
     "Makefile",
     "tools/check_tools.py",
     "tools/set_up.py",
+    "tools/install_packages.py",
     "requirements.lock",
     "requirements.txt",
     "requirements-dev.txt",
-    "requirements.lock",
     "constraints.txt",
     "package.json",
     "package-lock.json",
@@ -35,16 +36,27 @@ FILES = (
 WAIT_SECONDS = 60
 # As `python -m venv` and pip do, it takes a half-written package for a whole one.
 PYTHON = """#!/bin/sh
-case "$1 $2" in
-"-m venv") mkdir -p .venv/bin && ln -sf "$(command -v python-stand-in)" .venv/bin/python ;;
-"-m pip") echo install >> pip.log; echo half > .venv/package; . ./pip.sh; echo whole > .venv/package ;;
-*) exec "{python}" -IS "$@" ;;
+case "$1 $2 $3" in
+"-m venv "*) mkdir -p .venv/bin && ln -sf "$(command -v python-stand-in)" .venv/bin/python ;;
+"-m pip config") echo "global.index-url='https://index.example.com/simple'" ;;
+"-m pip install") case "$*" in
+  *requirements*) echo pip >> install.log; . ./install-package.sh ;;
+  *) ln -sf "$(command -v uv-stand-in)" .venv/bin/uv ;;
+  esac ;;
+*) exec "{python}" -S "$@" ;;
 esac
 """
+UV = """#!/bin/sh
+echo uv $UV_DEFAULT_INDEX >> install.log; . ./install-package.sh
+"""
+# `install.sh` has what a test wants to happen meanwhile.
+INSTALL_PACKAGE = "echo half > .venv/package; . ./install.sh; echo whole > .venv/package\n"
 NPM = """#!/bin/sh
 test "$1" != --version || { echo 10.9.2; exit; }
 mkdir -p node_modules/.bin && touch node_modules/.bin/cdktf
 """
+
+BY_UV = "uv https://index.example.com/simple\n"
 
 
 @pytest.fixture
@@ -54,11 +66,13 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in FILES:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(PROJECT / name, folder / name)
-    (folder / "pip.sh").touch()
+    (folder / "install-package.sh").write_text(INSTALL_PACKAGE)
+    (folder / "install.sh").touch()
     programs = tmp_path / "programs"
     programs.mkdir()
     for name, text in {
         "python-stand-in": PYTHON.replace("{python}", os.path.realpath(sys.executable)),
+        "uv-stand-in": UV,
         "npm": NPM,
         "node": "#!/bin/sh\necho v22.1.0\n",
         "terraform": """#!/bin/sh\necho '{"terraform_version": "1.11.0"}'\n""",
@@ -113,17 +127,53 @@ def is_waited_for(lock: Path) -> bool:
 
 
 def test_a_killed_installation_is_not_believed(checkout: Path) -> None:
-    """The next set-up begins the Python packages anew; pip itself would take the half one for whole."""
-    (checkout / "pip.sh").write_text("kill -9 $$\n")
+    """The next set-up begins the Python packages anew; uv and pip would take the half one for whole."""
+    (checkout / "install.sh").write_text("kill -9 $$\n")
     status, output = set_up(checkout)
     assert status == 2
     assert "The set-up is not finished" in output
     assert (checkout / ".venv" / "package").read_text() == "half\n"
-    # As pip: a package that is there counts as installed.
-    (checkout / "pip.sh").write_text("test ! -e .venv/left || exit 0\n")
+    # As uv: a package that is there counts as installed.
+    (checkout / "install.sh").write_text("test ! -e .venv/left || exit 0\n")
     (checkout / ".venv" / "left").touch()
     assert set_up(checkout)[0] == 0
     assert (checkout / ".venv" / "package").read_text() == "whole\n"
+
+
+def test_pip_installs_what_uv_cannot(checkout: Path) -> None:
+    """A uv that fails, or that is not for this machine, is named, and the set-up goes on."""
+    (checkout / "install.sh").write_text("! grep -q pip install.log && exit 1\n")
+    status, output = set_up(checkout)
+    assert status == 0, output
+    assert "uv did not install the packages; pip does it now" in output
+    assert (checkout / "install.log").read_text() == BY_UV + "pip\n"
+    assert (checkout / ".venv" / "package").read_text() == "whole\n"
+
+
+def test_uv_uses_the_indexes_of_pip() -> None:
+    """A company's index, its certificate and its files: pip knows them, and uv has other names for them."""
+    options = """\
+:env:.index-url='https://variable.example.com/simple'
+global.extra-index-url='\\nhttps://one.example.com/simple\\nhttps://two.example.com/simple'
+global.index-url='https://file.example.com/simple'
+global.quiet='1'
+install.find-links='/opt/wheels /opt/more'
+"""
+    assert uv_environment(options) == {
+        "UV_DEFAULT_INDEX": "https://variable.example.com/simple",
+        "UV_INDEX": "https://one.example.com/simple https://two.example.com/simple",
+        "UV_FIND_LINKS": "/opt/wheels,/opt/more",
+        "UV_INDEX_STRATEGY": "unsafe-best-match",
+        "UV_PYTHON_DOWNLOADS": "never",
+    }
+
+
+def test_most_targets_need_no_npm(checkout: Path) -> None:
+    """The command line of cdktf is for `cdktf deploy` and the tests: a demo does without."""
+    with started("make", ".work/ready-python", "PYTHON=python-stand-in", folder=checkout) as process:
+        assert finish(process)[0] == 0
+    assert (checkout / ".venv" / "package").exists()
+    assert not (checkout / "node_modules").exists()
 
 
 def test_what_was_removed_is_installed_again(checkout: Path) -> None:
@@ -139,11 +189,11 @@ def test_what_was_removed_is_installed_again(checkout: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_installation(checkout: Path, number: signal.Signals) -> None:
-    """After Ctrl-C or `kill <make>` no pip goes on, and Python prints no traceback."""
-    sleeping = "import os, time; open('pip.pid', 'w').write(str(os.getpid())); time.sleep(60)"
-    (checkout / "pip.sh").write_text(f"""exec '{sys.executable}' -IS -c "{sleeping}"\n""")
+    """After Ctrl-C or `kill <make>` no uv goes on, and Python prints no traceback."""
+    sleeping = "import os, time; open('uv.pid', 'w').write(str(os.getpid())); time.sleep(60)"
+    (checkout / "install.sh").write_text(f"""exec '{sys.executable}' -IS -c "{sleeping}"\n""")
     with start(checkout) as process:
-        wait_for(lambda: (checkout / "pip.pid").exists() and (checkout / "pip.pid").read_text())
+        wait_for(lambda: (checkout / "uv.pid").exists() and (checkout / "uv.pid").read_text())
         if number == signal.SIGINT:
             os.killpg(process.pid, number)
         else:
@@ -151,15 +201,15 @@ def test_a_signal_ends_the_installation(checkout: Path, number: signal.Signals) 
         status, output = finish(process)
     assert status in {2, -number}
     assert "Traceback" not in output
-    pip = int((checkout / "pip.pid").read_text())
-    wait_for(lambda: not is_alive(pip))
+    uv = int((checkout / "uv.pid").read_text())
+    wait_for(lambda: not is_alive(uv))
 
 
 def test_two_set_ups_install_once(checkout: Path) -> None:
     """The second one says that it waits, and finds everything done."""
-    (checkout / "pip.sh").write_text("while ! test -e go; do sleep 0.02; done\n")
+    (checkout / "install.sh").write_text("while ! test -e go; do sleep 0.02; done\n")
     with start(checkout) as first:
-        wait_for((checkout / "pip.log").exists)
+        wait_for((checkout / "install.log").exists)
         with start(checkout) as second:
             assert second.stdout
             assert select.select([second.stdout], [], [], WAIT_SECONDS)[0]
@@ -169,7 +219,7 @@ def test_two_set_ups_install_once(checkout: Path) -> None:
             assert finish(second)[0] == 0
         assert finish(first)[0] == 0
     assert line == "another set-up works in this folder: waiting for its end\n"
-    assert (checkout / "pip.log").read_text() == "install\n"
+    assert (checkout / "install.log").read_text() == BY_UV
 
 
 def test_without_hashes_a_new_version_is_installed(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,7 +230,7 @@ def test_without_hashes_a_new_version_is_installed(checkout: Path, monkeypatch: 
     later = time.time() + 60
     os.utime(checkout / "requirements.txt", (later, later))
     assert set_up(checkout)[0] == 0
-    assert (checkout / "pip.log").read_text() == "install\n" * 2
+    assert (checkout / "install.log").read_text() == "pip\n" * 2
 
 
 def test_a_file_system_without_locks_ends_no_set_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
