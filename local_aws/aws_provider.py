@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import msgpack
 from google.protobuf.message_factory import GetMessageClass
 
 from local_aws import protocol, provider_mirror
@@ -44,6 +45,7 @@ _UNTIL_INPUT_CLOSES = '"$0" & cat > /dev/null; kill $!; wait $!'
 
 _PROTOCOL = protocol.read(Path(__file__).with_suffix(".proto"))
 _SCHEMAS: Any = GetMessageClass(_PROTOCOL.message_types_by_name["Schemas"])
+_PREPARE: Any = GetMessageClass(_PROTOCOL.message_types_by_name["Prepare"])
 
 
 def stack_types() -> frozenset[str]:
@@ -83,6 +85,16 @@ def drop_other_types(answer: bytes, types: Collection[str]) -> bytes:
             del kind[name]  # type: ignore[attr-defined]
     filtered: bytes = schemas.SerializeToString()
     return filtered
+
+
+def read_checked_configuration(request: bytes) -> str:
+    """Return what the provider checks in a request PrepareProviderConfig, as text.
+
+    Of the endpoints it checks which ones are set together, and of the default tags nothing.
+    """
+    configuration = msgpack.unpackb(_PREPARE.FromString(request).config.msgpack)
+    endpoints = [[name for name, url in block.items() if url] for block in configuration["endpoints"] or []]
+    return repr({**configuration, "endpoints": endpoints, "default_tags": None})
 
 
 @contextmanager
@@ -174,7 +186,9 @@ class _Provider:
         self._start = partial(_Process, program, environment)
         self._types = types
         self._lock = threading.Lock()
-        self._answers: dict[tuple[str, bytes], bytes] = {}
+        self._restart_lock = threading.Lock()
+        self._schemas: bytes | None = None
+        self._accepted: set[str] = set()
         self._configured: dict[str, _Process] = {}  # by connection
         self._idle: list[_Process] = []  # the one that has waited longest comes first
         self._unconfigured = self._start()
@@ -183,13 +197,17 @@ class _Provider:
         """Answer one call of one connection."""
         connection = context.peer()
         match call:
-            case "GetSchema" | "PrepareProviderConfig":
-                return self._kept_answer(call, request)
+            case "GetSchema":
+                return self._describe(request)
+            case "PrepareProviderConfig":
+                return self._prepare(request)
             case "Configure":
                 return self._configure(request, connection)
             case "Stop" if connection not in self._configured:
                 return b""  # this connection has no process
-        return self._configured.get(connection, self._unconfigured).call(call, request, context)
+        if process := self._configured.get(connection):
+            return process.call(call, request, context)
+        return self._call_unconfigured(call, request, context)
 
     def end(self, connection: str) -> None:
         """Let the process of a connection that Terraform has closed wait for another, or stop it."""
@@ -221,15 +239,41 @@ class _Provider:
         process = self._configured[connection] = self._start()
         return process.call("Configure", request)
 
-    def _kept_answer(self, call: str, request: bytes) -> bytes:
-        """Answer from memory: the provider answers the same request always in the same way."""
+    def _call_unconfigured(
+        self, call: str, request: bytes, context: grpc.ServicerContext | None = None
+    ) -> bytes:
+        """Pass a call on that needs no configuration; if the process for them has died, start it again."""
+        process = self._unconfigured
+        try:
+            return process.call(call, request, context)
+        except grpc.RpcError as error:
+            if error.code() != grpc.StatusCode.UNAVAILABLE:
+                raise
+        with self._restart_lock:
+            if self._unconfigured is process:
+                process.stop()
+                self._unconfigured = self._start()
+        return self._unconfigured.call(call, request, context)
+
+    def _describe(self, request: bytes) -> bytes:
+        """Return the schemas of the types, from memory but for the first time."""
         with self._lock:
-            if (call, request) not in self._answers:
-                answer = self._unconfigured.call(call, request)
-                if call == "GetSchema" and self._types is not None:
-                    answer = drop_other_types(answer, self._types)
-                self._answers[call, request] = answer
-            return self._answers[call, request]
+            if self._schemas is None:
+                self._schemas = self._call_unconfigured("GetSchema", request)
+                if self._types is not None:
+                    self._schemas = drop_other_types(self._schemas, self._types)
+            return self._schemas
+
+    def _prepare(self, request: bytes) -> bytes:
+        """Ask the provider about each configuration once: each time it checks its own 1,500 types as well."""
+        checked = read_checked_configuration(request)
+        with self._lock:
+            if checked in self._accepted:
+                return request
+            answer = self._call_unconfigured("PrepareProviderConfig", request)
+            if answer == request:  # unchanged, and without a warning or an error
+                self._accepted.add(checked)
+            return answer
 
 
 class _Handler(grpc.GenericRpcHandler):  # type: ignore[misc]

@@ -1,10 +1,18 @@
 """The AWS provider of the local environment describes only the types that the stacks use."""
 
 import json
+import os
 import re
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
+import grpc
+import msgpack
 import pytest
 from google.protobuf.message_factory import GetMessageClass
 
@@ -63,6 +71,84 @@ def test_the_provider_sees_no_aws_variables_of_the_user(
     # The provider makes its socket there, and a provider that is ended does not remove it.
     (temporary,) = re.findall(r"^TMPDIR=(.+)$", variables, re.MULTILINE)
     assert not Path(temporary).exists()
+
+
+# A provider that answers each call with the request, and notes its process and the calls.
+ECHO = """#!{python}
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+import grpc
+
+class Echo(grpc.GenericRpcHandler):
+    def service(self, details):
+        with Path("{folder}/calls").open("a") as calls:
+            print(os.getpid(), details.method.rpartition("/")[2], file=calls)
+        return grpc.unary_unary_rpc_method_handler(lambda request, _: request)
+
+server = grpc.server(ThreadPoolExecutor(2))
+server.add_generic_rpc_handlers((Echo(),))
+socket = os.environ["TMPDIR"] + "/" + str(os.getpid())
+server.add_insecure_port("unix:" + socket)
+server.start()
+print("1|5|unix|" + socket + "|grpc|", flush=True)
+server.wait_for_termination()
+"""
+
+
+@pytest.fixture
+def echo(tmp_path: Path) -> Iterator[Callable[[str, bytes], bytes]]:
+    """Call a provider that answers with the request."""
+    program = tmp_path / "provider"
+    program.write_text(ECHO.format(python=sys.executable, folder=tmp_path))
+    program.chmod(0o755)
+    with running(program, None) as reattach, ExitStack() as stack:
+        channel = grpc.insecure_channel(reattach["hashicorp/aws"]["Addr"]["String"])
+        stack.callback(channel.close)
+        yield lambda call, request: channel.unary_unary(f"/tfplugin5.Provider/{call}")(request, timeout=60)
+
+
+def test_a_provider_that_has_died_is_started_again(
+    echo: Callable[[str, bytes], bytes], tmp_path: Path
+) -> None:
+    """All commands of the tests share it: one crash must not fail all that come after."""
+    assert echo("ValidateResourceTypeConfig", b"first") == b"first"
+    (first,) = (line.split()[0] for line in (tmp_path / "calls").read_text().splitlines())
+    os.kill(int(first), signal.SIGKILL)
+    assert echo("ValidateResourceTypeConfig", b"second") == b"second"
+    (_, second) = (line.split()[0] for line in (tmp_path / "calls").read_text().splitlines())
+    assert second != first
+
+
+def prepare(**changes: Any) -> bytes:
+    """Return a request PrepareProviderConfig."""
+    configuration = {
+        "region": "eu-central-1",
+        "endpoints": [{"ec2": "http://127.0.0.1:4566", "eks": None}],
+        "default_tags": [{"tags": {"environment": "local"}}],
+        **changes,
+    }
+    request = GetMessageClass(PROTOCOL.message_types_by_name["Prepare"])()
+    request.config.msgpack = msgpack.packb(configuration)
+    encoded: bytes = request.SerializeToString()
+    return encoded
+
+
+def test_the_provider_checks_each_configuration_once(
+    echo: Callable[[str, bytes], bytes], tmp_path: Path
+) -> None:
+    """Tags and the emulator's port differ from test to test, and the provider does not check them."""
+
+    def count(request: bytes) -> int:
+        assert echo("PrepareProviderConfig", request) == request
+        return (tmp_path / "calls").read_text().count("PrepareProviderConfig")
+
+    assert count(prepare()) == 1
+    assert count(prepare(default_tags=[{"tags": {"environment": "blue"}}])) == 1
+    assert count(prepare(endpoints=[{"ec2": "http://127.0.0.1:1", "eks": None}])) == 1
+    assert count(prepare(endpoints=[{"ec2": None, "eks": "http://127.0.0.1:1"}])) == 2
+    assert count(prepare(region="eu-west-1")) == 3
+    assert count(prepare(allowed_account_ids=["1"])) == 4
 
 
 def test_a_protocol_is_read_in_any_folder(tmp_path: Path) -> None:
