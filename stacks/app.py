@@ -20,28 +20,56 @@ def build(app: App, settings: Settings, backend: Backend) -> None:
     """Add the three stacks of one environment to `app`, each reading the outputs of those before it."""
     # cdktn refuses what old versions of Terraform can't do, unless the app excludes them. cdktf ignores it.
     app.node.set_context("targetVersions", {"terraform": TERRAFORM, "opentofu": TERRAFORM})
-    environment = Environment(
-        name=settings.environment,
-        resource_prefix=settings.resource_prefix,
-        aws=settings.aws,
-        backend=backend,
-        versions=settings.versions,
-    )
-    network = _build_network(app, settings, environment)
+    network, cluster, workloads = (add(app, settings, backend) for add in ADD_STACK.values())
+    cluster.add_dependency(network)
+    workloads.add_dependency(cluster)
+
+
+def _add_network(app: App, settings: Settings, backend: Backend) -> EnvironmentStack:
+    environment = _read_environment(settings, backend)
+    network: EnvironmentStack
+    if settings.network.existing:
+        network = ExistingNetworkStack(
+            app,
+            "network",
+            environment=environment,
+            availability_zones=settings.network.availability_zones,
+            settings=settings.network.existing,
+        )
+    else:
+        network = NetworkStack(
+            app,
+            "network",
+            environment=environment,
+            settings=settings.network,
+            cluster_name=settings.cluster.name,
+        )
+    network.warn_of_untested_versions(_find_untested(settings, "versions.aws_provider"))
+    return network
+
+
+def _add_cluster(app: App, settings: Settings, backend: Backend) -> EnvironmentStack:
     cluster = ClusterStack(
         app,
         "cluster",
-        environment=environment,
+        environment=_read_environment(settings, backend),
         settings=settings.cluster,
         availability_zones=settings.network.availability_zones,
         protect_running_jobs=settings.protect_running_jobs,
         nat_gateway_per_zone=settings.network.nat_gateways == "one_per_zone",
         alarms=settings.alarms,
     )
+    cluster.warn_of_untested_versions(
+        _find_untested(settings, "versions.aws_provider", "cluster.kubernetes_version")
+    )
+    return cluster
+
+
+def _add_workloads(app: App, settings: Settings, backend: Backend) -> EnvironmentStack:
     workloads = WorkloadsStack(
         app,
         "workloads",
-        environment=environment,
+        environment=_read_environment(settings, backend),
         cluster=settings.cluster,
         availability_zones=settings.network.availability_zones,
         autoscaler=settings.autoscaler,
@@ -49,34 +77,25 @@ def build(app: App, settings: Settings, backend: Backend) -> None:
         cache_expiration_days=settings.cache_expiration_days,
         protect_running_jobs=settings.protect_running_jobs,
     )
-    _warn_of_untested_versions(settings, network, cluster, workloads)
-    cluster.add_dependency(network)
-    workloads.add_dependency(cluster)
+    workloads.warn_of_untested_versions(_find_untested(settings))
+    return workloads
 
 
-def _build_network(app: App, settings: Settings, environment: Environment) -> EnvironmentStack:
-    if settings.network.existing:
-        return ExistingNetworkStack(
-            app,
-            "network",
-            environment=environment,
-            availability_zones=settings.network.availability_zones,
-            settings=settings.network.existing,
-        )
-    return NetworkStack(
-        app,
-        "network",
-        environment=environment,
-        settings=settings.network,
-        cluster_name=settings.cluster.name,
+# By their names, each after the stacks whose outputs it reads. A stack has the same JSON without the others.
+ADD_STACK = {"network": _add_network, "cluster": _add_cluster, "workloads": _add_workloads}
+
+
+def _read_environment(settings: Settings, backend: Backend) -> Environment:
+    return Environment(
+        name=settings.environment,
+        resource_prefix=settings.resource_prefix,
+        aws=settings.aws,
+        backend=backend,
+        versions=settings.versions,
     )
 
 
-def _warn_of_untested_versions(
-    settings: Settings, network: EnvironmentStack, cluster: EnvironmentStack, workloads: EnvironmentStack
-) -> None:
+def _find_untested(settings: Settings, *paths: str) -> dict[str, tuple[str, list[str]]]:
+    """Return the versions that this project does not test, of all settings or of some."""
     untested = settings.versions.find_untested(settings.cluster.kubernetes_version)
-    aws_provider, kubernetes = "versions.aws_provider", "cluster.kubernetes_version"
-    for stack, used in ((network, {aws_provider}), (cluster, {aws_provider, kubernetes})):
-        stack.warn_of_untested_versions({path: untested[path] for path in untested if path in used})
-    workloads.warn_of_untested_versions(untested)
+    return {path: found for path, found in untested.items() if not paths or path in paths}

@@ -10,10 +10,10 @@ import pytest
 from stacks.settings.load import SettingsError, load_settings
 from tests.environments import (
     Changes,
+    LazyStacks,
     Mistakes,
     Synthesized,
     WriteEnvironment,
-    synthesize,
     write_changed,
 )
 
@@ -50,9 +50,10 @@ def mistakes(write_environment: WriteEnvironment, tmp_path: Path) -> Mistakes:
 def synthesize_changed(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Synthesized]:
     """Synthesize an environment with some settings changed; arguments as for `write_environment`.
 
-    A synth takes half a second, so the same changes are synthesized once; each caller gets its own copy.
+    A synth takes half a second, so each stack with the same changes is synthesized once; each caller gets its
+    own copy.
     """
-    known: dict[str, str] = {}
+    known: dict[str, LazyStacks] = {}
 
     def changed(
         changes: Changes | None = None, *, base: str = "example", name: str = "example"
@@ -61,9 +62,8 @@ def synthesize_changed(tmp_path_factory: pytest.TempPathFactory) -> Callable[...
         if key not in known:
             folder = tmp_path_factory.mktemp("synthesized")
             settings = load_settings(write_changed(folder, changes or {}, base=base, name=name))
-            known[key] = json.dumps(synthesize(settings, folder / "cdktf.out"))
-        stacks: Synthesized = json.loads(known[key])
-        return stacks
+            known[key] = LazyStacks(settings, folder / "cdktf.out")
+        return known[key].copy()
 
     return changed
 

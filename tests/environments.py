@@ -2,7 +2,7 @@
 
 import json
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from functools import cache
 from pathlib import Path
@@ -11,12 +11,12 @@ from typing import Any
 from cdktf import App
 from ruamel.yaml import YAML
 
-from stacks.app import build
+from stacks.app import ADD_STACK, build
 from stacks.backend import read_backend
 from stacks.settings import Settings
 from stacks.settings.load import PROJECT
 
-STACKS = ("network", "cluster", "workloads")
+STACKS = tuple(ADD_STACK)
 RELEASED = PROJECT / "tests" / "fixtures" / "released"
 # The folders there, which are the versions from which an environment can be upgraded.
 RELEASES = sorted(folder.name for folder in RELEASED.iterdir())
@@ -24,7 +24,7 @@ RELEASES = sorted(folder.name for folder in RELEASED.iterdir())
 Changes = dict[str, Any]
 WriteEnvironment = Callable[..., Path]
 Mistakes = Callable[..., list[str]]
-Synthesized = dict[str, dict[str, Any]]
+Synthesized = Mapping[str, dict[str, Any]]
 
 
 def change_settings(document: dict[str, Any], changes: Changes) -> None:
@@ -62,12 +62,49 @@ def write_document(document: dict[str, Any], target: Path) -> None:
     yaml.dump(document, target)
 
 
-def synthesize(settings: Settings, folder: Path) -> Synthesized:
-    """Return the JSON of each stack, as a user finds it under `cdktf.out/stacks`."""
+def synthesize(settings: Settings, folder: Path) -> None:
+    """Write the JSON of each stack, as a user finds it under `cdktf.out/stacks`."""
     app = App(outdir=str(folder))
     build(app, settings, read_backend(PROJECT / "backend.tf.json"))
     app.synth()
-    return {stack: json.loads((folder / "stacks" / stack / "cdk.tf.json").read_text()) for stack in STACKS}
+
+
+class LazyStacks(Mapping[str, dict[str, Any]]):
+    """The JSON of the stacks of an environment: a stack is synthesized alone, when a test reads it."""
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        """Take the settings and a folder to write to."""
+        self._settings, self._folder = settings, folder
+        self._synthesized: dict[str, str] = {}
+        self._stacks: dict[str, dict[str, Any]] = {}
+
+    def copy(self) -> "LazyStacks":
+        """Return stacks that may be changed without a change of these; both synthesize a stack only once."""
+        copied = LazyStacks(self._settings, self._folder)
+        copied._synthesized = self._synthesized
+        return copied
+
+    def __getitem__(self, stack: str) -> dict[str, Any]:
+        """Return the JSON of a stack, which the caller may change."""
+        if stack not in self._stacks:
+            if stack not in self._synthesized:
+                self._synthesized[stack] = self._synthesize(stack)
+            self._stacks[stack] = json.loads(self._synthesized[stack])
+        return self._stacks[stack]
+
+    def __iter__(self) -> Iterator[str]:
+        """Return the names of the stacks."""
+        return iter(STACKS)
+
+    def __len__(self) -> int:
+        """Return the number of stacks."""
+        return len(STACKS)
+
+    def _synthesize(self, stack: str) -> str:
+        app = App(outdir=str(self._folder))
+        ADD_STACK[stack](app, self._settings, read_backend(PROJECT / "backend.tf.json"))
+        app.synth()
+        return (self._folder / "stacks" / stack / "cdk.tf.json").read_text()
 
 
 def read_released(release: str) -> Synthesized:

@@ -101,7 +101,7 @@ def _find_wrong_references(text: str, schema: dict[str, Any]) -> Iterator[str]:
 
 
 def _find_wrong(stacks: Synthesized, schema: dict[str, Any]) -> list[str]:
-    wrong = list(_find_wrong_references(json.dumps(stacks), schema))
+    wrong = list(_find_wrong_references(json.dumps(dict(stacks)), schema))
     for place, kind, block in _blocks(stacks):
         given = {name: value for name, value in block.items() if name not in META_ARGUMENTS}
         if kind in schema or not kind.startswith("ephemeral."):  # the bindings of 6.25.0 have no ephemeral

@@ -1,5 +1,6 @@
 """The same settings make the same bytes, on every machine and at any time."""
 
+import json
 import os
 import re
 import subprocess
@@ -13,7 +14,7 @@ from cdktf_cdktf_provider_helm.release import Release
 
 import main
 from stacks.settings.load import PROJECT, load_settings
-from tests.environments import STACKS, synthesize
+from tests.environments import STACKS, Synthesized, synthesize
 
 RunMain = Callable[..., dict[str, bytes]]
 SECRETS = {"AWS_ACCESS_KEY_ID": "AKIAMADEUPMADEUPMADE", "AWS_SECRET_ACCESS_KEY": "made-up-secret-of-a-test"}
@@ -62,6 +63,12 @@ def test_two_synths_are_byte_identical(once: dict[str, bytes], tmp_path: Path) -
     synthesize(load_settings(PROJECT / "environments" / "example.yaml"), tmp_path)
     assert {f"stacks/{stack}/cdk.tf.json" for stack in STACKS} <= set(once)
     assert read_files(tmp_path) == once
+
+
+def test_a_stack_alone_has_the_same_json(once: dict[str, bytes], example: Synthesized) -> None:
+    """Most tests read one stack, and synthesize it without the others."""
+    for stack in STACKS:
+        assert example[stack] == json.loads(once[f"stacks/{stack}/cdk.tf.json"])
 
 
 @pytest.mark.long
