@@ -1,12 +1,11 @@
 """Divide the tests among the workers of pytest-xdist: a plugin for pytest.
 
-A deployment takes minutes. So two workers deploy, and divide the files that use the fixture `deployed`. Every
-other file goes to one worker as a whole.
+A deployment takes minutes. So one worker gets all files that use the fixture `deployed`, and one gets those
+that use `deployed_by_terraform`. Every other file goes to one worker as a whole.
 """
 
 import re
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +15,7 @@ from stacks.settings.load import PROJECT
 
 LONGEST = {"test_aws_stacks.py", "test_plans.py", "test_sample.py", "test_side_by_side.py"}
 INTERRUPTING_WORKERS = 6
-SECOND_DEPLOYMENT = {"test_plans.py", "test_consumer.py"}
+DEPLOYMENTS = ("deployed", "deployed_by_terraform")  # fixtures of tests/emulator/conftest.py
 
 
 class _WholeDeployments(LoadScopeScheduling):  # type: ignore[misc]
@@ -35,9 +34,7 @@ def _find_group(file: str) -> str:
     text = (PROJECT / file).read_text(encoding="utf-8")
     if file.startswith("tests/unit") and "import recipes" in text:
         return "recipes"  # one worker synthesizes each recipe once for all of these files
-    if "deployed: Project" not in text:
-        return file
-    return "second deployment" if Path(file).name in SECOND_DEPLOYMENT else "first deployment"
+    return next((fixture for fixture in DEPLOYMENTS if f"{fixture}: Project" in text), file)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from deployment import state_bucket
-from deployment.terraform import note_synthesis
+from deployment.terraform import SYNTHESIS, note_synthesis
 from local_aws import emulator, rehearsal
 from stacks.backend import forget_other_environments, read_backend, state_key
 from stacks.settings import Settings
@@ -145,14 +145,16 @@ class Project:
     @contextmanager
     def changed(self, changes: dict[str, Any]) -> Iterator[None]:
         """Change settings of the environment, by their paths, and synthesize; the block's end undoes it."""
-        before = self._file.read_text()
+        output = self.folder / self._output
+        written = (output / "manifest.json", output / SYNTHESIS, *output.glob("stacks/*/cdk.tf.json"))
+        before = {file: file.read_bytes() for file in (self._file, *written) if file.exists()}
         try:
-            write_document(_changed(before, changes), self._file)
+            write_document(_changed(self._file.read_text(), changes), self._file)
             self.synthesize()
             yield
         finally:
-            self._file.write_text(before)
-            self.synthesize()
+            for file, content in before.items():
+                file.write_bytes(content)
 
     def another(self, name: str, changes: dict[str, Any]) -> "Project":
         """Return another environment of the same project, synthesized to a folder of its own.

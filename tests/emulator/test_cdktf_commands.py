@@ -9,6 +9,7 @@ from tests.emulator.project import Project
 from tests.environments import STACKS
 
 
+@pytest.mark.long
 def test_diff_after_deploy_finds_no_changes(deployed: Project) -> None:
     """`cdktf diff` of a deployed stack says so, with a provider that Terraform installs and starts itself."""
     provider_mirror.prepare(deployed.folder / "cdktf.out")

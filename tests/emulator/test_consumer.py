@@ -3,7 +3,8 @@
 import json
 import shutil
 import subprocess
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from stacks.settings.load import PROJECT
 from tests.emulator.project import Project
 
 TYPES = {"aws_db_subnet_group", "aws_security_group", "aws_vpc_endpoint"}
+DATABASE = "cdktf.out/stacks/database"
 
 
 @dataclass(frozen=True)
@@ -47,16 +49,16 @@ class Consumer:
 
 
 @pytest.fixture(scope="module")
-def environment(deployed: Project) -> Iterator[dict[str, str]]:
+def environment(deployed_by_terraform: Project) -> Iterator[dict[str, str]]:
     """Environment variables of another team: AWS credentials, and the name of the environment to read."""
     credentials = {
-        "AWS_ENDPOINT_URL": str(deployed.settings.aws.endpoint_url),
+        "AWS_ENDPOINT_URL": str(deployed_by_terraform.settings.aws.endpoint_url),
         "AWS_ACCESS_KEY_ID": EMULATOR_CREDENTIALS["access_key"],
         "AWS_SECRET_ACCESS_KEY": EMULATOR_CREDENTIALS["secret_key"],
     }
     with aws_provider.running(aws_provider.installed_provider(), TYPES, credentials) as reattach:
         yield {
-            **deployed.environment,
+            **deployed_by_terraform.environment,
             **credentials,
             "TF_REATTACH_PROVIDERS": json.dumps(reattach),
             "TF_VAR_environment": "local",
@@ -65,48 +67,75 @@ def environment(deployed: Project) -> Iterator[dict[str, str]]:
 
 
 def test_a_plain_terraform_project_builds_on_the_outputs(
-    deployed: Project, environment: dict[str, str], tmp_path: Path
+    deployed_by_terraform: Project, environment: dict[str, str], tmp_path: Path
 ) -> None:
     """The example needs nothing but backend.tf.json, a key of its own and the environment's name."""
-    consumer = Consumer.of(deployed, "consumer", tmp_path / "consumer", environment)
+    consumer = Consumer.of(deployed_by_terraform, "consumer", tmp_path / "consumer", environment)
     consumer.run("terraform", "init", "-input=false", "-backend-config=key=consumers/registry.tfstate")
     consumer.run("terraform", "apply", "-input=false", "-auto-approve")
     try:
         endpoint = consumer.run("terraform", "output", "-raw", "endpoint_id")
-        (found,) = deployed.client("ec2").describe_vpc_endpoints(VpcEndpointIds=[endpoint])["VpcEndpoints"]
-        assert set(found["SubnetIds"]) == set(deployed.outputs("network")["private_subnet_ids"])
+        (found,) = deployed_by_terraform.client("ec2").describe_vpc_endpoints(VpcEndpointIds=[endpoint])[
+            "VpcEndpoints"
+        ]
+        assert set(found["SubnetIds"]) == set(deployed_by_terraform.outputs("network")["private_subnet_ids"])
         # No second plan: ministack forgets an interface endpoint's groups and private DNS.
     finally:
         consumer.run("terraform", "destroy", "-input=false", "-auto-approve")
 
 
-def test_a_cdktf_project_builds_on_the_outputs(
-    deployed: Project, environment: dict[str, str], tmp_path: Path
-) -> None:
-    """Away from this project's code, the example is deployed, plans nothing more, and is destroyed whole."""
-    consumer = Consumer.of(deployed, "cdktf_consumer", tmp_path / "consumer", environment)
+# A whole provider package takes a minute of processor time to load. `stacks` makes Python load parts of it.
+LEAN_SYNTH = """
+import runpy, sys
+sys.path.append({project!r})
+import stacks
+runpy.run_path("main.py", run_name="__main__")
+"""
+
+
+def by_cdktf(consumer: Consumer) -> None:
+    """Deploy an example as its README says, with the command line of cdktf."""
     (consumer.folder / ".venv").symlink_to(PROJECT / ".venv")
     configuration = consumer.folder / "cdktf.json"
     # Without an activated virtual environment.
     configuration.write_text(configuration.read_text().replace('"python ', '".venv/bin/python '))
-    stack = "cdktf.out/stacks/database"
-    cdktf = str(PROJECT / "node_modules/.bin/cdktf")
-    consumer.run(cdktf, "deploy", "--auto-approve", "--skip-provider-lock")
+    consumer.run(str(PROJECT / "node_modules/.bin/cdktf"), "deploy", "--auto-approve", "--skip-provider-lock")
+
+
+def by_terraform(consumer: Consumer) -> None:
+    """Synthesize an example, and deploy it with Terraform."""
+    consumer.run(sys.executable, "-c", LEAN_SYNTH.format(project=str(PROJECT)))
+    for command in (("init",), ("apply", "-auto-approve")):
+        consumer.run("terraform", *command, "-input=false", below=DATABASE)
+
+
+@pytest.mark.parametrize("deploy", [by_terraform, pytest.param(by_cdktf, marks=pytest.mark.long)])
+def test_a_cdktf_project_builds_on_the_outputs(
+    deployed_by_terraform: Project,
+    environment: dict[str, str],
+    tmp_path: Path,
+    deploy: Callable[[Consumer], None],
+) -> None:
+    """Away from this project's code, the example is deployed, plans nothing more, and is destroyed whole."""
+    consumer = Consumer.of(deployed_by_terraform, "cdktf_consumer", tmp_path / "consumer", environment)
+    deploy(consumer)
     try:
-        group = consumer.run("terraform", "output", "-raw", "security_group_id", below=stack)
-        (found,) = deployed.client("ec2").describe_security_groups(GroupIds=[group])["SecurityGroups"]
+        group = consumer.run("terraform", "output", "-raw", "security_group_id", below=DATABASE)
+        (found,) = deployed_by_terraform.client("ec2").describe_security_groups(GroupIds=[group])[
+            "SecurityGroups"
+        ]
         (rule,) = found["IpPermissions"]
-        assert found["VpcId"] == deployed.outputs("network")["vpc_id"]
+        assert found["VpcId"] == deployed_by_terraform.outputs("network")["vpc_id"]
         assert [pair["GroupId"] for pair in rule["UserIdGroupPairs"]] == [
-            deployed.outputs("cluster")["cluster_security_group_id"]
+            deployed_by_terraform.outputs("cluster")["cluster_security_group_id"]
         ]
-        (subnets,) = deployed.client("rds").describe_db_subnet_groups(DBSubnetGroupName="local-database")[
-            "DBSubnetGroups"
-        ]
+        (subnets,) = deployed_by_terraform.client("rds").describe_db_subnet_groups(
+            DBSubnetGroupName="local-database"
+        )["DBSubnetGroups"]
         assert {item["SubnetIdentifier"] for item in subnets["Subnets"]} == set(
-            deployed.outputs("network")["private_subnet_ids"]
+            deployed_by_terraform.outputs("network")["private_subnet_ids"]
         )
-        assert "No changes." in consumer.run("terraform", "plan", "-no-color", below=stack)
+        assert "No changes." in consumer.run("terraform", "plan", "-no-color", below=DATABASE)
     finally:
-        consumer.run("terraform", "destroy", "-auto-approve", below=stack)
-    assert deployed.client("rds").describe_db_subnet_groups()["DBSubnetGroups"] == []
+        consumer.run("terraform", "destroy", "-auto-approve", below=DATABASE)
+    assert deployed_by_terraform.client("rds").describe_db_subnet_groups()["DBSubnetGroups"] == []

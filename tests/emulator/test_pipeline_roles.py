@@ -14,7 +14,7 @@ import pytest
 from botocore import UNSIGNED
 from botocore.config import Config
 
-from local_aws import emulator, provider_mirror
+from local_aws import aws_provider, emulator
 from stacks.versions import AWS_PROVIDER
 from tests.emulator.project import inherited_environment
 from tests.trust_policies import ACCOUNT, trust_policies
@@ -105,7 +105,6 @@ def test_terraform_needs_no_more_than_the_token(
     identity.write_text(token(branch))
     folder = tmp_path / "stacks" / "network"
     folder.mkdir(parents=True)
-    provider_mirror.prepare(tmp_path)
     (folder / "main.tf.json").write_text(
         json.dumps(
             {
@@ -134,32 +133,33 @@ def test_terraform_needs_no_more_than_the_token(
             }
         )
     )
-    environment = {
-        **inherited_environment(),
+    role = {
         "AWS_ROLE_ARN": f"arn:aws:iam::{ACCOUNT}:role/apply",
         "AWS_ROLE_SESSION_NAME": "gitlab-1-2",
         "AWS_WEB_IDENTITY_TOKEN_FILE": str(identity),
         "AWS_EC2_METADATA_DISABLED": "true",
     }
+    with aws_provider.running(aws_provider.installed_provider(), {"aws_caller_identity"}, role) as reattach:
+        environment = {**inherited_environment(), **role, "TF_REATTACH_PROVIDERS": json.dumps(reattach)}
 
-    def terraform(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            ["terraform", *arguments],
-            cwd=folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        def terraform(*arguments: str) -> subprocess.CompletedProcess[str]:
+            return subprocess.run(
+                ["terraform", *arguments],
+                cwd=folder,
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=120,
+                check=False,
+            )
 
-    init = terraform("init", "-input=false", "-no-color")
-    if not works:
-        assert init.returncode == 1
-        assert "Not authorized to perform sts:AssumeRoleWithWebIdentity" in init.stderr
-        return
-    assert init.returncode == 0, init.stderr
-    apply = terraform("apply", "-input=false", "-no-color", "-auto-approve")
-    assert apply.returncode == 0, apply.stderr
-    arn = terraform("output", "-raw", "arn").stdout
+        init = terraform("init", "-input=false", "-no-color")
+        if not works:
+            assert init.returncode == 1
+            assert "Not authorized to perform sts:AssumeRoleWithWebIdentity" in init.stderr
+            return
+        assert init.returncode == 0, init.stderr
+        apply = terraform("apply", "-input=false", "-no-color", "-auto-approve")
+        assert apply.returncode == 0, apply.stderr
+        arn = terraform("output", "-raw", "arn").stdout
     assert arn == f"arn:aws:sts::{ACCOUNT}:assumed-role/apply/gitlab-1-2"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from local_aws import provider_mirror
 from tests.emulator.project import COUNTING_TERRAFORM, Project
 from tests.environments import STACKS
 
@@ -21,8 +22,8 @@ Terraform = Callable[..., subprocess.CompletedProcess[str]]
 def terraform(deployed: Project, tmp_path: Path) -> Terraform:
     """Run a command of the real Terraform on a stack's JSON in a folder of its own.
 
-    No other program than PROGRAMS is on the PATH. The variables for the emulated AWS and the stand-in
-    providers stay.
+    No other program than PROGRAMS is on the PATH. For the network Terraform installs and starts the AWS
+    provider itself. For the other stacks the variables stay that name the stand-in providers.
     """
     programs = tmp_path / "bin"
     programs.mkdir()
@@ -39,14 +40,16 @@ def terraform(deployed: Project, tmp_path: Path) -> Terraform:
     assert not any(shutil.which(name, path=str(programs)) for name in ("python", "python3", "node"))
 
     def run(stack: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        folder = tmp_path / stack
-        if not folder.exists():
-            folder.mkdir()
+        folder = tmp_path / "stacks" / stack
+        if not (folder / "cdk.tf.json").exists():
+            folder.mkdir(parents=True, exist_ok=True)
             shutil.copy(deployed.stack_folder(stack) / "cdk.tf.json", folder)
+        variables = environment
+        if stack == "network":
+            provider_mirror.prepare(tmp_path)
+            variables = {**environment, "TF_REATTACH_PROVIDERS": "{}"}
         command = [str(programs / "terraform"), *arguments, "-input=false", "-no-color"]
-        return subprocess.run(
-            command, cwd=folder, env=environment, capture_output=True, text=True, check=False
-        )
+        return subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False)
 
     return run
 
