@@ -74,18 +74,18 @@ setup: .work/ready ## Make .venv and node_modules with the pinned tools
 
 # The two halves of the set-up run at the same time. In each recipe of the set-up a line is one command: bash
 # then becomes this command, so that a signal to make reaches it.
-SET_UP := $(PYTHON) tools/set_up.py .work/set-up.lock $(MAKE) --no-print-directory
+SET_UP := $(PYTHON) tools/set_up.py .work/set-up.lock
 PYTHON_INPUTS := .work/tools $(REQUIREMENTS) requirements.txt constraints.txt $(NO_PYTHON)
 NODE_INPUTS := .work/tools package.json package-lock.json $(NO_NODE)
 
 .work/ready: $(PYTHON_INPUTS) $(NODE_INPUTS)
-	@$(SET_UP) --jobs=2 .work/python .work/node
-	@touch $@
+	@$(SET_UP) $(MAKE) --no-print-directory --jobs=2 .work/python .work/node
+	@touch .work/ready-python $@
 	@echo "Ready"
 
 # Most targets run no command line of cdktf: they need no npm.
 .work/ready-python: $(PYTHON_INPUTS)
-	@$(SET_UP) .work/python
+	@$(SET_UP) $(MAKE) --no-print-directory .work/python
 	@touch $@
 	@echo "Ready"
 
@@ -93,7 +93,7 @@ NODE_INPUTS := .work/tools package.json package-lock.json $(NO_NODE)
 # Without --no-compile pip compiles 1,500 modules of AWS resources, of which the stacks import 40.
 .work/python: $(PYTHON_INPUTS)
 	@test -e $@ -a -x $(VENV)/python || rm -rf .venv
-	@rm -f $@
+	@rm -f $@ .work/ready-python .work/ready
 	@echo "Python: making .venv"
 	@$(PYTHON) -m venv .venv
 	@echo "Python: installing packages"
@@ -102,7 +102,7 @@ NODE_INPUTS := .work/tools package.json package-lock.json $(NO_NODE)
 	@echo "Python: done"
 
 .work/node: $(NODE_INPUTS)
-	@rm -f $@
+	@rm -f $@ .work/ready
 	@echo "Node.js: installing the cdktf command line"
 	@npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
@@ -273,7 +273,7 @@ lock: .work/tools .work/lock/ready ## Renew the lock files, after a change of a 
 	@npm install --package-lock-only --ignore-scripts --no-audit --no-fund --loglevel=error
 
 .PHONY: newer-versions
-newer-versions: .work/ready-python ## Report what is newer than the tested versions, from public registries
+newer-versions: setup ## Report what is newer than the tested versions, from public registries
 	@$(VENV)/python -m tools.newer_versions
 
 # The programs that a synth is compared with have packages of their own: they are no part of the set-up.

@@ -93,7 +93,9 @@ def read_checked_configuration(request: bytes) -> str:
     Of the endpoints it checks which ones are set together, and of the default tags nothing.
     """
     configuration = msgpack.unpackb(_PREPARE.FromString(request).config.msgpack)
-    endpoints = [[name for name, url in block.items() if url] for block in configuration["endpoints"] or []]
+    endpoints = configuration["endpoints"] or []
+    if all(isinstance(block, dict) for block in endpoints):  # else Terraform does not know them yet
+        endpoints = [[name for name, url in block.items() if url] for block in endpoints]
     return repr({**configuration, "endpoints": endpoints, "default_tags": None})
 
 

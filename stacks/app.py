@@ -26,7 +26,7 @@ def build(app: App, settings: Settings, backend: Backend) -> None:
 
 
 def _add_network(app: App, settings: Settings, backend: Backend) -> EnvironmentStack:
-    environment = _read_environment(settings, backend)
+    environment = _make_environment(settings, backend)
     network: EnvironmentStack
     if settings.network.existing:
         network = ExistingNetworkStack(
@@ -52,7 +52,7 @@ def _add_cluster(app: App, settings: Settings, backend: Backend) -> EnvironmentS
     cluster = ClusterStack(
         app,
         "cluster",
-        environment=_read_environment(settings, backend),
+        environment=_make_environment(settings, backend),
         settings=settings.cluster,
         availability_zones=settings.network.availability_zones,
         protect_running_jobs=settings.protect_running_jobs,
@@ -69,7 +69,7 @@ def _add_workloads(app: App, settings: Settings, backend: Backend) -> Environmen
     workloads = WorkloadsStack(
         app,
         "workloads",
-        environment=_read_environment(settings, backend),
+        environment=_make_environment(settings, backend),
         cluster=settings.cluster,
         availability_zones=settings.network.availability_zones,
         autoscaler=settings.autoscaler,
@@ -85,7 +85,7 @@ def _add_workloads(app: App, settings: Settings, backend: Backend) -> Environmen
 ADD_STACK = {"network": _add_network, "cluster": _add_cluster, "workloads": _add_workloads}
 
 
-def _read_environment(settings: Settings, backend: Backend) -> Environment:
+def _make_environment(settings: Settings, backend: Backend) -> Environment:
     return Environment(
         name=settings.environment,
         resource_prefix=settings.resource_prefix,

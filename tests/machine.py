@@ -19,7 +19,13 @@ from tests.processes import find_processes, started
 # A leading dash, spaces, an umlaut, and characters that mean something to make, the shell or a URL.
 UNUSUAL = """-Größe $HOME "a" 'b' #c &d %e"""
 
-STAMPS = ("tools", "python", "node", "ready")  # in .work, in the order in which `make setup` writes them
+STAMPS = (
+    "tools",
+    "python",
+    "node",
+    "ready-python",
+    "ready",
+)  # in .work, in the order in which `make setup` writes them
 GRACE_SECONDS = 60
 
 

@@ -10,6 +10,8 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 from tools.set_up import run_until_signal
@@ -18,6 +20,7 @@ PYTHON = ".venv/bin/python"
 PIP_INSTALL = (PYTHON, "-m", "pip", "install", "--quiet", "--no-compile")
 UV_INSTALL = (".venv/bin/uv", "pip", "install", "--quiet", "--python", PYTHON, "--require-hashes")
 SIGNALLED = 128
+TRUE = ("1", "true", "yes", "on", "y", "t")
 LOCKED_UV = re.compile(r"^uv==.*\n(?: +--hash=.*\n)+", re.MULTILINE)
 # pip's option: uv's environment variable (pip, "Configuration"; uv, "Environment variables").
 UV_VARIABLES = {
@@ -32,21 +35,30 @@ UV_VARIABLES = {
 }
 
 
-def uv_environment(pip_options: str) -> dict[str, str]:
-    """Return the environment variables with which uv uses the package indexes that pip is configured for.
+def read_pip_options(listed: str, get: Callable[[str], str]) -> dict[str, str]:
+    """Return the value of each of pip's options by its name; pip ignores an empty value, and so does this.
 
     Args:
-        pip_options: The output of `pip config list`: a line of `section.option='value'` each.
+        listed: The output of `pip config list`: lines such as `global.index-url='https://…'`.
+        get: Returns the value of `section.option`, as `pip config get`. Newer versions of pip list an option
+            once for each file that has it, and do not say which file wins.
 
     """
-    found: dict[str, str] = {}
+    values: dict[str, str] = {}
+    lines = [line.partition("=")[::2] for line in listed.splitlines() if "=" in line]
+    times = Counter(name for name, _ in lines)
     # pip's own order: its variables win over the section of a command, which wins over `global`.
     for section in ("global.", "install.", ":env:."):
-        for line in pip_options.splitlines():
-            name, _, value = line.partition("=")
-            variable = UV_VARIABLES.get(name.removeprefix(section)) if name.startswith(section) else None
-            if variable:
-                found[variable] = " ".join(str(ast.literal_eval(value)).split())
+        for name, text in lines:
+            if name.startswith(section):
+                value = get(name) if times[name] > 1 else str(ast.literal_eval(text))
+                values |= {name.removeprefix(section): " ".join(value.split())} if value.strip() else {}
+    return values
+
+
+def uv_environment(pip_options: dict[str, str]) -> dict[str, str]:
+    """Return the environment variables with which uv uses the package indexes that pip is configured for."""
+    found = {UV_VARIABLES[name]: value for name, value in pip_options.items() if name in UV_VARIABLES}
     if "UV_FIND_LINKS" in found:
         found["UV_FIND_LINKS"] = found["UV_FIND_LINKS"].replace(" ", ",")
     # The hash decides which file is right, and not the index that has it.
@@ -56,12 +68,14 @@ def uv_environment(pip_options: str) -> dict[str, str]:
 def install(requirements: str) -> int:
     """Install all packages of a file of requirements, and return the exit status of uv or pip."""
     locked_uv = LOCKED_UV.search(Path(requirements).read_text(encoding="utf-8"))
-    status = _install_with_uv(requirements, locked_uv[0]) if locked_uv else 1
+    if not locked_uv:
+        return run_until_signal([*PIP_INSTALL, "--requirement", requirements])
+    status = _install_with_uv(requirements, locked_uv[0])
     if status == 0 or status > SIGNALLED:
         return status
-    if locked_uv:
-        print("Python: uv did not install the packages; pip does it now", file=sys.stderr)
-    return run_until_signal([*PIP_INSTALL, "--requirement", requirements])
+    print("Python: uv did not install the packages; pip does it now", file=sys.stderr)
+    # pip would take a package that uv has left half installed for a whole one.
+    return run_until_signal([*PIP_INSTALL, "--ignore-installed", "--requirement", requirements])
 
 
 def _install_with_uv(requirements: str, locked_uv: str) -> int:
@@ -71,13 +85,24 @@ def _install_with_uv(requirements: str, locked_uv: str) -> int:
         status = run_until_signal([*PIP_INSTALL, "--requirement", uv_alone.name])
     if status:
         return status
-    configuration = [PYTHON, "-m", "pip", "config", "list"]
-    options = subprocess.run(configuration, text=True, capture_output=True, check=False)  # noqa: S603 - our own
-    environment = {**os.environ, **uv_environment(options.stdout)}
+    listed = _run_pip_config("list")
+    if listed is None:
+        return 1
+    options = read_pip_options(listed, lambda name: _run_pip_config("get", name) or "")
+    no_index = ["--no-index"] if options.get("no-index", "").lower() in TRUE else []
     try:
-        return run_until_signal([*UV_INSTALL, "--requirement", requirements], environment=environment)
+        return run_until_signal(
+            [*UV_INSTALL, *no_index, "--requirement", requirements],
+            environment={**os.environ, **uv_environment(options)},
+        )
     except OSError:  # uv is not for this machine
         return 1
+
+
+def _run_pip_config(*arguments: str) -> str | None:
+    command = [PYTHON, "-m", "pip", "config", *arguments]
+    done = subprocess.run(command, text=True, capture_output=True, check=False)  # noqa: S603 - our own
+    return None if done.returncode else done.stdout
 
 
 if __name__ == "__main__":

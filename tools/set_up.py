@@ -1,4 +1,4 @@
-"""Run the two halves of the set-up, one set-up at a time: `python tools/set_up.py LOCK COMMAND…`.
+"""Run the command of a set-up, one set-up at a time: `python tools/set_up.py LOCK COMMAND…`.
 
 Two set-ups in one folder would break each other's packages. The command's children inherit the lock: if a
 set-up is killed, the next one waits for the pip or npm that it has left.
@@ -49,6 +49,7 @@ def run_until_signal(command: list[str], *locks: int, environment: dict[str, str
         if process:
             process.terminate()
 
+    before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
     for each in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(each, end)
     # At a Ctrl-C in the terminal venv would print a traceback. The command inherits that it is ignored.
@@ -58,6 +59,8 @@ def run_until_signal(command: list[str], *locks: int, environment: dict[str, str
     if received:
         process.terminate()
     status = process.wait()
+    for each, handler in before.items():
+        signal.signal(each, handler)
     return 128 + received[0] if received else status
 
 

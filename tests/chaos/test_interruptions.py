@@ -34,8 +34,8 @@ WAIT_SECONDS = 300
 PYTHON = ".venv/bin/python"
 CDKTF = "node_modules/.bin/cdktf {} {{stack}} --auto-approve --skip-provider-lock --output cdktf.out"
 # Lines that Terraform prints while it works, through whichever command: two for each resource.
-LAST_LINE = re.compile(r"^(Deployed|Destroyed|The report|The report stays): ", re.MULTILINE)
 PROGRESS = re.compile(r"Creating\.\.\.|Creation complete|Destroying\.\.\.|Destruction complete")
+LAST_LINE = re.compile(r"^(Deployed|Destroyed|The report|The report stays): ", re.MULTILINE)
 TROUBLE = ("failed", "locks", "orphans", "refused")  # in an outcome: one more run was not enough
 START_SECONDS = 3.0  # the time of a command before its first such line, about
 
@@ -247,8 +247,9 @@ def interrupt_started(
     assert "Traceback" not in printed, printed
     is_told = case.command.is_ours and case.signal != signal.SIGKILL and not to_terraform
     if was_running and is_told and status:
-        # A signal can also come between the command's last line and the end of its process.
-        assert "interrupted" in printed or LAST_LINE.search(printed), printed
+        # A signal can also come between the command's last line and the end of its process, and end it.
+        is_done = status < 0 and LAST_LINE.search(printed)
+        assert "interrupted" in printed or is_done, printed
     target = case.describe_signal(to_terraform=to_terraform)
     return {"was_running": was_running, "status": status, "target": target}
 

@@ -29,7 +29,6 @@ CHECKOUTS = 3  # interrupted at the same time
 LONGEST_WAIT_SECONDS = 20.0
 LOCK_SECONDS = 300
 ROWS = 18  # of the table, if no test is left out
-# Packages of each kind (Python, C, Rust, with programs): the whole list takes minutes.
 # Every file that an installed package lists is there, in its size.
 CHECK_PACKAGES = """
 import importlib.metadata as metadata
@@ -300,9 +299,9 @@ def test_a_demo_needs_no_network_after_the_set_up(ready: Checkout, rows: list[Ro
 @pytest.mark.chaos
 def test_a_set_up_without_a_network_is_one_last_message(fresh: Checkout, rows: list[Row]) -> None:
     """Pip and npm say what they could not reach; the last line says what to do."""
-    (fresh.folder / "requirements-dev.txt").write_text("a-package-that-is-nowhere==1\n")
-    shutil.rmtree(fresh.folder / "node_modules", ignore_errors=True)
-    ended = run_isolated(fresh, "make setup npm_config_cache=.work/empty-npm")
+    for name in (".venv", "node_modules", ".work/pip", ".work/uv", ".work/npm"):
+        shutil.rmtree(fresh.folder / name, ignore_errors=True)
+    ended = run_isolated(fresh, "make setup")
     assert ended.status == 2
     assert ended.message.startswith("The set-up is not finished")
     assert not (fresh.folder / ".work" / "ready").exists()
@@ -315,7 +314,7 @@ WITHOUT_TERRAFORM = os.pathsep.join(
     folder for folder in os.environ["PATH"].split(os.pathsep) if not Path(folder, "terraform").exists()
 )
 SMALL_DISK = """mkdir small; mount -t tmpfs -o size=6m tmpfs small
-cp -r Makefile tools *.txt package*.json small; cd small"""
+cp -r Makefile tools *.txt *.lock package*.json small; cd small"""
 DEMO_ALONE = ".venv/bin/python -m local_aws demo"
 
 

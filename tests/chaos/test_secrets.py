@@ -87,9 +87,9 @@ def serving(
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             status, headers, content = answer(self, body)
             self.send_response_only(status)
-            for name, value in headers.items():
+            length = {"content-length": str(len(content))}
+            for name, value in (length | {name.lower(): value for name, value in headers.items()}).items():
                 self.send_header(name, value)
-            self.send_header("Content-Length", headers.get("Content-Length", str(len(content))))
             self.end_headers()
             if self.command != "HEAD":
                 self.wfile.write(content)

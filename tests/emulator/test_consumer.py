@@ -116,7 +116,7 @@ def test_a_cdktf_project_builds_on_the_outputs(
     tmp_path: Path,
     deploy: Callable[[Consumer], None],
 ) -> None:
-    """Away from this project's code, the example is deployed, plans nothing more, and is destroyed whole."""
+    """The example is deployed, plans nothing more, and is destroyed whole; cdktf needs none of our code."""
     consumer = Consumer.of(deployed_by_terraform, "cdktf_consumer", tmp_path / "consumer", environment)
     deploy(consumer)
     try:

@@ -18,8 +18,8 @@ import pytest
 from stacks.settings.load import PROJECT
 from tests.machine import UNUSUAL
 from tests.processes import started
-from tools.install_packages import uv_environment
-from tools.set_up import run_alone
+from tools.install_packages import read_pip_options, uv_environment
+from tools.set_up import run_alone, run_until_signal
 
 FILES = (
     "Makefile",
@@ -40,6 +40,7 @@ case "$1 $2 $3" in
 "-m venv "*) mkdir -p .venv/bin && ln -sf "$(command -v python-stand-in)" .venv/bin/python ;;
 "-m pip config") echo "global.index-url='https://index.example.com/simple'" ;;
 "-m pip install") case "$*" in
+  *--ignore-installed*) echo pip --ignore-installed >> install.log; . ./install-package.sh ;;
   *requirements*) echo pip >> install.log; . ./install-package.sh ;;
   *) ln -sf "$(command -v uv-stand-in)" .venv/bin/uv ;;
   esac ;;
@@ -146,34 +147,52 @@ def test_pip_installs_what_uv_cannot(checkout: Path) -> None:
     status, output = set_up(checkout)
     assert status == 0, output
     assert "uv did not install the packages; pip does it now" in output
-    assert (checkout / "install.log").read_text() == BY_UV + "pip\n"
+    assert (checkout / "install.log").read_text() == BY_UV + "pip --ignore-installed\n"
     assert (checkout / ".venv" / "package").read_text() == "whole\n"
 
 
 def test_uv_uses_the_indexes_of_pip() -> None:
     """A company's index, its certificate and its files: pip knows them, and uv has other names for them."""
-    options = """\
+    listed = """\
 :env:.index-url='https://variable.example.com/simple'
+global.cert='/etc/ssl/company.pem'
 global.extra-index-url='\\nhttps://one.example.com/simple\\nhttps://two.example.com/simple'
 global.index-url='https://file.example.com/simple'
+global.proxy='http://system.example.com'
+global.proxy='http://user.example.com'
 global.quiet='1'
+install.cert=''
 install.find-links='/opt/wheels /opt/more'
 """
+    options = read_pip_options(listed, {"global.proxy": "http://user.example.com\n"}.__getitem__)
     assert uv_environment(options) == {
         "UV_DEFAULT_INDEX": "https://variable.example.com/simple",
         "UV_INDEX": "https://one.example.com/simple https://two.example.com/simple",
         "UV_FIND_LINKS": "/opt/wheels,/opt/more",
         "UV_INDEX_STRATEGY": "unsafe-best-match",
         "UV_PYTHON_DOWNLOADS": "never",
+        "ALL_PROXY": "http://user.example.com",
+        "SSL_CERT_FILE": "/etc/ssl/company.pem",
     }
 
 
-def test_most_targets_need_no_npm(checkout: Path) -> None:
+@pytest.mark.parametrize(("target", "npm"), [("demo", False), ("plan", False), ("setup", True)])
+def test_only_some_targets_need_npm(checkout: Path, target: str, *, npm: bool) -> None:
     """The command line of cdktf is for `cdktf deploy` and the tests: a demo does without."""
-    with started("make", ".work/ready-python", "PYTHON=python-stand-in", folder=checkout) as process:
-        assert finish(process)[0] == 0
-    assert (checkout / ".venv" / "package").exists()
-    assert not (checkout / "node_modules").exists()
+    (checkout / ".work").mkdir()
+    command = ("make", "--dry-run", target, "PYTHON=python-stand-in")
+    with started(*command, folder=checkout, stderr=subprocess.STDOUT) as process:
+        status, output = finish(process)
+    assert status == 0, output
+    assert "tools.install_packages" in output
+    assert ("npm ci" in output) is npm
+
+
+def test_a_signal_between_two_commands_is_not_lost() -> None:
+    """After a command the handlers are those from before: the program ends, as without any."""
+    before = signal.getsignal(signal.SIGTERM)
+    assert run_until_signal(["true"]) == 0
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_what_was_removed_is_installed_again(checkout: Path) -> None:
