@@ -79,13 +79,13 @@ PYTHON_INPUTS := .work/tools $(REQUIREMENTS) requirements.txt constraints.txt $(
 NODE_INPUTS := .work/tools package.json package-lock.json $(NO_NODE)
 
 .work/ready: $(PYTHON_INPUTS) $(NODE_INPUTS)
-	@$(SET_UP) $(MAKE) --no-print-directory --jobs=2 .work/python .work/node
+	@$(SET_UP) $(MAKE) --silent --no-print-directory --jobs=2 .work/python .work/node
 	@touch .work/ready-python $@
 	@echo "Ready"
 
 # Most targets run no command line of cdktf: they need no npm.
 .work/ready-python: $(PYTHON_INPUTS)
-	@$(SET_UP) $(MAKE) --no-print-directory .work/python
+	@$(SET_UP) $(MAKE) --silent --no-print-directory .work/python
 	@touch $@
 	@echo "Ready"
 

@@ -27,6 +27,8 @@ from stacks.errors import UserError
 from stacks.settings import Settings
 from stacks.settings.aws import AwsSettings
 
+MAX_RECORD_BYTES = 20_000_000  # a finding has less than 1 kB, and a plan up to 20,000 changed resources
+
 
 class ApplyError(UserError):
     """The plan can't be applied; the message says why and what to do."""
@@ -163,6 +165,11 @@ def read_record(folder: Path) -> PlansRecord:
     """
     file, again = folder / "plans.json", _advise_plan(folder)
     try:
+        size = file.stat().st_size
+        if size > MAX_RECORD_BYTES:
+            raise ApplyError(
+                f"{shorten_path(file)}: has {size // 10**6} MB, so `plan` did not write this file. {again}"
+            )
         record = PlansRecord.model_validate_json(file.read_bytes())
     except FileNotFoundError:
         raise ApplyError(

@@ -4,6 +4,7 @@ Intent: a file that is broken, endless or far too large ends in one message, wit
 Not here: the meaning of the keys (ci_file.py).
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ from stacks.settings.limited_yaml import (
 from stacks.settings.messages import escape_control_characters, mask_tokens
 
 MAX_LINES = 20  # of a message
+_LONG_WORD = re.compile(r"(\S{300})\S+")  # longer than a path of a file or a key of a pipeline
 MAX_DIGITS = 100  # of a number; Python writes no number of thousands of digits
 
 _TAG = "tag:yaml.org,2002:"
@@ -82,7 +84,7 @@ class CiFileError(UserError):
     def __init__(self, problems: list[tuple[Place | str, str]]) -> None:
         """Write one line for each pair of place and text, up to `MAX_LINES`."""
         self.problems = problems
-        lines = [plain(f"{place}: {text}") for place, text in problems]
+        lines = [plain(_LONG_WORD.sub(r"\1…", f"{place}: {text}")) for place, text in problems]
         more = len(lines) - MAX_LINES
         super().__init__("\n".join(lines[:MAX_LINES] + ([f"and {more} more"] if more > 0 else [])))
 

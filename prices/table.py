@@ -13,6 +13,7 @@ from pathlib import Path
 
 TABLE = Path(__file__).parent / "table.csv"
 SOURCES = "sources.csv"  # in the folder of the table
+MAX_BYTES = 10_000_000  # of each of the two; the table of five regions has 33 kB
 
 HOURS_A_MONTH = 730
 """AWS Pricing Calculator: 8760 hours a year, by 12."""
@@ -125,6 +126,9 @@ def _read_usd(text: str, path: Path, number: int) -> Decimal:
 
 def _read_csv(path: Path, header: str) -> list[list[str]]:
     try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise PriceError(f"{path}: has {size // 10**6} MB. Accepted: up to {MAX_BYTES // 10**6} MB")
         with path.open(encoding="utf-8", newline="") as file:
             first, *rows = csv.reader(file)
     except (OSError, UnicodeDecodeError, csv.Error, ValueError) as error:

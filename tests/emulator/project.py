@@ -155,6 +155,7 @@ class Project:
         finally:
             for file, content in before.items():
                 file.write_bytes(content)
+            forget_other_environments(output, is_local=True)  # the changes may be of the backend
 
     def another(self, name: str, changes: dict[str, Any]) -> "Project":
         """Return another environment of the same project, synthesized to a folder of its own.

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import os
 import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -239,6 +240,16 @@ def check(settings: Settings, *, is_required: bool = True) -> None:
     """Look the last plan up in the record, as `apply` does."""
     dangers = find_dangers(read_record(find_plans_folder(settings.environment)))
     refuse_without_approval(dangers, settings, BACKEND, is_required=is_required)
+
+
+def test_a_far_too_large_record_is_refused_at_once(settings: Settings) -> None:
+    """`apply` would need more than 1 GiB for 100 MB of JSON."""
+    file = find_plans_folder(settings.environment) / "plans.json"
+    os.truncate(file, 100_000_000)
+    with pytest.raises(
+        ApplyError, match=r"plans\.json: has 100 MB, so `plan` did not write this file\. Plan again"
+    ):
+        check(settings)
 
 
 def test_an_apply_needs_the_approval_of_what_it_applies(

@@ -277,6 +277,13 @@ def test_a_file_that_gitlab_would_refuse_ends_in_a_message(
     assert time.process_time() - begin < 5
 
 
+def test_a_long_key_is_cut_in_the_message(refusal: Callable[..., str]) -> None:
+    """A key of pages would hide the message's end, which says what is wrong."""
+    message = refusal(f"default:\n  ? {'é' * 3000}\n  : 1\njob: {{script: x}}")
+    assert "é…" in message
+    assert len(message) < 600
+
+
 @pytest.mark.long
 @pytest.mark.parametrize(
     ("text", "message"),

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -111,6 +112,14 @@ def test_a_broken_row_is_named(tmp_path: Path, line: str, message: str) -> None:
 def test_a_missing_table_is_named(tmp_path: Path) -> None:
     """A table that is not there ends in one message."""
     with pytest.raises(PriceError, match=r"sources\.csv: can't be read as a table of prices"):
+        read_table(tmp_path / "table.csv")
+
+
+def test_a_far_too_large_table_is_refused_at_once(tmp_path: Path) -> None:
+    """Python would need more than 1 GiB for 100 MB of rows."""
+    (tmp_path / "sources.csv").touch()
+    os.truncate(tmp_path / "sources.csv", 100_000_000)
+    with pytest.raises(PriceError, match=r"sources\.csv: has 100 MB\. Accepted: up to 10 MB$"):
         read_table(tmp_path / "table.csv")
 
 
