@@ -123,19 +123,28 @@ def _parse_days(text: str) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     """Run a command, and return its exit status."""
-    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+    from botocore.exceptions import (
+        BotoCoreError,
+        ClientError,
+        EndpointConnectionError,
+        NoCredentialsError,
+    )
 
     from plan_review.plan import PlanError
     from stacks.settings.load import load_environment
 
+    settings = load_environment(arguments.environment)
     try:
-        return _run_with_settings(arguments, load_environment(arguments.environment))
+        return _run_with_settings(arguments, settings)
     except PlanError as error:
         sys.exit(str(error))
     except NoCredentialsError:
         sys.exit("no AWS credentials found: choose some, for example with AWS_PROFILE")
     except ClientError as error:
         sys.exit(f"AWS refused: {error}")
+    except EndpointConnectionError as error:
+        advice = ". `make demo` starts the emulated AWS" if settings.aws.is_local else ""
+        sys.exit(f"AWS could not be asked: {str(error).rstrip('.')}{advice}")
     except BotoCoreError as error:
         sys.exit(f"AWS could not be asked: {error}")
 

@@ -25,6 +25,7 @@ from deployment.terraform import Stack, TerraformError
 from plan_review import code_quality, markdown, sarif
 from plan_review.accepted import Accepted, read_accepted
 from plan_review.capacity import NodeNumber, find_numbers_set
+from plan_review.exit_status import ExitStatus
 from plan_review.plan import Plan, PlanError, read_plan
 from plan_review.review import PlannedStack, Review
 from prices.aws import read_current
@@ -95,8 +96,11 @@ def plan(stacks: Sequence[Stack], settings: Settings) -> int:
     title = f"Plan of {settings.environment}, {now:%Y-%m-%d %H:%M} UTC"
     facts = _collect_facts(settings)
     review = Review(title, planned, facts, accepted)
+    if review.exit_status != ExitStatus.ERROR:
+        facts["apply with"] = f"make apply ENV={settings.environment}"
     if review.digest:
-        review = replace(review, facts=facts | {"approve with": f"make approve ENV={settings.environment}"})
+        facts["approve with"] = f"make approve ENV={settings.environment}"
+    review = replace(review, facts=facts)
     report = markdown.write(review, prices=prices)
     (folder / "report.md").write_text(report, encoding="utf-8")
     locate = read_lines(settings.environment)
@@ -149,7 +153,7 @@ def read_prices(settings: Settings, planned: Iterable[PlannedStack], today: dt.d
 
 
 def _collect_facts(settings: Settings) -> dict[str, str]:
-    """Return the account, the region, the commit and the next command, for the report."""
+    """Return the account, the region and the commit, for the report."""
     commit = ""
     if git := shutil.which("git"):
         command = [git, "describe", "--always", "--dirty"]
@@ -160,7 +164,6 @@ def _collect_facts(settings: Settings) -> dict[str, str]:
         "account": "emulated on this machine, workloads is rehearsed" if settings.aws.is_local else account,
         "region": settings.aws.region,
         "commit": commit or "unknown",
-        "apply with": f"make apply ENV={settings.environment}",
     }
 
 

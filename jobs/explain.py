@@ -94,20 +94,21 @@ def _answer(job: Job, environment: _Environment, fleet: str | None) -> Iterator[
         yield Answer(job, None, Verdict.UNKNOWN, unknown=(*job.unknown, *job.unknown_tags))
         return
     takers = [name for name, runner in settings.runners.items() if takes(runner.tags, job.tags)]
-    unclear = [name for name, runner in settings.runners.items() if runner.tags is None]
-    if not job.tags:
-        unclear += [name for name, runner in settings.runners.items() if runner.tags]
+    without_tags = [name for name, runner in settings.runners.items() if runner.tags is None]
+    tagged = [] if job.tags else [name for name, runner in settings.runners.items() if runner.tags]
     for name in takers:
         yield _judge(job, environment, name)
     if takers:
         return
-    if unclear:
+    if without_tags or tagged:
         words = f"the tags {', '.join(job.tags)}" if job.tags else "no tags"
-        names = ", ".join(unclear)
-        reason = (
-            f"the job has {words}, and whether {names} takes such jobs is not in the settings: choose with "
-            f"--fleet, or set runners.{unclear[0]}.tags"
-        )
+        if without_tags:
+            reason = f"whether {', '.join(without_tags)} takes such jobs is not in the settings"
+            advice = f"choose with --fleet, or set runners.{without_tags[0]}.tags"
+        else:
+            reason = f"whether {', '.join(tagged)} runs untagged jobs is only in GitLab"
+            advice = "choose with --fleet"
+        reason = f"the job has {words}, and {reason}: {advice}"
         yield Answer(job, None, Verdict.UNKNOWN, unknown=(*job.unknown, reason))
     else:
         yield Answer(job, None, Verdict.CANNOT, problems=(_find_no_fleet(job, settings),))

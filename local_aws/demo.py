@@ -26,6 +26,7 @@ from local_aws.progress import LOG, Progress, Screen, run_terraform
 from local_aws.providers import RECORD
 from stacks import STACKS
 from stacks.backend import find_output_folder, read_backend, state_key
+from stacks.lean_imports import ordinary_node_options
 from stacks.settings import Settings
 from stacks.settings.aws import EMULATOR_CREDENTIALS
 from stacks.settings.load import PROJECT
@@ -58,6 +59,10 @@ def start(settings: Settings, kubernetes: str = providers.REHEARSAL) -> None:
 
 def seed(settings: Settings) -> None:
     """Store a made-up token, as a SecureString, for each fleet that has none."""
+    if not emulator.answers(str(settings.aws.endpoint_url)):
+        raise emulator.EmulatorError(
+            f"no emulator answers at {settings.aws.endpoint_url}: `make demo` starts one"
+        )
     ssm = create_client("ssm", settings.aws, region=settings.aws.region)
     for name, fleet in settings.runners.items():
         try:
@@ -193,6 +198,8 @@ def run(settings: Settings, command: Sequence[str], kubernetes: str) -> int:
     # The command may be a Terraform of any configuration: it gets every type.
     with providers.served(kubernetes, types=None, aws_variables=credentials) as variables:
         env = {**emulator.inherited_variables(), **credentials, **variables}
+        # cdktf starts Node.js before the stacks, and warns of the options that they have set in this process.
+        env["NODE_OPTIONS"] = ordinary_node_options()
         with subprocess.Popen(command, env=env) as process:  # noqa: S603 - the user's own
             # The command needs the providers until it has ended. A Ctrl-C reaches it from the terminal.
             signal.signal(signal.SIGINT, signal.SIG_IGN)

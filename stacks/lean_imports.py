@@ -30,15 +30,21 @@ PROVIDER_PACKAGES = (
 )
 
 
+# A name in double quotes, with backslashes escaped, is the form that NODE_OPTIONS takes.
+_REQUIRE = f"--require {json.dumps(str(Path(__file__).with_name('lean_modules.cjs')), ensure_ascii=False)}"
+
+
+def ordinary_node_options() -> str:
+    """Return the variable NODE_OPTIONS of this process without what `load_only_used_modules` adds."""
+    return os.environ.get("NODE_OPTIONS", "").replace(_REQUIRE, "").strip()
+
+
 def load_only_used_modules() -> None:
     """Prepare Python and Node.js, unless they have already loaded the provider packages."""
-    # A name in double quotes, with backslashes escaped, is the form that NODE_OPTIONS takes.
-    lean_modules = json.dumps(str(Path(__file__).with_name("lean_modules.cjs")), ensure_ascii=False)
-    require = f"--require {lean_modules}"
     # A process that has loaded the stacks passes its variables on to this one.
-    options = os.environ.get("NODE_OPTIONS", "").replace(require, "").strip()
+    options = ordinary_node_options()
     lean = os.environ.get("LEAN_IMPORTS") != "0"
-    os.environ["NODE_OPTIONS"] = f"{options} {require}".strip() if lean else options
+    os.environ["NODE_OPTIONS"] = f"{options} {_REQUIRE}".strip() if lean else options
     if not lean:
         return
     _remember_type_hints()

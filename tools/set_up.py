@@ -14,7 +14,7 @@ from types import FrameType
 
 UNFINISHED = """\
 The set-up is not finished; the messages above say why. It needs the registries of Python and Node.js, and \
-1.7 GB of disk. `make setup` begins again where it is needed."""
+2.2 GB of disk. `make setup` begins again where it is needed."""
 
 
 def run_alone(lock_file: str, command: list[str]) -> int:

@@ -10,6 +10,8 @@ from ruamel.yaml.scalarstring import walk_tree
 
 from local_aws.rehearsal.record import NOTE, read
 
+HIDDEN = "(hidden: .venv/bin/python -m local_aws show --reveal)"
+
 
 def show(record: Path, *, reveal: bool) -> None:
     """Print every recorded object; the data of Secrets is masked unless `reveal`."""
@@ -31,7 +33,7 @@ def _select_fields(entry: dict[str, Any], *, reveal: bool) -> dict[str, Any]:
         return {**about, "values": entry["values"]}
     shown: dict[str, Any] = _drop_unset({name: state[name] for name in state if name != "id"})
     if data := entry.get("data"):
-        shown["data"] = data if reveal else dict.fromkeys(data, "(hidden: --reveal)")
+        shown["data"] = data if reveal else dict.fromkeys(data, HIDDEN)
     return shown
 
 

@@ -190,6 +190,7 @@ def test_a_stack_that_can_not_be_planned_is_an_error(deployed_by_terraform: Proj
         report = (deployed_by_terraform.plans / "report.md").read_text()
         assert "could not be planned" in report
         assert maximum in report.replace("\\", "")
+        assert "apply with" not in report
         assert [
             name
             for name, item in deployed_by_terraform.plans_record()["stacks"].items()
@@ -210,6 +211,7 @@ def test_states_that_can_not_be_reached_are_told_once(deployed_by_terraform: Pro
     (deployed_by_terraform.folder / "environments" / "away.yaml").unlink()
     assert done.returncode == 1
     assert done.stderr.startswith("AWS could not be asked: ")
+    assert done.stderr.endswith(". `make demo` starts the emulated AWS\n")
     assert done.stderr.count("\n") == 1
     assert not away.plans.exists()
 

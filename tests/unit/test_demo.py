@@ -12,7 +12,7 @@ import boto3
 import pytest
 from rich.console import Console
 
-from local_aws import demo, locks, providers
+from local_aws import demo, emulator, locks, providers
 from local_aws.emulator import EmulatorError
 from local_aws.progress import Progress, Screen
 from stacks.settings.load import PROJECT, load_environment
@@ -35,6 +35,13 @@ class Locks:
     def delete_object(self, *, Key: str, **_: str) -> None:  # noqa: N803 - boto3's name
         """Remove one object."""
         self.keys.remove(Key)
+
+
+def test_without_an_emulator_there_is_nothing_to_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message names the command that starts one."""
+    monkeypatch.setattr(emulator, "answers", lambda _: False)
+    with pytest.raises(EmulatorError, match=r"no emulator answers at http://.+: `make demo` starts one$"):
+        demo.seed(load_environment("local"))
 
 
 @pytest.mark.parametrize("is_alive", [True, False])

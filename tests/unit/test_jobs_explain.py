@@ -197,7 +197,8 @@ def test_the_tags_choose_the_fleet(ask: Ask) -> None:
     unknown = ask({}, {"runners.default.tags": None})
     assert (unknown.fleet, unknown.verdict) == (None, Verdict.UNKNOWN)
     assert "--fleet" in unknown.unknown[0]
-    assert ask({}, tags=[]).verdict is Verdict.UNKNOWN
+    (reason,) = ask({}, tags=[]).unknown
+    assert reason.endswith("and whether default runs untagged jobs is only in GitLab: choose with --fleet")
     assert ask({}, {"runners.default.tags": []}, tags=[]).fleet == "default"
 
 

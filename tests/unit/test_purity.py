@@ -13,6 +13,7 @@ import pytest
 from cdktf_cdktf_provider_helm.release import Release
 
 import main
+from stacks.lean_imports import ordinary_node_options
 from stacks.settings.load import PROJECT, load_settings
 from tests.environments import STACKS, Synthesized, synthesize
 
@@ -75,6 +76,15 @@ def test_a_stack_alone_has_the_same_json(once: dict[str, bytes], example: Synthe
 def test_lean_imports_change_no_byte(run_main: RunMain, once: dict[str, bytes]) -> None:
     """With the provider packages imported in the ordinary way the result is the same."""
     assert run_main(ENV="example", LEAN_IMPORTS="0") == once
+
+
+def test_other_programs_get_the_ordinary_options_of_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command line of cdktf warns of options that it does not know: `local_aws run` does not hand ours on."""
+    ours = os.environ["NODE_OPTIONS"]
+    assert "lean_modules.cjs" in ours
+    monkeypatch.setenv("NODE_OPTIONS", f"--max-old-space-size=4000 {ours}")
+    assert ordinary_node_options().startswith("--max-old-space-size=4000")
+    assert "lean_modules.cjs" not in ordinary_node_options()
 
 
 def test_lean_imports_change_no_class(tmp_path: Path) -> None:
