@@ -79,7 +79,7 @@ def test_lean_imports_change_no_byte(run_main: RunMain, once: dict[str, bytes]) 
 
 
 def test_other_programs_get_the_ordinary_options_of_node(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The command line of cdktf warns of options that it does not know: `local_aws run` does not hand ours on."""
+    """The command line of cdktf warns of options of others: `local_aws run` does not hand ours on."""
     ours = os.environ["NODE_OPTIONS"]
     assert "lean_modules.cjs" in ours
     monkeypatch.setenv("NODE_OPTIONS", f"--max-old-space-size=4000 {ours}")
