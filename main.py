@@ -4,6 +4,7 @@
 """
 
 import argparse
+import json
 import os
 import re
 import shutil
@@ -61,3 +62,7 @@ if __name__ == "__main__":
         if isinstance(error, RuntimeError) and not NODE_SYSTEM_ERROR.match(str(error)):
             raise
         sys.exit(f"the synthesis failed: {error}")
+    except json.JSONDecodeError:
+        # jsii reads the end of Node.js as a broken message. At a Ctrl-C Node.js can end before Python does.
+        print("the synthesis failed: Node.js has ended", file=sys.stderr, flush=True)
+        os._exit(1)  # at an ordinary exit jsii would write to Node.js, and print a traceback

@@ -26,6 +26,7 @@ from stacks.settings import Settings
 
 # The one algorithm of a key of the spec ECC_NIST_P256 (AWS KMS, "Asymmetric key specs").
 SIGNING_ALGORITHM = "ECDSA_SHA_256"
+_MAX_ENTRY_BYTES = 20_000_000  # it has the findings of a plan, as plans.json
 _ATTEMPTS = 5
 # S3, "Conditional writes": another writer was first, or writes at the same time.
 _TAKEN = {"PreconditionFailed", "ConditionalRequestConflict"}
@@ -149,7 +150,9 @@ class Approvals:
         for number, key in enumerate(sorted(keys), start=1):
             if key != self._get_key(number):
                 raise self._break(key, f"entry {number} was expected here")
-            body = self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+            body = self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read(_MAX_ENTRY_BYTES + 1)
+            if len(body) > _MAX_ENTRY_BYTES:
+                raise self._break(key, f"it has more than {_MAX_ENTRY_BYTES // 10**6} MB")
             record = self._parse(key, body)
             if record.entry.number != number or record.entry.environment != self._environment:
                 raise self._break(key, "it is the entry of another place")

@@ -127,8 +127,9 @@ def edit(body: bytes) -> bytes:
         (lambda bodies: [bodies[0], None, bodies[2]], "000003.json: .* entry 2 was expected here"),
         (lambda bodies: [*bodies[:2], bodies[1]], "000003.json: .* it is the entry of another place"),
         (lambda bodies: [*bodies[:2], b"{}"], "000003.json: .* it is no entry that `approve` wrote"),
+        (lambda bodies: [*bodies[:2], b" " * 20_000_001], "000003.json: .* it has more than 20 MB"),
     ],
-    ids=["edited", "removed", "copied", "not an entry"],
+    ids=["edited", "removed", "copied", "not an entry", "too large"],
 )
 def test_a_changed_record_is_refused(
     environment: Callable[..., Settings],

@@ -78,6 +78,15 @@ def test_lean_imports_change_no_byte(run_main: RunMain, once: dict[str, bytes]) 
     assert run_main(ENV="example", LEAN_IMPORTS="0") == once
 
 
+def test_an_end_of_node_is_one_message(tmp_path: Path) -> None:
+    """After a Ctrl-C, or if Node.js crashes, jsii's own end is a traceback."""
+    node = tmp_path / "node"
+    node.write_text("#!/bin/sh\nexit 0\n")
+    node.chmod(0o755)
+    done = run_python(str(PROJECT / "main.py"), cwd=tmp_path, JSII_NODE=str(node), ENV="example")
+    assert (done.returncode, done.stderr) == (1, "the synthesis failed: Node.js has ended\n")
+
+
 def test_other_programs_get_the_ordinary_options_of_node(monkeypatch: pytest.MonkeyPatch) -> None:
     """The command line of cdktf warns of options of others: `local_aws run` does not hand ours on."""
     ours = os.environ["NODE_OPTIONS"]
