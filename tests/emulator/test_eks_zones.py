@@ -36,35 +36,35 @@ def test_a_zone_that_the_account_does_not_have_is_refused(project: Project) -> N
     assert "Accepted: eu-central-1a, eu-central-1b, eu-central-1c." in said
 
 
-def test_an_instance_type_that_a_zone_does_not_offer_is_refused(deployed_by_terraform: Project) -> None:
+def test_an_instance_type_that_a_zone_does_not_offer_is_refused(deployed: Project) -> None:
     """The plan of the cluster names the setting and the zone, and only zones with a group count."""
     zones = ["eu-central-1b", "eu-central-1c"]
-    with deployed_by_terraform.changed({"network.availability_zones": zones, "cluster.node_groups.gpu": GPU}):
-        plan = deployed_by_terraform.plan("cluster")
+    with deployed.changed({"network.availability_zones": zones, "cluster.node_groups.gpu": GPU}):
+        plan = deployed.plan("cluster")
     assert plan.returncode == 1
     assert "cluster.node_groups.gpu.instance_types: g7e.2xlarge: eu-central-1c offers none." in plan.stderr
     assert "eu-central-1b offers none" not in plan.stderr  # test_quotas.py has a plan that accepts it
 
 
-def test_a_plan_warns_of_steady_nodes_in_one_zone(deployed_by_terraform: Project) -> None:
+def test_a_plan_warns_of_steady_nodes_in_one_zone(deployed: Project) -> None:
     """One node for DNS and autoscaler breaks what a NAT gateway per zone promises; the plan goes on."""
-    with deployed_by_terraform.changed({"network.nat_gateways": "one_per_zone"}):
-        plan = deployed_by_terraform.plan("cluster")
+    with deployed.changed({"network.nat_gateways": "one_per_zone"}):
+        plan = deployed.plan("cluster")
     assert plan.returncode == 0
     said = " ".join(plan.stdout.replace("│", " ").split())
     assert "cluster.node_groups.main.min_size: 1: with network.nat_gateways: one_per_zone" in said
-    zones = deployed_by_terraform.settings.network.availability_zones
+    zones = deployed.settings.network.availability_zones
     assert f"Accepted: {len(zones)} or more, one for each of {', '.join(zones)}." in said
 
 
-def test_the_emulated_eks_refuses_what_the_plan_refuses(deployed_by_terraform: Project) -> None:
+def test_the_emulated_eks_refuses_what_the_plan_refuses(deployed: Project) -> None:
     """A test of the plan alone could pass while EKS refuses, or refuse while EKS accepts."""
-    eks, ec2 = deployed_by_terraform.client("eks"), deployed_by_terraform.client("ec2")
-    outputs = deployed_by_terraform.outputs("network")
+    eks, ec2 = deployed.client("eks"), deployed.client("ec2")
+    outputs = deployed.outputs("network")
     subnet = ec2.create_subnet(
         VpcId=outputs["vpc_id"], AvailabilityZone="eu-central-1c", CidrBlock="10.0.200.0/24"
     )["Subnet"]["SubnetId"]
-    role = deployed_by_terraform.outputs("cluster")["node_role_arn"]
+    role = deployed.outputs("cluster")["node_role_arn"]
     with pytest.raises(ClientError, match=r"InvalidRequestException.*g7e.2xlarge.*\(eu-central-1c\)"):
         eks.create_nodegroup(
             clusterName="cicd",

@@ -14,11 +14,11 @@ GROUP = "main"
 
 
 @pytest.fixture
-def old_cluster(deployed_by_terraform: Project) -> Iterator[str]:
+def old_cluster(deployed: Project) -> Iterator[str]:
     """Another cluster, of Kubernetes 1.33, with a node group."""
-    eks, name = deployed_by_terraform.client("eks"), "old"
-    subnets = deployed_by_terraform.outputs("network")["private_subnet_ids"]
-    role = deployed_by_terraform.outputs("cluster")["node_role_arn"]
+    eks, name = deployed.client("eks"), "old"
+    subnets = deployed.outputs("network")["private_subnet_ids"]
+    role = deployed.outputs("cluster")["node_role_arn"]
     eks.create_cluster(
         name=name,
         version="1.33",
@@ -40,11 +40,11 @@ def old_cluster(deployed_by_terraform: Project) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def upgrade(deployed_by_terraform: Project) -> Plan:
+def upgrade(deployed: Project) -> Plan:
     """A plan of the cluster stack from 1.35 to 1.36."""
-    with deployed_by_terraform.changed({"cluster.kubernetes_version": "1.36"}):
-        assert deployed_by_terraform.plan("cluster").returncode == 0
-        return read_plan(deployed_by_terraform.terraform("cluster", "show", "-json", "test.tfplan").stdout)
+    with deployed.changed({"cluster.kubernetes_version": "1.36"}):
+        assert deployed.plan("cluster").returncode == 0
+        return read_plan(deployed.terraform("cluster", "show", "-json", "test.tfplan").stdout)
 
 
 def test_the_next_minor_version_is_an_update_in_place(upgrade: Plan) -> None:
@@ -68,15 +68,15 @@ def test_the_plan_names_the_addons_that_an_upgrade_would_leave_behind(upgrade: P
     )
 
 
-def test_a_node_group_can_be_held_back(deployed_by_terraform: Project) -> None:
+def test_a_node_group_can_be_held_back(deployed: Project) -> None:
     """With its old version a group is not part of the upgrade."""
     held = {f"cluster.node_groups.{name}.kubernetes_version": "1.35" for name in ("main", "big")}
-    with deployed_by_terraform.changed({"cluster.kubernetes_version": "1.36", **held}):
-        assert set(deployed_by_terraform.planned_changes("cluster")) == {CLUSTER}
+    with deployed.changed({"cluster.kubernetes_version": "1.36", **held}):
+        assert set(deployed.planned_changes("cluster")) == {CLUSTER}
 
 
 @pytest.mark.parametrize("wanted", ["1.34", "1.99"])
-def test_a_way_back_is_refused(deployed_by_terraform: Project, wanted: str) -> None:
+def test_a_way_back_is_refused(deployed: Project, wanted: str) -> None:
     """The plan fails, with the setting, the version that runs, and what is accepted.
 
     Of a version that this project does not test, EKS is asked whether it exists.
@@ -85,8 +85,8 @@ def test_a_way_back_is_refused(deployed_by_terraform: Project, wanted: str) -> N
         "cluster.kubernetes_version": wanted,
         "versions.cluster_autoscaler_image_tag": f"v{wanted}.0",
     }
-    with deployed_by_terraform.changed(changes):
-        plan = deployed_by_terraform.plan("cluster")
+    with deployed.changed(changes):
+        plan = deployed.plan("cluster")
     assert plan.returncode == 1
     assert (
         f"cluster.kubernetes_version: {wanted}: the cluster runs 1.35. Accepted: 1.35 or 1.36, since EKS"
@@ -96,10 +96,10 @@ def test_a_way_back_is_refused(deployed_by_terraform: Project, wanted: str) -> N
     assert (unknown in plan.stderr) == (wanted == "1.99")
 
 
-def test_a_jump_is_refused(deployed_by_terraform: Project, old_cluster: str) -> None:
+def test_a_jump_is_refused(deployed: Project, old_cluster: str) -> None:
     """The plan fails, as it does for a way back."""
-    with deployed_by_terraform.changed({"cluster.name": old_cluster}):
-        plan = deployed_by_terraform.plan("cluster")
+    with deployed.changed({"cluster.name": old_cluster}):
+        plan = deployed.plan("cluster")
     assert plan.returncode == 1
     assert (
         "cluster.kubernetes_version: 1.35: the cluster runs 1.33. Accepted: 1.33 or 1.34, since EKS"
@@ -107,20 +107,18 @@ def test_a_jump_is_refused(deployed_by_terraform: Project, old_cluster: str) -> 
     )
 
 
-def test_a_cluster_in_extended_support_keeps_its_support_type(
-    deployed_by_terraform: Project, old_cluster: str
-) -> None:
+def test_a_cluster_in_extended_support_keeps_its_support_type(deployed: Project, old_cluster: str) -> None:
     """The plan fails with the day on which standard support ended, and with the type that the cluster has."""
-    with deployed_by_terraform.changed({"cluster.name": old_cluster, "cluster.kubernetes_version": "1.33"}):
-        plan = deployed_by_terraform.plan("cluster")
+    with deployed.changed({"cluster.name": old_cluster, "cluster.kubernetes_version": "1.33"}):
+        plan = deployed.plan("cluster")
     assert plan.returncode == 1
     assert "cluster.support_type: STANDARD: the standard support of 1.33 ended on 2026-07-29" in plan.stderr
     assert "Accepted: EXTENDED, which the cluster has, or an upgrade" in plan.stderr
 
 
-def test_the_emulated_eks_upgrades_as_eks_does(deployed_by_terraform: Project, old_cluster: str) -> None:
+def test_the_emulated_eks_upgrades_as_eks_does(deployed: Project, old_cluster: str) -> None:
     """One minor version at a time, when all node groups have the cluster's, and never back."""
-    eks = deployed_by_terraform.client("eks")
+    eks = deployed.client("eks")
 
     def upgrade_cluster(version: str, **options: Any) -> None:
         eks.update_cluster_version(name=old_cluster, version=version, **options)
@@ -148,11 +146,9 @@ def test_the_emulated_eks_upgrades_as_eks_does(deployed_by_terraform: Project, o
         update_nodes(releaseVersion="1.33.13-20260923")
 
 
-def test_the_emulated_eks_refuses_addons_that_do_not_fit(
-    deployed_by_terraform: Project, old_cluster: str
-) -> None:
+def test_the_emulated_eks_refuses_addons_that_do_not_fit(deployed: Project, old_cluster: str) -> None:
     """An add-on must fit the cluster, and an upgrade is refused for it unless it is forced."""
-    eks = deployed_by_terraform.client("eks")
+    eks = deployed.client("eks")
     with pytest.raises(ClientError, match="Addon version specified is not supported"):
         eks.create_addon(clusterName=old_cluster, addonName="kube-proxy", addonVersion="v1.34.6-eksbuild.21")
     cni = {"clusterName": old_cluster, "addonName": "vpc-cni"}
@@ -171,25 +167,25 @@ def test_the_emulated_eks_refuses_addons_that_do_not_fit(
         eks.delete_addon(clusterName=old_cluster, addonName=name)
 
 
-def test_a_new_cluster_may_have_any_version(deployed_by_terraform: Project) -> None:
+def test_a_new_cluster_may_have_any_version(deployed: Project) -> None:
     """A cluster that does not exist yet has no version to continue from."""
-    with deployed_by_terraform.changed(
+    with deployed.changed(
         {
             "cluster.kubernetes_version": "1.33",
             "cluster.support_type": "EXTENDED",
             "cluster.name": "new",
         }
     ):
-        plan = deployed_by_terraform.plan("cluster")
+        plan = deployed.plan("cluster")
     assert plan.returncode == 0, plan.stderr
     warning = "EKS's standard support of 1.33 ended on 2026-07-29"
     assert warning in plan.stdout + plan.stderr
 
 
-def test_a_new_cluster_out_of_standard_support_is_refused(deployed_by_terraform: Project) -> None:
+def test_a_new_cluster_out_of_standard_support_is_refused(deployed: Project) -> None:
     """EKS creates none with support_type STANDARD; the message has the date and the two ways out."""
-    with deployed_by_terraform.changed({"cluster.kubernetes_version": "1.33", "cluster.name": "new"}):
-        plan = deployed_by_terraform.plan("cluster")
+    with deployed.changed({"cluster.kubernetes_version": "1.33", "cluster.name": "new"}):
+        plan = deployed.plan("cluster")
     assert plan.returncode == 1
     assert "cluster.kubernetes_version: 1.33: its standard support ended on 2026-07-29" in plan.stderr
     assert "Accepted: a newer version, or cluster.support_type: EXTENDED" in plan.stderr
