@@ -11,12 +11,12 @@ from typing import Any
 from cdktf import App
 from ruamel.yaml import YAML
 
+from stacks import STACKS
 from stacks.app import ADD_STACK, build
 from stacks.backend import read_backend
 from stacks.settings import Settings
 from stacks.settings.load import PROJECT
 
-STACKS = tuple(ADD_STACK)
 RELEASED = PROJECT / "tests" / "fixtures" / "released"
 # The folders there, which are the versions from which an environment can be upgraded.
 RELEASES = sorted(folder.name for folder in RELEASED.iterdir())

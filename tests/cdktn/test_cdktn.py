@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
+from stacks import STACKS
 from stacks.settings.load import PROJECT
 from tests.emulator.project import NOT_COPIED
-from tests.environments import STACKS, Synthesized
+from tests.environments import Synthesized
 from tests.recipes import recipes
 
 pytestmark = pytest.mark.cdktn

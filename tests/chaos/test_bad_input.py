@@ -18,6 +18,7 @@ from hypothesis import seed as seeded
 from hypothesis import settings as bounds
 from hypothesis import strategies as some
 
+from stacks import STACKS
 from stacks.settings.load import PROJECT
 from tests.chaos.conftest import Outcomes
 from tests.chaos.figures import Figures
@@ -33,7 +34,6 @@ from tests.chaos.input_cases import (
 )
 from tests.chaos.input_worker import MEMORY, SECONDS
 from tests.emulator.project import inherited_environment, terraform_environment
-from tests.environments import STACKS
 from tests.unit.test_plan_review_fuzz import build_plan
 
 KINDS = kinds()

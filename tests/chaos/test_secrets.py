@@ -23,6 +23,7 @@ import pytest
 
 from local_aws import aws_provider, emulator, provider_mirror
 from local_aws.rehearsal.record import changing
+from stacks import STACKS
 from stacks.settings.load import load_settings
 from tests.chaos.figures import Figures
 from tests.chaos.secret_places import (
@@ -38,7 +39,6 @@ from tests.chaos.secret_places import (
 )
 from tests.chaos.secret_search import Searcher, Secret
 from tests.emulator.project import Project, copy_project, inherited_environment, running_project
-from tests.environments import STACKS
 from tests.machine import find_free_port
 from tests.processes import find_processes
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from stacks import STACKS
 from tests.chaos.figures import Figures
 from tests.emulator.project import Project, running_project
-from tests.environments import STACKS
 from tests.state_damages import DAMAGES, Damage, StateObject
 
 pytestmark = pytest.mark.chaos

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from local_aws import aws_provider
+from stacks import STACKS
 from tests.emulator.project import Project, running_project
-from tests.environments import STACKS
 
 
 @pytest.fixture(scope="session")

@@ -3,8 +3,8 @@
 import json
 from typing import Any
 
+from stacks import STACKS
 from tests.emulator.project import Project
-from tests.environments import STACKS
 
 
 def test_state_lies_in_s3_under_a_key_per_stack(deployed: Project) -> None:

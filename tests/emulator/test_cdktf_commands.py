@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from local_aws import provider_mirror
+from stacks import STACKS
 from tests.emulator.project import Project
-from tests.environments import STACKS
 
 
 @pytest.mark.long

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from local_aws import provider_mirror
+from stacks import STACKS
 from tests.emulator.project import COUNTING_TERRAFORM, Project
-from tests.environments import STACKS
 
 # Terraform runs a `local-exec` with sh; the one of an association calls sleep.
 PROGRAMS = ("terraform", "sh", "sleep")

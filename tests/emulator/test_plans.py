@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from stacks import STACKS
 from tests.emulator.project import Project
-from tests.environments import STACKS
 
 
 def serials(project: Project) -> dict[str, int]:

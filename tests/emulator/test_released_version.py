@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from stacks import STACKS
 from tests.emulator.project import Project, running_project
-from tests.environments import RELEASES, STACKS, read_released
+from tests.environments import RELEASES, read_released
 
 pytestmark = pytest.mark.long  # it deploys each version, and then this one
 

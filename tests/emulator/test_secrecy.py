@@ -3,10 +3,10 @@
 A small sample: `make chaos` searches the artefacts of all commands (tests/chaos/test_secrets.py).
 """
 
+from stacks import STACKS
 from tests.chaos.secret_places import Evidence, Kinds, read_files, read_versions
 from tests.chaos.secret_search import Searcher, Secret
 from tests.emulator.project import Project
-from tests.environments import STACKS
 
 TOKEN = "runner token"
 PLANS = "plan files, their JSON and text"

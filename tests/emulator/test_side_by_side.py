@@ -11,10 +11,10 @@ from ruamel.yaml import YAML
 
 from deployment import state_bucket
 from local_aws import emulator
+from stacks import STACKS
 from stacks.backend import read_backend, state_key
 from stacks.settings.load import load_settings
 from tests.emulator.project import Project, copy_project, inherited_environment, terraform_environment
-from tests.environments import STACKS
 
 NAMES = ("blue", "green")
 

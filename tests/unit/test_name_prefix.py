@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.environments import STACKS, Mistakes, Synthesized
+from stacks import STACKS
+from tests.environments import Mistakes, Synthesized
 
 
 def test_a_renamed_environment_differs_in_state_keys_and_tag_alone(

@@ -13,9 +13,10 @@ import pytest
 from cdktf_cdktf_provider_helm.release import Release
 
 import main
+from stacks import STACKS
 from stacks.lean_imports import ordinary_node_options
 from stacks.settings.load import PROJECT, load_settings
-from tests.environments import STACKS, Synthesized, synthesize
+from tests.environments import Synthesized, synthesize
 
 RunMain = Callable[..., dict[str, bytes]]
 SECRETS = {"AWS_ACCESS_KEY_ID": "AKIAMADEUPMADEUPMADE", "AWS_SECRET_ACCESS_KEY": "made-up-secret-of-a-test"}

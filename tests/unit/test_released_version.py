@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from local_aws.rehearsal import generate
-from tests.environments import RELEASES, STACKS, Synthesized, read_released
+from stacks import STACKS
+from tests.environments import RELEASES, Synthesized, read_released
 
 # The arguments whose change replaces a resource: "Forces new resource" in the documentation of AWS provider
 # 5.100.0, and what a plan of that provider names in `replace_paths`.

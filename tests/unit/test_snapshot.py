@@ -4,8 +4,9 @@ import json
 
 import pytest
 
+from stacks import STACKS
 from stacks.settings.load import PROJECT
-from tests.environments import STACKS, Synthesized
+from tests.environments import Synthesized
 
 SNAPSHOTS = PROJECT / "tests" / "snapshots"
 

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
+from stacks import STACKS
 from stacks.cluster import ClusterOutputs
 from stacks.network import NetworkOutputs
 from stacks.settings.load import PROJECT
 from stacks.workloads import WorkloadsOutputs
-from tests.environments import STACKS, Synthesized
+from tests.environments import Synthesized
 
 OUTPUTS = {"network": NetworkOutputs, "cluster": ClusterOutputs, "workloads": WorkloadsOutputs}
 READS = {"cluster": "network", "workloads": "cluster"}

@@ -28,8 +28,9 @@ from deployment.terraform import (
     read_stacks,
     refuse_running,
 )
+from stacks import STACKS
 from stacks.settings.load import PROJECT, load_settings
-from tests.environments import STACKS, synthesize
+from tests.environments import synthesize
 
 LEFT_SECONDS = 60
 NO_PROCESS = 2**30  # more than any system has
