@@ -11,19 +11,22 @@ import pytest
 from tests.environments import Synthesized, runner_values
 
 # A process that gets a manager's signals and prints each. It ends a moment after it got the signal of its
-# first argument as often as its second argument says.
+# first argument as often as its second argument says. It waits for signals instead of handling them: a
+# handler can be interrupted by the next signal, and then two lines run into one.
 STAND_IN = """
 import signal, sys, time
-got = []
-def note(number, frame):
-    got.append(signal.Signals(number).name)
-    print(got[-1], flush=True)
-signal.signal(signal.SIGQUIT, note)
-signal.signal(signal.SIGTERM, note)
+expected = signal.Signals[sys.argv[1]]
+missing = int(sys.argv[2])
+signals = [signal.SIGQUIT, signal.SIGTERM]
+signal.pthread_sigmask(signal.SIG_BLOCK, signals)
 print("ready", flush=True)
-while got.count(sys.argv[1]) < int(sys.argv[2]):
-    time.sleep(0.01)
-time.sleep(0.3)
+end = time.monotonic() + 8
+while got := signal.sigtimedwait(signals, max(0, end - time.monotonic())):
+    print(signal.Signals(got.si_signo).name, flush=True)
+    if got.si_signo == expected:
+        missing -= 1
+        if missing == 0:
+            end = time.monotonic() + 0.3
 """
 
 
