@@ -5,7 +5,7 @@ override ENV := $(ENV:.yaml=)
 $(if $(findstring command,$(origin env)),$(error env=$(env): write ENV=$(env), in capital letters))
 PYTHON ?= python3
 # Terraform mostly waits, so more test processes than cores pay off.
-WORKERS ?= 4
+WORKERS ?= 5
 
 # The lock has the hashes of all files. LOCKED=no: for an index that serves files which it has built itself.
 LOCKED ?= yes

@@ -1,15 +1,18 @@
 """The real AWS provider for many Terraform commands, without the cost of its start.
 
 A Terraform command spends about 8 s of processor time on the AWS provider before it reads a resource: the
-provider describes and checks some 1,500 resource types, and Terraform decodes that. `running` answers these
-two calls from memory, and describes only the types that the stacks use. It passes every other call on to the
-provider unchanged. Each connection of Terraform has a provider process for itself. After the connection has
-ended, the process waits for the next one with the same configuration.
+provider describes and checks some 1,500 resource types, and Terraform decodes that. `running` keeps the
+provider's answers to these two calls in `.work/aws-provider/`, and describes only the types that the stacks
+use. It passes every other call on to the provider unchanged. Each connection of Terraform has a provider
+process for itself. After the connection has ended, the process waits for the next one with the same
+configuration.
 
 Terraform finds `running` by TF_REATTACH_PROVIDERS, as it finds the stand-in providers. Only the emulated AWS
 and the tests use it.
 """
 
+import fcntl
+import hashlib
 import os
 import re
 import subprocess
@@ -17,7 +20,7 @@ import tempfile
 import threading
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,9 +30,10 @@ import msgpack
 from google.protobuf.message_factory import GetMessageClass
 
 from local_aws import protocol, provider_mirror
-from local_aws.emulator import EmulatorError, inherited_variables
+from local_aws.emulator import WORK, EmulatorError, inherited_variables
 from stacks.settings.load import PROJECT
 
+ANSWERS = WORK / "aws-provider"
 _SERVICE = "/tfplugin5.Provider/"
 _STDIO = "/plugin.GRPCStdio/StreamStdio"  # this call lasts as long as Terraform's connection
 _NO_LIMIT = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
@@ -186,11 +190,12 @@ class _Provider:
 
     def __init__(self, program: Path, types: Collection[str] | None, environment: Mapping[str, str]) -> None:
         self._start = partial(_Process, program, environment)
+        status = program.stat()
+        variables = sorted(item for item in environment.items() if item[0].startswith("AWS_"))
+        self._depends_on = f"{program} {status.st_size} {status.st_mtime_ns} {variables}"
         self._types = types
         self._lock = threading.Lock()
         self._restart_lock = threading.Lock()
-        self._schemas: bytes | None = None
-        self._accepted: set[str] = set()
         self._configured: dict[str, _Process] = {}  # by connection
         self._idle: list[_Process] = []  # the one that has waited longest comes first
         self._unconfigured = self._start()
@@ -258,24 +263,40 @@ class _Provider:
         return self._unconfigured.call(call, request, context)
 
     def _describe(self, request: bytes) -> bytes:
-        """Return the schemas of the types, from memory but for the first time."""
-        with self._lock:
-            if self._schemas is None:
-                self._schemas = self._call_unconfigured("GetSchema", request)
-                if self._types is not None:
-                    self._schemas = drop_other_types(self._schemas, self._types)
-            return self._schemas
+        """Return the schemas of the types."""
+        with self._kept(f"GetSchema {sorted(self._types or ())}") as kept:
+            if kept.exists():
+                return kept.read_bytes()
+            schemas = self._call_unconfigured("GetSchema", request)
+            if self._types is not None:
+                schemas = drop_other_types(schemas, self._types)
+            with suppress(OSError):  # such as a full disk: the next command asks again
+                half = kept.with_suffix(".half")
+                half.write_bytes(schemas)
+                half.rename(kept)
+            return schemas
 
     def _prepare(self, request: bytes) -> bytes:
         """Ask the provider about each configuration once: each time it checks its own 1,500 types as well."""
-        checked = read_checked_configuration(request)
-        with self._lock:
-            if checked in self._accepted:
+        with self._kept(f"PrepareProviderConfig {read_checked_configuration(request)}") as accepted:
+            if accepted.exists():
                 return request
             answer = self._call_unconfigured("PrepareProviderConfig", request)
             if answer == request:  # unchanged, and without a warning or an error
-                self._accepted.add(checked)
+                with suppress(OSError):
+                    accepted.touch()
             return answer
+
+    @contextmanager
+    def _kept(self, question: str) -> Iterator[Path]:
+        """Yield the file for the answer to a question; every other process waits for the block's end.
+
+        A digest is the file's name, since a configuration may have credentials.
+        """
+        ANSWERS.mkdir(parents=True, exist_ok=True)
+        with (ANSWERS / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield ANSWERS / hashlib.sha256(f"{self._depends_on} {question}".encode()).hexdigest()
 
 
 class _Handler(grpc.GenericRpcHandler):  # type: ignore[misc]

@@ -6,10 +6,10 @@ Each function returns the code and the message of EKS's error, or None.
 import functools
 import gzip
 import json
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
-import moto.ec2
 from ministack.core.responses import get_region
 from ministack.services import ec2, eks, kms
 
@@ -215,18 +215,21 @@ def refuse_scaling(scaling: dict[str, int]) -> Refusal:
 @functools.cache
 def read_instance_types() -> dict[str, Any]:
     """Return EC2's facts about instance types by name, from moto's copy of its answer."""
-    file = Path(moto.ec2.__file__).parent / "resources" / "instance_types.json.gz"
-    facts: dict[str, Any] = json.loads(gzip.decompress(file.read_bytes()))
+    facts: dict[str, Any] = _read_copy_of_moto("instance_types")
     return facts
 
 
 def read_offerings() -> list[dict[str, str]]:
     """Return the instance types that each zone of the region offers, from moto's copy of EC2's answer."""
-    folder = Path(moto.ec2.__file__).parent / "resources" / "instance_type_offerings" / "availability-zone"
-    offerings: list[dict[str, str]] = json.loads(
-        gzip.decompress((folder / f"{get_region()}.json.gz").read_bytes())
-    )
+    copy = f"instance_type_offerings/availability-zone/{get_region()}"
+    offerings: list[dict[str, str]] = _read_copy_of_moto(copy)
     return offerings
+
+
+def _read_copy_of_moto(name: str) -> Any:
+    # `import moto.ec2` would take longer than all other imports of the emulator together.
+    file = distribution("moto").locate_file(f"moto/ec2/resources/{name}.json.gz")
+    return json.loads(gzip.decompress(Path(str(file)).read_bytes()))
 
 
 def _read_zones(subnet_ids: list[str]) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """Divide the tests among the workers of pytest-xdist: a plugin for pytest.
 
-A deployment takes minutes. So one worker gets all files that use the fixture `deployed`, and one gets those
-that use `deployed_by_terraform`. Every other file goes to one worker as a whole.
+A deployment takes minutes. So one worker gets all files that use the fixture `deployed_by_cdktf`, and one
+gets those that use `deployed`, but for test_plans.py, which takes as long as all the others. Every other file
+goes to one worker as a whole.
 """
 
 import re
@@ -13,9 +14,9 @@ from xdist.scheduler.loadscope import LoadScopeScheduling
 
 from stacks.settings.load import PROJECT
 
-LONGEST = {"test_aws_stacks.py", "test_plans.py", "test_sample.py", "test_side_by_side.py"}
+LONGEST = {"test_aws_stacks.py", "test_auto_scaling_groups.py", "test_plans.py", "test_side_by_side.py"}
 INTERRUPTING_WORKERS = 6
-DEPLOYMENTS = ("deployed", "deployed_by_terraform")  # fixtures of tests/emulator/conftest.py
+DEPLOYMENTS = ("deployed_by_cdktf", "deployed")  # fixtures of tests/emulator/conftest.py
 
 
 class _WholeDeployments(LoadScopeScheduling):  # type: ignore[misc]
@@ -34,11 +35,13 @@ def _find_group(file: str) -> str:
     text = (PROJECT / file).read_text(encoding="utf-8")
     if file.startswith("tests/unit") and "import recipes" in text:
         return "recipes"  # one worker synthesizes each recipe once for all of these files
+    if file.endswith("test_plans.py"):
+        return file
     return next((fixture for fixture in DEPLOYMENTS if f"{fixture}: Project" in text), file)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start the deployments that take longest first; test_aws_stacks.py stands for the shared one."""
+    """Start what takes longest first: the first file of each shared deployment stands for all its files."""
     items.sort(key=lambda item: item.path.name not in LONGEST)
 
 

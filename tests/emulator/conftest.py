@@ -25,7 +25,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, aws_reattach: dict[str, An
 
 
 @pytest.fixture(scope="session")
-def deployed(project: Project) -> Project:
+def deployed_by_cdktf(project: Project) -> Project:
     """The project with all stacks deployed by `cdktf deploy '*'`."""
     done = project.cdktf("deploy", "*", "--auto-approve")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -33,9 +33,7 @@ def deployed(project: Project) -> Project:
 
 
 @pytest.fixture(scope="session")
-def deployed_by_terraform(
-    tmp_path_factory: pytest.TempPathFactory, aws_reattach: dict[str, Any]
-) -> Iterator[Project]:
+def deployed(tmp_path_factory: pytest.TempPathFactory, aws_reattach: dict[str, Any]) -> Iterator[Project]:
     """A project of its own with all stacks deployed by Terraform alone, which takes half as long."""
     with running_project(tmp_path_factory.mktemp("deployed") / "project", aws_reattach) as project:
         project.synthesize()

@@ -49,16 +49,16 @@ class Consumer:
 
 
 @pytest.fixture(scope="module")
-def environment(deployed_by_terraform: Project) -> Iterator[dict[str, str]]:
+def environment(deployed: Project) -> Iterator[dict[str, str]]:
     """Environment variables of another team: AWS credentials, and the name of the environment to read."""
     credentials = {
-        "AWS_ENDPOINT_URL": str(deployed_by_terraform.settings.aws.endpoint_url),
+        "AWS_ENDPOINT_URL": str(deployed.settings.aws.endpoint_url),
         "AWS_ACCESS_KEY_ID": EMULATOR_CREDENTIALS["access_key"],
         "AWS_SECRET_ACCESS_KEY": EMULATOR_CREDENTIALS["secret_key"],
     }
     with aws_provider.running(aws_provider.installed_provider(), TYPES, credentials) as reattach:
         yield {
-            **deployed_by_terraform.environment,
+            **deployed.environment,
             **credentials,
             "TF_REATTACH_PROVIDERS": json.dumps(reattach),
             "TF_VAR_environment": "local",
@@ -67,18 +67,16 @@ def environment(deployed_by_terraform: Project) -> Iterator[dict[str, str]]:
 
 
 def test_a_plain_terraform_project_builds_on_the_outputs(
-    deployed_by_terraform: Project, environment: dict[str, str], tmp_path: Path
+    deployed: Project, environment: dict[str, str], tmp_path: Path
 ) -> None:
     """The example needs nothing but backend.tf.json, a key of its own and the environment's name."""
-    consumer = Consumer.of(deployed_by_terraform, "consumer", tmp_path / "consumer", environment)
+    consumer = Consumer.of(deployed, "consumer", tmp_path / "consumer", environment)
     consumer.run("terraform", "init", "-input=false", "-backend-config=key=consumers/registry.tfstate")
     consumer.run("terraform", "apply", "-input=false", "-auto-approve")
     try:
         endpoint = consumer.run("terraform", "output", "-raw", "endpoint_id")
-        (found,) = deployed_by_terraform.client("ec2").describe_vpc_endpoints(VpcEndpointIds=[endpoint])[
-            "VpcEndpoints"
-        ]
-        assert set(found["SubnetIds"]) == set(deployed_by_terraform.outputs("network")["private_subnet_ids"])
+        (found,) = deployed.client("ec2").describe_vpc_endpoints(VpcEndpointIds=[endpoint])["VpcEndpoints"]
+        assert set(found["SubnetIds"]) == set(deployed.outputs("network")["private_subnet_ids"])
         # No second plan: ministack forgets an interface endpoint's groups and private DNS.
     finally:
         consumer.run("terraform", "destroy", "-input=false", "-auto-approve")
@@ -111,31 +109,29 @@ def by_terraform(consumer: Consumer) -> None:
 
 @pytest.mark.parametrize("deploy", [by_terraform, pytest.param(by_cdktf, marks=pytest.mark.long)])
 def test_a_cdktf_project_builds_on_the_outputs(
-    deployed_by_terraform: Project,
+    deployed: Project,
     environment: dict[str, str],
     tmp_path: Path,
     deploy: Callable[[Consumer], None],
 ) -> None:
     """The example is deployed, plans nothing more, and is destroyed whole; cdktf needs none of our code."""
-    consumer = Consumer.of(deployed_by_terraform, "cdktf_consumer", tmp_path / "consumer", environment)
+    consumer = Consumer.of(deployed, "cdktf_consumer", tmp_path / "consumer", environment)
     deploy(consumer)
     try:
         group = consumer.run("terraform", "output", "-raw", "security_group_id", below=DATABASE)
-        (found,) = deployed_by_terraform.client("ec2").describe_security_groups(GroupIds=[group])[
-            "SecurityGroups"
-        ]
+        (found,) = deployed.client("ec2").describe_security_groups(GroupIds=[group])["SecurityGroups"]
         (rule,) = found["IpPermissions"]
-        assert found["VpcId"] == deployed_by_terraform.outputs("network")["vpc_id"]
+        assert found["VpcId"] == deployed.outputs("network")["vpc_id"]
         assert [pair["GroupId"] for pair in rule["UserIdGroupPairs"]] == [
-            deployed_by_terraform.outputs("cluster")["cluster_security_group_id"]
+            deployed.outputs("cluster")["cluster_security_group_id"]
         ]
-        (subnets,) = deployed_by_terraform.client("rds").describe_db_subnet_groups(
-            DBSubnetGroupName="local-database"
-        )["DBSubnetGroups"]
+        (subnets,) = deployed.client("rds").describe_db_subnet_groups(DBSubnetGroupName="local-database")[
+            "DBSubnetGroups"
+        ]
         assert {item["SubnetIdentifier"] for item in subnets["Subnets"]} == set(
-            deployed_by_terraform.outputs("network")["private_subnet_ids"]
+            deployed.outputs("network")["private_subnet_ids"]
         )
         assert "No changes." in consumer.run("terraform", "plan", "-no-color", below=DATABASE)
     finally:
         consumer.run("terraform", "destroy", "-auto-approve", below=DATABASE)
-    assert deployed_by_terraform.client("rds").describe_db_subnet_groups()["DBSubnetGroups"] == []
+    assert deployed.client("rds").describe_db_subnet_groups()["DBSubnetGroups"] == []

@@ -24,50 +24,48 @@ def serials(project: Project) -> dict[str, int]:
     return found
 
 
-def test_nothing_to_do_is_status_0(deployed_by_terraform: Project) -> None:
+def test_nothing_to_do_is_status_0(deployed: Project) -> None:
     """A plan of what is deployed ends with 0, says so in its report, and has nothing to apply."""
-    done = deployed_by_terraform.deployment("plan")
+    done = deployed.deployment("plan")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "Nothing to do" in (deployed_by_terraform.plans / "report.md").read_text()
-    assert json.loads((deployed_by_terraform.plans / "gitlab.json").read_text()) == {
+    assert "Nothing to do" in (deployed.plans / "report.md").read_text()
+    assert json.loads((deployed.plans / "gitlab.json").read_text()) == {
         "create": 0,
         "update": 0,
         "delete": 0,
     }
-    before = serials(deployed_by_terraform)
-    applied = deployed_by_terraform.deployment("apply")
+    before = serials(deployed)
+    applied = deployed.deployment("apply")
     assert applied.returncode == 0, applied.stderr
     assert "nothing to apply\n" in applied.stdout
-    assert serials(deployed_by_terraform) == before
+    assert serials(deployed) == before
 
 
-def test_what_was_reviewed_is_applied_from_another_checkout(
-    deployed_by_terraform: Project, tmp_path: Path
-) -> None:
+def test_what_was_reviewed_is_applied_from_another_checkout(deployed: Project, tmp_path: Path) -> None:
     """A pipeline's later job, which has only the plan's files, applies exactly them, once approved."""
     other = tmp_path / "checkout"
-    with deployed_by_terraform.changed({"cluster.node_groups.main.max_size": 12}):
-        planned = deployed_by_terraform.deployment("plan")
+    with deployed.changed({"cluster.node_groups.main.max_size": 12}):
+        planned = deployed.deployment("plan")
         assert planned.returncode == 3, planned.stdout + planned.stderr
-        assert "at most 14 → 16 nodes" in (deployed_by_terraform.plans / "report.md").read_text()
-        assert json.loads((deployed_by_terraform.plans / "gitlab.json").read_text()) == {
+        assert "at most 14 → 16 nodes" in (deployed.plans / "report.md").read_text()
+        assert json.loads((deployed.plans / "gitlab.json").read_text()) == {
             "create": 0,
             "update": 2,
             "delete": 0,
         }
-        assert deployed_by_terraform.plans_record()["exit_status"] == 3
-        issues = json.loads((deployed_by_terraform.plans / "code-quality.json").read_text())
+        assert deployed.plans_record()["exit_status"] == 3
+        issues = json.loads((deployed.plans / "code-quality.json").read_text())
         assert {item["location"]["path"] for item in issues} == {"environments/local.yaml"}
-        sarif = json.loads((deployed_by_terraform.plans / "findings.sarif").read_text())
+        sarif = json.loads((deployed.plans / "findings.sarif").read_text())
         assert len(sarif["runs"][0]["results"]) == len(issues) == 3
-        assert stat.S_IMODE(deployed_by_terraform.plans.stat().st_mode) == 0o700
+        assert stat.S_IMODE(deployed.plans.stat().st_mode) == 0o700
         ignored = shutil.ignore_patterns("cdktf.out", ".work", "*.log")
-        shutil.copytree(deployed_by_terraform.folder, other, symlinks=True, ignore=ignored)
+        shutil.copytree(deployed.folder, other, symlinks=True, ignore=ignored)
         for stack in STACKS:
-            mirror = deployed_by_terraform.stack_folder(stack) / "terraform.d"
+            mirror = deployed.stack_folder(stack) / "terraform.d"
             if mirror.exists():
                 shutil.copytree(mirror, other / "cdktf.out" / "stacks" / stack / "terraform.d", symlinks=True)
-        later = replace(deployed_by_terraform, folder=other)
+        later = replace(deployed, folder=other)
         # Without its findings, the record of the plan would need no approval. The plan file has them.
         record = later.plans_record()
         for item in record["stacks"].values():
@@ -77,20 +75,20 @@ def test_what_was_reviewed_is_applied_from_another_checkout(
         assert unapproved.returncode == 1
         assert "1 change(s) need an approval: s3://" in unapproved.stderr
         # The approval is given where another plan has the same findings.
-        approved = deployed_by_terraform.deployment("approve", "--yes")
+        approved = deployed.deployment("approve", "--yes")
         assert approved.returncode == 0, approved.stdout + approved.stderr
         assert "cluster: at most 14 → 16 nodes" in approved.stdout
-        assert "unchanged, number of entries: 1\n" in deployed_by_terraform.deployment("approvals").stdout
+        assert "unchanged, number of entries: 1\n" in deployed.deployment("approvals").stdout
         applied = later.deployment("apply", "--require-approval")
         assert applied.returncode == 0, applied.stdout + applied.stderr
         assert "arn:aws:iam::000000000000:root, entry 1\n" in applied.stdout
         assert "cluster: applying" in applied.stdout
         assert "network: applying" not in applied.stdout
-        assert deployed_by_terraform.planned_changes("cluster") == {}
+        assert deployed.planned_changes("cluster") == {}
         # The first checkout still has the files, of a state that is gone.
         assert not list((other / "plans").rglob("*.tfplan"))
-    assert deployed_by_terraform.deployment("plan").returncode == 2  # fewer nodes need no approval
-    assert deployed_by_terraform.deployment("apply").returncode == 0
+    assert deployed.deployment("plan").returncode == 2  # fewer nodes need no approval
+    assert deployed.deployment("apply").returncode == 0
 
 
 def scale(project: Project, group: str, number: int) -> None:
@@ -110,42 +108,42 @@ def read_scaling(project: Project, group: str) -> dict[str, int]:
     return found
 
 
-def test_an_apply_never_takes_nodes_from_running_jobs(deployed_by_terraform: Project) -> None:
+def test_an_apply_never_takes_nodes_from_running_jobs(deployed: Project) -> None:
     """A plan with new sizes is refused once a group has more nodes; a new plan keeps their number."""
-    sizes = read_scaling(deployed_by_terraform, "main-a")
-    with deployed_by_terraform.changed({"cluster.node_groups.main.max_size": 12}):
-        assert deployed_by_terraform.deployment("plan").returncode == 3
-        assert "sets the group main-a to 1 node(s)" in (deployed_by_terraform.plans / "report.md").read_text()
-        scale(deployed_by_terraform, "main-a", 4)
-        refused(deployed_by_terraform, "the node group main-a has 4 node(s) now, the plan would set 1")
-        assert read_scaling(deployed_by_terraform, "main-a") == sizes | {"desiredSize": 4}
-        assert deployed_by_terraform.deployment("plan").returncode == 3
-        assert deployed_by_terraform.deployment("apply").returncode == 0
-        assert read_scaling(deployed_by_terraform, "main-a") == sizes | {"maxSize": 6, "desiredSize": 4}
-        scale(deployed_by_terraform, "main-a", 1)
-    assert deployed_by_terraform.deployment("deploy", "--yes", "cluster").returncode == 0
-    assert read_scaling(deployed_by_terraform, "main-a") == sizes
+    sizes = read_scaling(deployed, "main-a")
+    with deployed.changed({"cluster.node_groups.main.max_size": 12}):
+        assert deployed.deployment("plan").returncode == 3
+        assert "sets the group main-a to 1 node(s)" in (deployed.plans / "report.md").read_text()
+        scale(deployed, "main-a", 4)
+        refused(deployed, "the node group main-a has 4 node(s) now, the plan would set 1")
+        assert read_scaling(deployed, "main-a") == sizes | {"desiredSize": 4}
+        assert deployed.deployment("plan").returncode == 3
+        assert deployed.deployment("apply").returncode == 0
+        assert read_scaling(deployed, "main-a") == sizes | {"maxSize": 6, "desiredSize": 4}
+        scale(deployed, "main-a", 1)
+    assert deployed.deployment("deploy", "--yes", "cluster").returncode == 0
+    assert read_scaling(deployed, "main-a") == sizes
 
 
 TAGGED = {"aws.tags": {"team": "ci"}}
 
 
 @pytest.fixture(scope="module")
-def tagged_plan(deployed_by_terraform: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tagged_plan(deployed: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The files of a plan with one small change in each stack."""
     kept = tmp_path_factory.mktemp("plans") / "local"
-    with deployed_by_terraform.changed(TAGGED):
-        assert deployed_by_terraform.deployment("plan").returncode == 2
-        shutil.copytree(deployed_by_terraform.plans, kept)
+    with deployed.changed(TAGGED):
+        assert deployed.deployment("plan").returncode == 2
+        shutil.copytree(deployed.plans, kept)
     return kept
 
 
 @pytest.fixture
-def planned(deployed_by_terraform: Project, tagged_plan: Path) -> Iterator[Project]:
+def planned(deployed: Project, tagged_plan: Path) -> Iterator[Project]:
     """A plan that was made and not applied."""
-    with deployed_by_terraform.changed(TAGGED):
-        shutil.copytree(tagged_plan, deployed_by_terraform.plans, dirs_exist_ok=True)
-        yield deployed_by_terraform
+    with deployed.changed(TAGGED):
+        shutil.copytree(tagged_plan, deployed.plans, dirs_exist_ok=True)
+        yield deployed
 
 
 def refused(project: Project, because: str) -> None:
@@ -181,34 +179,28 @@ def test_a_plan_of_another_state_is_stale(planned: Project) -> None:
     refused(planned, "the state of workloads has changed")
 
 
-def test_a_stack_that_can_not_be_planned_is_an_error(deployed_by_terraform: Project) -> None:
+def test_a_stack_that_can_not_be_planned_is_an_error(deployed: Project) -> None:
     """The others are planned all the same, the report has Terraform's message, and nothing can be applied."""
     maximum = "runners.default.build.cpu_request_overwrite_max_allowed"
-    with deployed_by_terraform.changed({maximum: "500"}):
-        done = deployed_by_terraform.deployment("plan")
+    with deployed.changed({maximum: "500"}):
+        done = deployed.deployment("plan")
         assert done.returncode == 1
-        report = (deployed_by_terraform.plans / "report.md").read_text()
+        report = (deployed.plans / "report.md").read_text()
         assert "could not be planned" in report
         assert maximum in report.replace("\\", "")
         assert "apply with" not in report
-        assert [
-            name
-            for name, item in deployed_by_terraform.plans_record()["stacks"].items()
-            if item["plan_sha256"]
-        ] == [
+        assert [name for name, item in deployed.plans_record()["stacks"].items() if item["plan_sha256"]] == [
             "network",
             "cluster",
         ]
-        refused(deployed_by_terraform, "not every stack could be planned")
+        refused(deployed, "not every stack could be planned")
 
 
-def test_states_that_can_not_be_reached_are_told_once(deployed_by_terraform: Project) -> None:
+def test_states_that_can_not_be_reached_are_told_once(deployed: Project) -> None:
     """Without credentials or network no stack can be planned: one message, and no report."""
-    away = deployed_by_terraform.another(
-        "away", {"aws.endpoint_url": "http://127.0.0.1:1", "cluster.name": "away"}
-    )
+    away = deployed.another("away", {"aws.endpoint_url": "http://127.0.0.1:1", "cluster.name": "away"})
     done = away.deployment("plan")
-    (deployed_by_terraform.folder / "environments" / "away.yaml").unlink()
+    (deployed.folder / "environments" / "away.yaml").unlink()
     assert done.returncode == 1
     assert done.stderr.startswith("AWS could not be asked: ")
     assert done.stderr.endswith(". `make demo` starts the emulated AWS\n")
@@ -216,9 +208,9 @@ def test_states_that_can_not_be_reached_are_told_once(deployed_by_terraform: Pro
     assert not away.plans.exists()
 
 
-def test_without_a_plan_there_is_nothing_to_apply(deployed_by_terraform: Project) -> None:
+def test_without_a_plan_there_is_nothing_to_apply(deployed: Project) -> None:
     """`apply` names the command that makes a plan."""
-    shutil.rmtree(deployed_by_terraform.plans, ignore_errors=True)
-    done = deployed_by_terraform.deployment("apply")
+    shutil.rmtree(deployed.plans, ignore_errors=True)
+    done = deployed.deployment("apply")
     assert done.returncode == 1
     assert done.stderr.endswith("plans/local: there is no plan to apply. Plan first: make plan ENV=local\n")

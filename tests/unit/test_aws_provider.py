@@ -1,12 +1,13 @@
 """The AWS provider of the local environment describes only the types that the stacks use."""
 
+import errno
 import json
 import os
 import re
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import msgpack
 import pytest
 from google.protobuf.message_factory import GetMessageClass
 
-from local_aws import protocol
+from local_aws import aws_provider, protocol
 from local_aws.aws_provider import drop_other_types, running, stack_types
 from stacks.settings.load import PROJECT
 from tests.machine import UNUSUAL
@@ -96,21 +97,38 @@ server.wait_for_termination()
 """
 
 
+Call = Callable[[str, bytes], bytes]
+StartEcho = Callable[..., AbstractContextManager[Call]]
+
+
 @pytest.fixture
-def echo(tmp_path: Path) -> Iterator[Callable[[str, bytes], bytes]]:
-    """Call a provider that answers with the request."""
+def start_echo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StartEcho:
+    """Start a provider that answers with the request."""
+    monkeypatch.setattr(aws_provider, "ANSWERS", tmp_path / "answers")
     program = tmp_path / "provider"
     program.write_text(ECHO.format(python=sys.executable, folder=tmp_path))
     program.chmod(0o755)
-    with running(program, None) as reattach, ExitStack() as stack:
-        channel = grpc.insecure_channel(reattach["hashicorp/aws"]["Addr"]["String"])
-        stack.callback(channel.close)
-        yield lambda call, request: channel.unary_unary(f"/tfplugin5.Provider/{call}")(request, timeout=60)
+
+    @contextmanager
+    def start(variables: dict[str, str] | None = None) -> Iterator[Call]:
+        with running(program, None, variables) as reattach, ExitStack() as stack:
+            channel = grpc.insecure_channel(reattach["hashicorp/aws"]["Addr"]["String"])
+            stack.callback(channel.close)
+            yield lambda call, request: channel.unary_unary(f"/tfplugin5.Provider/{call}")(
+                request, timeout=60
+            )
+
+    return start
 
 
-def test_a_provider_that_has_died_is_started_again(
-    echo: Callable[[str, bytes], bytes], tmp_path: Path
-) -> None:
+@pytest.fixture
+def echo(start_echo: StartEcho) -> Iterator[Call]:
+    """Call a provider that answers with the request."""
+    with start_echo() as call:
+        yield call
+
+
+def test_a_provider_that_has_died_is_started_again(echo: Call, tmp_path: Path) -> None:
     """All commands of the tests share it: one crash must not fail all that come after."""
     assert echo("ValidateResourceTypeConfig", b"first") == b"first"
     (first,) = (line.split()[0] for line in (tmp_path / "calls").read_text().splitlines())
@@ -118,6 +136,11 @@ def test_a_provider_that_has_died_is_started_again(
     assert echo("ValidateResourceTypeConfig", b"second") == b"second"
     (_, second) = (line.split()[0] for line in (tmp_path / "calls").read_text().splitlines())
     assert second != first
+
+
+def raise_no_space(*_: Any) -> None:
+    """Fail as a write to a full disk does."""
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def prepare(**changes: Any) -> bytes:
@@ -134,9 +157,7 @@ def prepare(**changes: Any) -> bytes:
     return encoded
 
 
-def test_the_provider_checks_each_configuration_once(
-    echo: Callable[[str, bytes], bytes], tmp_path: Path
-) -> None:
+def test_the_provider_checks_each_configuration_once(echo: Call, tmp_path: Path) -> None:
     """Tags and the emulator's port differ from test to test, and the provider does not check them."""
 
     def count(request: bytes) -> int:
@@ -149,6 +170,35 @@ def test_the_provider_checks_each_configuration_once(
     assert count(prepare(endpoints=[{"ec2": None, "eks": "http://127.0.0.1:1"}])) == 2
     assert count(prepare(region="eu-west-1")) == 3
     assert count(prepare(allowed_account_ids=["1"])) == 4
+
+
+def test_a_later_run_knows_the_answers_of_the_same_program(start_echo: StartEcho, tmp_path: Path) -> None:
+    """Another program or other variables of AWS may answer in another way."""
+    questions = {"GetSchema": b"schemas", "PrepareProviderConfig": prepare()}
+
+    def count(variables: dict[str, str] | None = None) -> int:
+        with start_echo(variables) as call:
+            for name, request in questions.items():
+                assert call(name, request) == request
+        return len((tmp_path / "calls").read_text().splitlines())
+
+    assert count() == 2
+    assert count() == 2
+    assert count({"AWS_REGION": "eu-west-1"}) == 4
+    with (tmp_path / "provider").open("a") as program:
+        program.write("# another version")
+    assert count() == 6
+
+
+def test_an_answer_that_can_not_be_kept_is_asked_for_again(
+    start_echo: StartEcho, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk is no reason to fail."""
+    monkeypatch.setattr(Path, "write_bytes", raise_no_space)
+    for count in (1, 2):
+        with start_echo() as call:
+            assert call("GetSchema", b"schemas") == b"schemas"
+        assert len((tmp_path / "calls").read_text().splitlines()) == count
 
 
 def test_a_protocol_is_read_in_any_folder(tmp_path: Path) -> None:
