@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 
 from deployment import state_bucket
 from deployment.terraform import SYNTHESIS, note_synthesis
-from local_aws import aws_provider, emulator, rehearsal
+from local_aws import emulator, rehearsal
 from stacks.backend import forget_other_environments, read_backend, state_key
 from stacks.settings import Settings
 from stacks.settings.load import PROJECT, load_settings
@@ -48,12 +48,10 @@ def inherited_environment() -> dict[str, str]:
 
 
 def copy_project(folder: Path) -> None:
-    """Copy the project without what its tools have made; link the tools and the AWS provider's answers."""
+    """Copy the project without what its tools have made, and link the tools themselves."""
     shutil.copytree(PROJECT, folder, ignore=shutil.ignore_patterns(*NOT_COPIED))
-    (folder / ".work").mkdir()
-    aws_provider.ANSWERS.mkdir(parents=True, exist_ok=True)
-    for linked in (PROJECT / ".venv", PROJECT / "node_modules", aws_provider.ANSWERS):
-        (folder / linked.relative_to(PROJECT)).symlink_to(linked)
+    for name in (".venv", "node_modules"):
+        (folder / name).symlink_to(PROJECT / name)
 
 
 @dataclass(frozen=True)
