@@ -72,14 +72,14 @@ setup: .work/ready ## Make .venv and node_modules with the pinned tools
 	@$(PYTHON) tools/check_tools.py
 	@touch $@
 
-# The two halves of the set-up run at the same time. In each recipe of the set-up a line is one command: bash
+# The parts of the set-up run at the same time. In each recipe of the set-up a line is one command: bash
 # then becomes this command, so that a signal to make reaches it.
 SET_UP := $(PYTHON) tools/set_up.py .work/set-up.lock
 PYTHON_INPUTS := .work/tools $(REQUIREMENTS) requirements.txt constraints.txt $(NO_PYTHON)
 NODE_INPUTS := .work/tools package.json package-lock.json $(NO_NODE)
 
 .work/ready: $(PYTHON_INPUTS) $(NODE_INPUTS)
-	@$(SET_UP) $(MAKE) --silent --no-print-directory --jobs=2 .work/python .work/node
+	@$(SET_UP) $(MAKE) --silent --no-print-directory --jobs=3 .work/python .work/node .work/compiled
 	@touch .work/ready-python $@
 	@echo "Ready"
 
@@ -100,6 +100,11 @@ NODE_INPUTS := .work/tools package.json package-lock.json $(NO_NODE)
 	@$(VENV)/python -m tools.install_packages $(REQUIREMENTS)
 	@touch $@
 	@echo "Python: done"
+
+# The workers of `make test` start at once, and each would compile the same modules. npm takes longer than this.
+.work/compiled: .work/python
+	-@$(VENV)/python -m pytest --collect-only --quiet > .work/compiled.log 2>&1
+	@touch $@
 
 .work/node: $(NODE_INPUTS)
 	@rm -f $@ .work/ready

@@ -6,7 +6,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -110,8 +110,10 @@ def start_echo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StartEcho:
     program.chmod(0o755)
 
     @contextmanager
-    def start(variables: dict[str, str] | None = None) -> Iterator[Call]:
-        with running(program, None, variables) as reattach, ExitStack() as stack:
+    def start(
+        variables: dict[str, str] | None = None, types: Collection[str] | None = None
+    ) -> Iterator[Call]:
+        with running(program, types, variables) as reattach, ExitStack() as stack:
             channel = grpc.insecure_channel(reattach["hashicorp/aws"]["Addr"]["String"])
             stack.callback(channel.close)
             yield lambda call, request: channel.unary_unary(f"/tfplugin5.Provider/{call}")(
@@ -188,6 +190,14 @@ def test_a_later_run_knows_the_answers_of_the_same_program(start_echo: StartEcho
     with (tmp_path / "provider").open("a") as program:
         program.write("# another version")
     assert count() == 6
+
+
+def test_a_run_of_other_types_gets_other_schemas(start_echo: StartEcho) -> None:
+    """The demo describes the types of the stacks alone, and `local_aws run` after it all types."""
+    schemas = SCHEMAS(resource_schemas={"aws_vpc": b"1", "aws_other": b"2"}).SerializeToString()
+    for types, expected in ((["aws_vpc"], {"aws_vpc"}), (None, {"aws_vpc", "aws_other"})):
+        with start_echo(types=types) as call:
+            assert set(SCHEMAS.FromString(call("GetSchema", schemas)).resource_schemas) == expected
 
 
 def test_an_answer_that_can_not_be_kept_is_asked_for_again(
