@@ -71,7 +71,7 @@ def describe_mistakes(settings: Settings, types: dict[str, str]) -> Iterator[str
         for command in commands:
             if "delete-parameter" in command:
                 yield f"Remove it: .venv/bin/python -m local_aws run {command}"
-        yield "Store demo tokens: .venv/bin/python -m local_aws seed"
+        yield "Store demo tokens: make seed"
     elif commands:
         yield "Store each token from a file, never on the command line:"
         yield from (f"  {command}" for command in commands)
