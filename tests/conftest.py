@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,10 @@ from tests.environments import (
     WriteEnvironment,
     write_changed,
 )
+
+# A shell starts a background job with SIGINT ignored, and the programs of the tests would inherit that.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = ["tests.chaos.figures", "tests.emulator.terraform_commands", "tests.scheduling"]
 

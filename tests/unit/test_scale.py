@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 import sys
 import typing
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from stacks import settings
 from stacks.settings import MAX_NODE_GROUPS
 from stacks.settings.load import PROJECT, load_settings
 from tests.environments import write_document
-from tools.bench.scale import FLEETS, NODE_GROUPS, Measurement, describe_environment
+from tools.bench.scale import FLEETS, NODE_GROUPS, Measurement, copy_main, describe_environment
 from tools.bench.scale_picture import write_table
 from tools.sections import write_section
 
@@ -43,6 +44,14 @@ def count_lines(function: Callable[[], Any], file: str) -> int:
     finally:
         sys.settrace(before)
     return count
+
+
+def test_the_bench_copies_all_that_a_synth_imports(tmp_path: Path) -> None:
+    """The copy lies outside the project, so that Python finds nothing else there."""
+    copy_main(tmp_path)
+    command = (sys.executable, "-c", "import main, stacks.app")
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_checks_between_fleets_take_linear_time(tmp_path: Path) -> None:

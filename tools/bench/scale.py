@@ -77,6 +77,14 @@ def describe_environment(fleets: int, node_groups: int, *, endpoint_url: str) ->
     }
 
 
+def copy_main(folder: Path) -> None:
+    """Copy main.py, and all that it imports and reads but for the environments."""
+    for package in ("stacks", "plan_review"):
+        shutil.copytree(PROJECT / package, folder / package)
+    for file in ("main.py", "backend.tf.json"):
+        shutil.copy(PROJECT / file, folder)
+
+
 def measure_scale() -> Iterator[Measurement]:
     """Yield the measurements of every number of fleets with every number of node groups."""
     program, types = aws_provider.installed_provider(), aws_provider.stack_types()
@@ -114,9 +122,7 @@ class _Account:
         """
         with tempfile.TemporaryDirectory(prefix="scale-") as name:
             folder = Path(name)
-            shutil.copytree(PROJECT / "stacks", folder / "stacks")
-            for file in ("main.py", "backend.tf.json"):
-                shutil.copy(PROJECT / file, folder)
+            copy_main(folder)
             with (
                 emulator.running(folder / ".work") as endpoint_url,
                 rehearsal.running(folder / ".work" / "rehearsal.json") as stand_ins,
