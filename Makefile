@@ -72,15 +72,21 @@ setup: .work/ready ## Make .venv and node_modules with the pinned tools
 	@$(PYTHON) tools/check_tools.py
 	@touch $@
 
-# The parts of the set-up run at the same time. In each recipe of the set-up a line is one command: bash
-# then becomes this command, so that a signal to make reaches it.
+# Node.js is set up beside Python. In each recipe of the set-up a line is one command: bash then becomes this
+# command, so that a signal to make reaches it.
 SET_UP := $(PYTHON) tools/set_up.py .work/set-up.lock
 PYTHON_INPUTS := .work/tools $(REQUIREMENTS) requirements.txt constraints.txt $(NO_PYTHON)
 NODE_INPUTS := .work/tools package.json package-lock.json $(NO_NODE)
 
 .work/ready: $(PYTHON_INPUTS) $(NODE_INPUTS)
-	@$(SET_UP) $(MAKE) --silent --no-print-directory --jobs=3 .work/python .work/node .work/compiled
+	@$(SET_UP) $(MAKE) --silent --no-print-directory --jobs=2 .work/python .work/node
 	@touch .work/ready-python $@
+	@echo "Ready"
+
+# The workers of `make test` start at once, and each would compile the same modules.
+.work/ready-tests: $(PYTHON_INPUTS) $(NODE_INPUTS)
+	@$(SET_UP) $(MAKE) --silent --no-print-directory --jobs=2 .work/python .work/node .work/compiled
+	@touch .work/ready-python .work/ready $@
 	@echo "Ready"
 
 # Most targets run no command line of cdktf: they need no npm.
@@ -93,7 +99,7 @@ NODE_INPUTS := .work/tools package.json package-lock.json $(NO_NODE)
 # Without --no-compile pip compiles 1,500 modules of AWS resources, of which the stacks import 40.
 .work/python: $(PYTHON_INPUTS)
 	@test -e $@ -a -x $(VENV)/python || rm -rf .venv
-	@rm -f $@ .work/ready-python .work/ready
+	@rm -f $@ .work/ready-python .work/ready .work/ready-tests
 	@echo "Python: making .venv"
 	@$(PYTHON) -m venv .venv
 	@echo "Python: installing packages"
@@ -101,13 +107,13 @@ NODE_INPUTS := .work/tools package.json package-lock.json $(NO_NODE)
 	@touch $@
 	@echo "Python: done"
 
-# The workers of `make test` start at once, and each would compile the same modules. npm takes longer than this.
+# A test that can't be imported is told by `make test` itself. `exec`: for a redirection bash would stay.
 .work/compiled: .work/python
-	-@$(VENV)/python -m pytest --collect-only --quiet > .work/compiled.log 2>&1
+	-@exec env PYTEST_ADDOPTS= $(VENV)/python -m pytest --collect-only --quiet > .work/compiled.log 2>&1
 	@touch $@
 
 .work/node: $(NODE_INPUTS)
-	@rm -f $@ .work/ready
+	@rm -f $@ .work/ready .work/ready-tests
 	@echo "Node.js: installing the cdktf command line"
 	@npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
@@ -199,18 +205,18 @@ show: .work/ready-python ## Show what the rehearsal of the local environment put
 ##@ Develop
 
 .PHONY: test
-test: setup ## Run lint and all tests but the long ones, with real Terraform against the emulator
+test: .work/ready-tests ## Run lint and all tests but the long ones, with real Terraform against the emulator
 	@$(MAKE) --no-print-directory lint > .work/lint.log 2>&1 & lint=$$!; status=0; trap "kill $$lint 2> /dev/null || true" EXIT; \
 	$(VENV)/python -m pytest -n $(WORKERS) --no-loadscope-reorder || status=$$?; \
 	wait $$lint || { status=1; cat .work/lint.log; echo "make lint: failed"; }; \
 	exit $$status
 
 .PHONY: test-long
-test-long: setup ## Run the long tests: the same promises with more cases
+test-long: .work/ready-tests ## Run the long tests: the same promises with more cases
 	@$(VENV)/python -m pytest -n $(WORKERS) --no-loadscope-reorder -m long
 
 .PHONY: chaos
-chaos: setup ## Run faults, interruptions and bad input, and write docs/reliability.md (OPTIONS="--seed 1234": again)
+chaos: .work/ready-tests ## Run faults, interruptions and bad input, and write docs/reliability.md (OPTIONS="--seed 1234": again)
 	@$(VENV)/python -m pytest -n $(WORKERS) --no-loadscope-reorder -m chaos --figures $(OPTIONS)
 
 .PHONY: test-cdktn

@@ -49,6 +49,12 @@ _UNTIL_INPUT_CLOSES = '"$0" & cat > /dev/null; kill $!; wait $!'
 
 _PROTOCOL = protocol.read(Path(__file__).with_suffix(".proto"))
 _SCHEMAS: Any = GetMessageClass(_PROTOCOL.message_types_by_name["Schemas"])
+# Where an endpoint or a token file is does not change an answer; whether there is one may.
+_ADDRESS = re.compile(r"AWS_ENDPOINT_URL|AWS_\w+_FILE$")
+# This module filters the schemas before it keeps them.
+_OWN_CODE = hashlib.sha256(
+    b"".join(Path(__file__).with_suffix(suffix).read_bytes() for suffix in (".py", ".proto"))
+).hexdigest()
 _PREPARE: Any = GetMessageClass(_PROTOCOL.message_types_by_name["Prepare"])
 
 
@@ -190,15 +196,20 @@ class _Provider:
 
     def __init__(self, program: Path, types: Collection[str] | None, environment: Mapping[str, str]) -> None:
         self._start = partial(_Process, program, environment)
-        status = program.stat()
-        variables = sorted(item for item in environment.items() if item[0].startswith("AWS_"))
-        self._depends_on = f"{program} {status.st_size} {status.st_mtime_ns} {variables}"
         self._types = types
         self._lock = threading.Lock()
         self._restart_lock = threading.Lock()
         self._configured: dict[str, _Process] = {}  # by connection
         self._idle: list[_Process] = []  # the one that has waited longest comes first
         self._unconfigured = self._start()
+        ANSWERS.mkdir(parents=True, exist_ok=True)
+        status = program.stat()
+        variables = sorted(
+            (name, "" if _ADDRESS.match(name) else value)
+            for name, value in environment.items()
+            if name.startswith("AWS_")
+        )
+        self._depends_on = f"{_OWN_CODE} {program} {status.st_size} {status.st_mtime_ns} {variables}"
 
     def answer(self, call: str, request: bytes, context: grpc.ServicerContext) -> bytes:
         """Answer one call of one connection."""
@@ -264,9 +275,10 @@ class _Provider:
 
     def _describe(self, request: bytes) -> bytes:
         """Return the schemas of the types."""
-        with self._kept(f"GetSchema {sorted(self._types or ())}") as kept:
-            if kept.exists():
-                return kept.read_bytes()
+        types = "all" if self._types is None else sorted(self._types)
+        with self._kept(f"GetSchema {types}") as kept:
+            if kept.exists() and (known := kept.read_bytes()):  # a power failure can leave an empty file
+                return known
             schemas = self._call_unconfigured("GetSchema", request)
             if self._types is not None:
                 schemas = drop_other_types(schemas, self._types)
@@ -289,13 +301,13 @@ class _Provider:
 
     @contextmanager
     def _kept(self, question: str) -> Iterator[Path]:
-        """Yield the file for the answer to a question; every other process waits for the block's end.
+        """Yield the file for the answer to a question; all others, also threads, wait for the block's end.
 
         A digest is the file's name, since a configuration may have credentials.
         """
-        ANSWERS.mkdir(parents=True, exist_ok=True)
         with (ANSWERS / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            with suppress(OSError):  # a file system without locks: several may ask the same
+                fcntl.flock(lock, fcntl.LOCK_EX)
             yield ANSWERS / hashlib.sha256(f"{self._depends_on} {question}".encode()).hexdigest()
 
 

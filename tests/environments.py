@@ -59,7 +59,7 @@ def write_document(document: dict[str, Any], target: Path) -> None:
 
     JSON is YAML, and a YAML writer takes a hundred times as long.
     """
-    target.write_text(json.dumps(document, indent=1, ensure_ascii=False))
+    target.write_text(json.dumps(document, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
 def synthesize(settings: Settings, folder: Path) -> None:

@@ -23,9 +23,11 @@ STAMPS = (
     "tools",
     "python",
     "node",
+    "compiled",
     "ready-python",
     "ready",
-)  # in .work, in the order in which `make setup` writes them
+    "ready-tests",
+)  # in .work, in the order in which the set-up writes them
 GRACE_SECONDS = 60
 
 

@@ -7,6 +7,8 @@ import pytest
 
 from local_aws import aws_provider
 from stacks import STACKS
+from tests.deployer_policy import find_missing
+from tests.emulator.evidence import ALLOWED, search
 from tests.emulator.project import Project, running_project
 
 
@@ -34,9 +36,14 @@ def deployed_by_cdktf(project: Project) -> Project:
 
 @pytest.fixture(scope="session")
 def deployed(tmp_path_factory: pytest.TempPathFactory, aws_reattach: dict[str, Any]) -> Iterator[Project]:
-    """A project of its own with all stacks deployed by Terraform alone, which takes half as long."""
+    """A project of its own with all stacks deployed by Terraform alone, which takes half as long.
+
+    After all of its tests, the documented permissions have sufficed, and no command has written the token.
+    """
     with running_project(tmp_path_factory.mktemp("deployed") / "project", aws_reattach) as project:
         project.synthesize()
         for stack in STACKS:
             project.apply(stack)
         yield project
+        assert find_missing(project.actions) == []
+        assert {(find.kind, find.secret) for find in search(project).finds} == ALLOWED

@@ -12,7 +12,7 @@ SLOWEST = 10
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Begin a new list; the workers of pytest-xdist add to it."""
-    if not hasattr(session.config, "workerinput"):
+    if not (hasattr(session.config, "workerinput") or session.config.option.collectonly):
         FILE.parent.mkdir(exist_ok=True)
         FILE.write_text("")
 

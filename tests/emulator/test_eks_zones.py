@@ -19,19 +19,19 @@ def plan_network(project: Project, changes: dict[str, Any]) -> str:
     return plan.stderr
 
 
-def test_a_zone_that_eks_does_not_take_is_refused(project: Project) -> None:
+def test_a_zone_that_eks_does_not_take_is_refused(deployed: Project) -> None:
     """The plan of the network names the zone's place in the settings, and nothing is created yet."""
     said = plan_network(
-        project,
+        deployed,
         {"aws.region": "us-east-1", "network.availability_zones": ["us-east-1a", "us-east-1c"]},
     )
     assert "network.availability_zones.1: us-east-1c: EKS does not take this zone" in said
     assert "network.availability_zones.0" not in said
 
 
-def test_a_zone_that_the_account_does_not_have_is_refused(project: Project) -> None:
+def test_a_zone_that_the_account_does_not_have_is_refused(deployed: Project) -> None:
     """The plan names the zones that there are."""
-    said = plan_network(project, {"network.availability_zones": ["eu-central-1a", "eu-central-1f"]})
+    said = plan_network(deployed, {"network.availability_zones": ["eu-central-1a", "eu-central-1f"]})
     assert "network.availability_zones.1: eu-central-1f: AWS has no such zone for this account." in said
     assert "Accepted: eu-central-1a, eu-central-1b, eu-central-1c." in said
 

@@ -9,6 +9,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from tests.emulator.project import Project, running_project
+from tests.environments import write_document
 
 ANOTHER_ZONE = "eu-central-1c"
 
@@ -55,7 +56,7 @@ def test_a_new_environment_is_deployed_plan_by_plan(fresh: Project) -> None:
     environment = fresh.folder / "environments" / "local.yaml"
     settings = YAML(typ="safe").load(environment.read_text())
     settings["network"]["availability_zones"].append(ANOTHER_ZONE)
-    YAML(typ="safe").dump(settings, environment)
+    write_document(settings, environment)
     fresh.synthesize()
     # The cluster has node groups in a zone whose subnets are not there yet.
     assert fresh.deployment("plan").returncode == 2
@@ -64,7 +65,7 @@ def test_a_new_environment_is_deployed_plan_by_plan(fresh: Project) -> None:
     assert "Invalid index" in report  # Terraform's message, folded
 
     settings["protect_running_jobs"] = False  # then each group spans all zones
-    YAML(typ="safe").dump(settings, environment)
+    write_document(settings, environment)
     fresh.synthesize()
     assert fresh.deployment("plan").returncode == 3
     stacks = fresh.plans_record()["stacks"]

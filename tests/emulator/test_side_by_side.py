@@ -15,6 +15,7 @@ from stacks import STACKS
 from stacks.backend import read_backend, state_key
 from stacks.settings.load import load_settings
 from tests.emulator.project import Project, copy_project, inherited_environment, terraform_environment
+from tests.environments import write_document
 
 NAMES = ("blue", "green")
 
@@ -64,7 +65,7 @@ def environments(
                 "cluster": local["cluster"] | {"name": name},
                 "runners": {"default": {"token_parameter": parameter}},
             }
-            YAML(typ="safe").dump(document, file)
+            write_document(document, file)
             settings = load_settings(file)
             record = folder / ".work" / f"{name}.json"
             output = f".work/{name}"

@@ -1,6 +1,7 @@
 """The AWS provider of the local environment describes only the types that the stacks use."""
 
 import errno
+import fcntl
 import json
 import os
 import re
@@ -175,7 +176,7 @@ def test_the_provider_checks_each_configuration_once(echo: Call, tmp_path: Path)
 
 
 def test_a_later_run_knows_the_answers_of_the_same_program(start_echo: StartEcho, tmp_path: Path) -> None:
-    """Another program or other variables of AWS may answer in another way."""
+    """Another program or other variables of AWS may answer in another way; the emulator's port is no such."""
     questions = {"GetSchema": b"schemas", "PrepareProviderConfig": prepare()}
 
     def count(variables: dict[str, str] | None = None) -> int:
@@ -187,15 +188,17 @@ def test_a_later_run_knows_the_answers_of_the_same_program(start_echo: StartEcho
     assert count() == 2
     assert count() == 2
     assert count({"AWS_REGION": "eu-west-1"}) == 4
+    assert count({"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}) == 6
+    assert count({"AWS_ENDPOINT_URL": "http://127.0.0.1:2"}) == 6
     with (tmp_path / "provider").open("a") as program:
         program.write("# another version")
-    assert count() == 6
+    assert count() == 8
 
 
 def test_a_run_of_other_types_gets_other_schemas(start_echo: StartEcho) -> None:
     """The demo describes the types of the stacks alone, and `local_aws run` after it all types."""
     schemas = SCHEMAS(resource_schemas={"aws_vpc": b"1", "aws_other": b"2"}).SerializeToString()
-    for types, expected in ((["aws_vpc"], {"aws_vpc"}), (None, {"aws_vpc", "aws_other"})):
+    for types, expected in (([], set()), (["aws_vpc"], {"aws_vpc"}), (None, {"aws_vpc", "aws_other"})):
         with start_echo(types=types) as call:
             assert set(SCHEMAS.FromString(call("GetSchema", schemas)).resource_schemas) == expected
 
@@ -203,12 +206,24 @@ def test_a_run_of_other_types_gets_other_schemas(start_echo: StartEcho) -> None:
 def test_an_answer_that_can_not_be_kept_is_asked_for_again(
     start_echo: StartEcho, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A full disk is no reason to fail."""
+    """A full disk is no reason to fail, nor is a file system without locks."""
     monkeypatch.setattr(Path, "write_bytes", raise_no_space)
-    for count in (1, 2):
+    monkeypatch.setattr(Path, "touch", raise_no_space)
+    monkeypatch.setattr(fcntl, "flock", raise_no_space)
+    for count in (2, 4):
         with start_echo() as call:
             assert call("GetSchema", b"schemas") == b"schemas"
+            assert call("PrepareProviderConfig", prepare()) == prepare()
         assert len((tmp_path / "calls").read_text().splitlines()) == count
+
+
+def test_an_empty_answer_is_asked_for_again(start_echo: StartEcho, tmp_path: Path) -> None:
+    """A power failure can leave the file without its content."""
+    for _ in range(2):
+        with start_echo() as call:
+            assert call("GetSchema", b"schemas") == b"schemas"
+        for kept in (tmp_path / "answers").iterdir():
+            kept.write_bytes(b"")
 
 
 def test_a_protocol_is_read_in_any_folder(tmp_path: Path) -> None:

@@ -24,8 +24,6 @@ from tools.bench.scale_picture import write_table
 from tools.sections import write_section
 
 PICTURE = PROJECT / "docs" / "pictures" / "scale.svg"
-# Fleets and node groups that the table in docs/performance.md lacks; it says so below the table.
-NOT_MEASURED = {(200, 1), *((fleets, MAX_NODE_GROUPS) for fleets in FLEETS)}
 
 
 def count_lines(function: Callable[[], Any], file: str) -> int:
@@ -79,14 +77,14 @@ def test_type_hints_of_argument_checks_are_evaluated_once() -> None:
 
 
 def test_the_table_of_large_environments_is_that_of_the_picture() -> None:
-    """They come from the same measurements: all but those that `NOT_MEASURED` names."""
+    """They come from the same measurements."""
     picture = ET.parse(PICTURE)
     description = picture.find(".//{http://purl.org/dc/elements/1.1/}description")
     assert description is not None
     measurements = [Measurement(**each) for each in json.loads(str(description.text))]
     assert "\n".join(write_table(measurements)) in (PROJECT / "docs" / "performance.md").read_text()
     measured = {(each.fleets, each.node_groups) for each in measurements}
-    assert measured == {(fleets, groups) for fleets in FLEETS for groups in NODE_GROUPS} - NOT_MEASURED
+    assert measured == {(fleets, groups) for fleets in FLEETS for groups in NODE_GROUPS}
     legend = re.findall(r">(\d+) node groups?<", PICTURE.read_text())
     assert set(map(int, legend)) == {groups for _, groups in measured}
 

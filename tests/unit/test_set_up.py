@@ -44,6 +44,7 @@ case "$1 $2 $3" in
   *requirements*) echo pip >> install.log; . ./install-package.sh ;;
   *) ln -sf "$(command -v uv-stand-in)" .venv/bin/uv ;;
   esac ;;
+"-m pytest --collect-only") echo compiled >> install.log; . ./compile.sh ;;
 *) exec "{python}" -S "$@" ;;
 esac
 """
@@ -57,6 +58,8 @@ test "$1" != --version || { echo 10.9.2; exit; }
 mkdir -p node_modules/.bin && touch node_modules/.bin/cdktf
 """
 
+# It waits for a signal, and notes which process it is.
+SLEEP = "import os, time; open('sleeping.pid', 'w').write(str(os.getpid())); time.sleep(60)"
 BY_UV = "uv https://index.example.com/simple\n"
 
 
@@ -69,6 +72,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         shutil.copy(PROJECT / name, folder / name)
     (folder / "install-package.sh").write_text(INSTALL_PACKAGE)
     (folder / "install.sh").touch()
+    (folder / "compile.sh").touch()
     programs = tmp_path / "programs"
     programs.mkdir()
     for name, text in {
@@ -86,14 +90,14 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def start(folder: Path) -> AbstractContextManager["subprocess.Popen[str]"]:
-    """Start `make setup`."""
-    return started("make", "setup", "PYTHON=python-stand-in", folder=folder, stderr=subprocess.STDOUT)
+def start(folder: Path, target: str = "setup") -> AbstractContextManager["subprocess.Popen[str]"]:
+    """Start `make setup`, or another target of the set-up."""
+    return started("make", target, "PYTHON=python-stand-in", folder=folder, stderr=subprocess.STDOUT)
 
 
-def set_up(folder: Path) -> tuple[int, str]:
-    """Run `make setup` to its end; return its exit status and its output."""
-    with start(folder) as process:
+def set_up(folder: Path, target: str = "setup") -> tuple[int, str]:
+    """Run `make setup`, or another target, to its end; return its exit status and its output."""
+    with start(folder, target) as process:
         return finish(process)
 
 
@@ -207,21 +211,32 @@ def test_what_was_removed_is_installed_again(checkout: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_the_installation(checkout: Path, number: signal.Signals) -> None:
-    """After Ctrl-C or `kill <make>` no uv goes on, and Python prints no traceback."""
-    sleeping = "import os, time; open('uv.pid', 'w').write(str(os.getpid())); time.sleep(60)"
-    (checkout / "install.sh").write_text(f"""exec '{sys.executable}' -IS -c "{sleeping}"\n""")
-    with start(checkout) as process:
-        wait_for(lambda: (checkout / "uv.pid").exists() and (checkout / "uv.pid").read_text())
+@pytest.mark.parametrize("script", ["install.sh", "compile.sh"])
+def test_a_signal_ends_the_installation(checkout: Path, script: str, number: signal.Signals) -> None:
+    """After Ctrl-C or `kill <make>` neither uv nor pytest goes on, and Python prints no traceback."""
+    (checkout / script).write_text(f"""exec '{sys.executable}' -IS -c "{SLEEP}"\n""")
+    sleeping = checkout / "sleeping.pid"
+    with start(checkout, ".work/ready-tests") as process:
+        wait_for(lambda: sleeping.exists() and sleeping.read_text())
         if number == signal.SIGINT:
             os.killpg(process.pid, number)
         else:
             process.send_signal(number)
         status, output = finish(process)
+        pid = int(sleeping.read_text())
+        wait_for(lambda: not is_alive(pid))  # the block's end would kill it
     assert status in {2, -number}
     assert "Traceback" not in output
-    uv = int((checkout / "uv.pid").read_text())
-    wait_for(lambda: not is_alive(uv))
+
+
+def test_the_modules_of_the_tests_are_compiled_once(checkout: Path) -> None:
+    """A test that can't be imported does not end the set-up; `make setup` alone compiles nothing."""
+    assert set_up(checkout)[0] == 0
+    assert (checkout / "install.log").read_text() == BY_UV
+    (checkout / "compile.sh").write_text("exit 2\n")
+    for _ in range(2):
+        assert set_up(checkout, ".work/ready-tests")[0] == 0
+        assert (checkout / "install.log").read_text() == BY_UV + "compiled\n"
 
 
 def test_two_set_ups_install_once(checkout: Path) -> None:
