@@ -45,5 +45,6 @@ def deployed(tmp_path_factory: pytest.TempPathFactory, aws_reattach: dict[str, A
         for stack in STACKS:
             project.apply(stack)
         yield project
-        assert find_missing(project.actions) == []
+        databases = "rds:"  # another team's, in test_consumer.py
+        assert find_missing(item for item in project.actions if not item[0].startswith(databases)) == []
         assert {(find.kind, find.secret) for find in search(project).finds} == ALLOWED
