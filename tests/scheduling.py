@@ -41,8 +41,15 @@ def _find_group(file: str) -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start what takes longest first: the first file of each shared deployment stands for all its files."""
-    items.sort(key=lambda item: item.path.name not in LONGEST)
+    """Start what takes longest first, and mix the other files: unit tests work while Terraform waits.
+
+    The first file of each shared deployment stands for all its files.
+    """
+    files = list(dict.fromkeys(item.path for item in items))
+    unit = [file for file in files if file.parent.name == "unit"]
+    others = [file for file in files if file.parent.name != "unit"]
+    places = {file: number / len(kind) for kind in (unit, others) for number, file in enumerate(kind)}
+    items.sort(key=lambda item: (item.path.name not in LONGEST, places[item.path]))
 
 
 @pytest.hookimpl
