@@ -4,7 +4,7 @@ ENV ?= local
 override ENV := $(ENV:.yaml=)
 $(if $(findstring command,$(origin env)),$(error env=$(env): write ENV=$(env), in capital letters))
 PYTHON ?= python3
-# Terraform mostly waits, so more test processes than cores pay off. Each takes about 1 GB of memory.
+# Terraform mostly waits, so more test processes than cores pay off. Each takes up to 1.3 GB.
 WORKERS ?= 6
 
 # The lock has the hashes of all files. LOCKED=no: for an index that serves files which it has built itself.
