@@ -96,11 +96,12 @@ def plan(stacks: Sequence[Stack], settings: Settings) -> int:
     title = f"Plan of {settings.environment}, {now:%Y-%m-%d %H:%M} UTC"
     facts = _collect_facts(settings)
     review = Review(title, planned, facts, accepted)
+    commands = {}
     if review.exit_status != ExitStatus.ERROR:
-        facts["apply with"] = f"make apply ENV={settings.environment}"
+        commands["apply with"] = f"make apply ENV={settings.environment}"
     if review.digest:
-        facts["approve with"] = f"make approve ENV={settings.environment}"
-    review = replace(review, facts=facts)
+        commands["approve with"] = f"make approve ENV={settings.environment}"
+    review = replace(review, facts=facts | commands)
     report = markdown.write(review, prices=prices)
     (folder / "report.md").write_text(report, encoding="utf-8")
     locate = read_lines(settings.environment)

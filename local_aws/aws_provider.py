@@ -49,13 +49,13 @@ _UNTIL_INPUT_CLOSES = '"$0" & cat > /dev/null; kill $!; wait $!'
 
 _PROTOCOL = protocol.read(Path(__file__).with_suffix(".proto"))
 _SCHEMAS: Any = GetMessageClass(_PROTOCOL.message_types_by_name["Schemas"])
+_PREPARE: Any = GetMessageClass(_PROTOCOL.message_types_by_name["Prepare"])
 # Where an endpoint or a token file is does not change an answer; whether there is one may.
 _ADDRESS = re.compile(r"AWS_ENDPOINT_URL|AWS_\w+_FILE$")
 # This module filters the schemas before it keeps them.
 _OWN_CODE = hashlib.sha256(
     b"".join(Path(__file__).with_suffix(suffix).read_bytes() for suffix in (".py", ".proto"))
 ).hexdigest()
-_PREPARE: Any = GetMessageClass(_PROTOCOL.message_types_by_name["Prepare"])
 
 
 def stack_types() -> frozenset[str]:

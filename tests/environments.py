@@ -57,7 +57,7 @@ def write_changed(folder: Path, changes: Changes, *, base: str, name: str) -> Pa
 def write_document(document: dict[str, Any], target: Path) -> None:
     """Write an environment's document, with its keys in their order: that of node groups matters.
 
-    JSON is YAML, and a YAML writer takes a hundred times as long.
+    JSON is YAML, and Python's JSON writer takes a small part of the time of a YAML writer.
     """
     target.write_text(json.dumps(document, indent=1, ensure_ascii=False), encoding="utf-8")
 
